@@ -1,0 +1,58 @@
+# `make run` starts the whole system, `make test` runs every test. Both set up what they need first.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# Everything that `make check` reads.
+CODE   := sip_proxy billing_service softphone admin_web tollbell alembic tests bench
+
+.DEFAULT_GOAL := help
+.PHONY: help run phone test check format lock clean system-run system-test system-phone
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: system-run $(VENV)/.installed ## start the whole system in the foreground (Ctrl-C stops it)
+	@exec $(BIN)/python -m tollbell
+
+phone: system-phone $(VENV)/.installed ## open a desk phone: make phone NUMBER=0001
+	@exec $(BIN)/python -m softphone $(NUMBER)
+
+test: system-test $(VENV)/.installed-dev ## run every test
+	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+check: system-run $(VENV)/.installed-dev ## style, types and architecture
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+format: $(VENV)/.installed-dev ## put the code into its form
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+lock: $(VENV)/.installed-dev ## pin the latest releases of everything in requirements*.in
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove the virtual environment and caches (var/ with your data stays)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+system-run:
+	@bin/install-system-packages run
+
+system-test:
+	@bin/install-system-packages test
+
+system-phone:
+	@bin/install-system-packages phone
+
+$(VENV)/.installed: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned requirements into $(VENV) (first time only)"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""A handler module per page."""

@@ -1,0 +1,1 @@
+"""Money, periods, plans, rating and bills as pure values and functions (standard library only)."""

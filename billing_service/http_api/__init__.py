@@ -1,0 +1,1 @@
+"""The REST API: routes, schemas, problems, a handler module per noun."""

@@ -1,0 +1,1 @@
+"""The telephone exchange: registrar, stateful SIP proxy, call accounting, control API."""

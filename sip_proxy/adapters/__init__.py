@@ -1,0 +1,1 @@
+"""What the exchange talks to besides phones: directory, journal, control API, metrics."""

@@ -1,0 +1,1 @@
+"""SIP message syntax (RFC 3261 §7, §19, §20, §25)."""

@@ -1,0 +1,112 @@
+"""What the core hands out: messages to send, facts to keep, and things that happened.
+
+The driver takes outputs in order. Facts to keep (`CallSaved`, `CallRecorded`, `BindingsChanged`) go to the
+journal; a `Send` with `after_journal` must not leave before every fact handed out earlier is committed there.
+That is what makes "billed exactly once" survive `kill -9`: the peer is told only what the journal knows.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from sip_proxy.core.dialog.call_record import CallRecord
+from sip_proxy.core.flow import Destination, Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one whole SIP message."""
+
+    to: Flow | Destination
+    data: bytes
+    after_journal: bool = False
+
+
+class LiveCallState(Enum):
+    """What a live call is doing."""
+
+    INVITING = "inviting"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A call as an administrator sees it. `id` is the `record_id` of the record that it will become."""
+
+    id: str
+    call_id: str
+    caller: str
+    callee: str
+    state: LiveCallState
+    emergency: bool
+    invited_at: float
+    ringing_at: float | None
+    answered_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallChanged:
+    """A call appeared, changed its state, or ended."""
+
+    call: LiveCall
+
+
+@dataclass(frozen=True, slots=True)
+class CallSaved:
+    """Keep this call for a restart: `state` is all that `Engine.restore_call` needs (JSON text)."""
+
+    record_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecorded:
+    """Keep this record for billing and, in the same transaction, forget the saved call."""
+
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One binding of a number, as an administrator sees it. Instants are wall-clock seconds since the epoch."""
+
+    number: str
+    contact: str
+    transport: str
+    source: str
+    user_agent: str
+    registered_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BindingsChanged:
+    """A number's bindings are now these. `state` is all that `Engine.restore_bindings` needs (JSON text)."""
+
+    number: str
+    registrations: tuple[Registration, ...]
+    state: str
+
+
+class SecurityEventKind(Enum):
+    """What an operator would want to see in a log of abuse."""
+
+    WRONG_PASSWORD = "wrong_password"
+    REPLAYED_NONCE = "replayed_nonce"
+    MALFORMED_MESSAGE = "malformed_message"
+    FORBIDDEN_IDENTITY = "forbidden_identity"
+    FOREIGN_DOMAIN = "foreign_domain"
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityEvent:
+    """Something that may be an attack: one log line each, never with a secret in it."""
+
+    kind: SecurityEventKind
+    flow: Flow
+    number: str
+    detail: str
+
+
+Output = Send | CallChanged | CallSaved | CallRecorded | BindingsChanged | SecurityEvent

@@ -1,0 +1,1 @@
+"""Bindings and the location table (RFC 3261 §10)."""

@@ -1,0 +1,1 @@
+"""A desk phone on the screen."""

@@ -1,0 +1,1 @@
+"""The SIP and audio engine in a child process. The only home of pjsua2."""

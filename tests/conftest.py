@@ -1,0 +1,1 @@
+"""Fixtures for the whole suite live in `tests/support`; this file only makes them known to pytest."""

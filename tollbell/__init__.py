@@ -1,0 +1,1 @@
+"""The supervisor behind `make run`: starts the parts, watches them, stops them."""
