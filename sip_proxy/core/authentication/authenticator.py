@@ -1,0 +1,92 @@
+"""Who is calling: challenges, and the judgement of the credentials that answer them (RFC 3261 §22)."""
+
+import hmac
+from collections.abc import Callable
+from enum import Enum
+
+from sip_proxy.core.authentication.digest import Algorithm, DigestCredentials, compute_response, no_ones_ha1
+from sip_proxy.core.authentication.nonce import NonceSource, NonceUse, NonceUses
+from sip_proxy.core.authentication.uri_match import digest_uri_matches
+
+HashesOf = Callable[[str], tuple[str, str] | None]
+"""From a user name to its HA1 by MD5 and by SHA-256, or None when there is no such user."""
+
+
+class Verdict(Enum):
+    """What credentials are worth."""
+
+    ACCEPTED = "accepted"
+    WRONG = "wrong"
+    STALE = "stale"  # challenge again with stale=true; the phone answers by itself
+    REPLAYED = "replayed"  # the nonce count was used before; challenge again with stale=true
+    UNKNOWN_USER = "unknown_user"
+
+
+class Authenticator:
+    """Challenges phones and judges their answers."""
+
+    __slots__ = ("_nonces", "_realm", "_suffixes", "_uses")
+
+    def __init__(self, *, realm: str, secret: bytes, random_bytes: Callable[[int], bytes]) -> None:
+        if '"' in realm or "\\" in realm:
+            raise ValueError("A realm with a quote or a backslash can't be written in a challenge")
+        self._realm = realm
+        self._nonces = NonceSource(secret=secret, random_bytes=random_bytes)
+        self._uses = NonceUses(on_full=self._nonces.disown_all)
+        # The strongest first: a phone takes the topmost that it knows (RFC 8760 §2.3).
+        self._suffixes = [f'", algorithm={algorithm.value}, qop="auth"' for algorithm in Algorithm]
+
+    def challenges(self, now: float, *, stale: bool = False) -> list[str]:
+        """Return the values for `WWW-Authenticate` or `Proxy-Authenticate` headers, one header for each.
+
+        They share one nonce: a phone answers one of them. `stale` tells it that its password was not at
+        fault.
+        """
+        head = f'Digest realm="{self._realm}", nonce="{self._nonces.make(now)}'
+        tail = ", stale=true" if stale else ""
+        return [head + suffix + tail for suffix in self._suffixes]
+
+    def verify(
+        self,
+        credentials: DigestCredentials,
+        *,
+        method: str,
+        request_uri: str,
+        ha1_for: HashesOf,
+        now: float,
+    ) -> Verdict:
+        """Judge the credentials of a request; `now` is in seconds on the clock that `challenges` was given.
+
+        Credentials for another realm or another URI are `WRONG`. A nonce that we didn't make is `STALE`,
+        found before any password is looked at: RFC 7616 §3.3 allows it, and forged requests stay cheap.
+        """
+        if credentials.realm != self._realm or not digest_uri_matches(credentials.uri, request_uri):
+            return Verdict.WRONG
+        nonce = self._nonces.recognise(credentials.nonce, now)
+        if nonce is None:
+            return Verdict.STALE
+        algorithm = credentials.algorithm
+        hashes = ha1_for(credentials.username)
+        if hashes is None:
+            ha1 = no_ones_ha1(algorithm)
+        else:
+            ha1 = hashes[0] if algorithm is Algorithm.MD5 else hashes[1]
+        expected = compute_response(
+            algorithm=algorithm,
+            ha1=ha1,
+            method=method,
+            uri=credentials.uri,
+            nonce=credentials.nonce,
+            nonce_count=credentials.nonce_count_text,
+            cnonce=credentials.cnonce,
+        )
+        is_right = hmac.compare_digest(
+            expected.encode(), credentials.response.lower().encode("utf-8", "surrogateescape")
+        )
+        if hashes is None:
+            return Verdict.UNKNOWN_USER
+        if not is_right:
+            return Verdict.WRONG
+        if self._uses.use(nonce, credentials.nonce_count) is NonceUse.REPLAYED:
+            return Verdict.REPLAYED
+        return Verdict.ACCEPTED

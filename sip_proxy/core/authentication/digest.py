@@ -1,0 +1,132 @@
+"""Digest credentials: reading the header that a phone sends, and computing the response that it should hold.
+
+Sources: RFC 3261 §22, RFC 7616, RFC 8760. Only `qop=auth` is spoken: without it there is no nonce count, so a
+response that was overheard could be used again.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Algorithm(Enum):
+    """A digest algorithm; the value is its token in the header (RFC 7616 §6.1)."""
+
+    SHA_256 = "SHA-256"
+    MD5 = "MD5"
+
+
+class MalformedCredentials(ValueError):
+    """The credentials can't be used. The text says why, in words fit for a reason phrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestCredentials:
+    """What a phone sends in `Authorization` or `Proxy-Authorization` (RFC 7616 §3.4).
+
+    `nonce_count_text` is the count as written, because that is what was hashed.
+    """
+
+    username: str
+    realm: str
+    nonce: str
+    uri: str
+    response: str
+    algorithm: Algorithm
+    cnonce: str
+    nonce_count: int
+    nonce_count_text: str
+
+
+# RFC 3261 §25.1: auth-param = token EQUAL ( token / quoted-string ). The unquoted form takes more than a
+# token, as phones are seen that forget the quotes of the uri.
+_PARAMETER = re.compile(
+    r"""[\s,]*([A-Za-z0-9!%*_+`'~.-]+)[ \t\r\n]*=[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|\Z)""",
+    re.DOTALL,
+)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{1,8}\Z")
+_SCHEME = "digest"
+_ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
+# OpenSSL's functions; MD5 is offered because most phones know nothing else (RFC 8760 §2.1 allows it as the
+# last).
+_HASH: dict[Algorithm, Callable[[bytes], "hashlib._Hash"]] = {
+    Algorithm.SHA_256: hashlib.sha256,
+    Algorithm.MD5: lambda data: hashlib.md5(data, usedforsecurity=False),
+}
+_HEX_DIGITS = {Algorithm.SHA_256: 64, Algorithm.MD5: 32}
+
+
+def parse_credentials(value: str) -> DigestCredentials:
+    """Read the value of an `Authorization` or `Proxy-Authorization` header.
+
+    Real phones quote `algorithm`, `qop` and `nc` although RFC 7616 §3.4 says they must not; that is accepted.
+
+    Raises:
+        MalformedCredentials: the header is not Digest, breaks the grammar, lacks a parameter, has one twice,
+        or
+            uses an algorithm or quality of protection that is never offered here.
+    """
+    parameters = _parse_parameters(value)
+    algorithm = _ALGORITHMS.get(parameters.get("algorithm", Algorithm.MD5.value).upper())
+    if algorithm is None:
+        raise MalformedCredentials("Unknown digest algorithm")
+    if parameters.get("qop", "").lower() != "auth":
+        raise MalformedCredentials("Digest needs qop=auth")
+    nonce_count_text = parameters.get("nc", "")
+    if not _NONCE_COUNT.match(nonce_count_text):
+        raise MalformedCredentials("Bad nonce count")
+    try:
+        return DigestCredentials(
+            username=parameters["username"],
+            realm=parameters["realm"],
+            nonce=parameters["nonce"],
+            uri=parameters["uri"],
+            response=parameters["response"],
+            algorithm=algorithm,
+            cnonce=parameters["cnonce"],
+            nonce_count=int(nonce_count_text, 16),
+            nonce_count_text=nonce_count_text,
+        )
+    except KeyError as missing:
+        raise MalformedCredentials(f"Digest without {missing.args[0]}") from None
+
+
+def _parse_parameters(value: str) -> dict[str, str]:
+    scheme, _, rest = value.strip().partition(" ")
+    if scheme.lower() != _SCHEME:
+        raise MalformedCredentials("Only Digest authentication is spoken here")
+    rest = rest.strip().rstrip(",")
+    parameters: dict[str, str] = {}
+    position = 0
+    while position < len(rest):
+        match = _PARAMETER.match(rest, position)
+        if match is None:
+            raise MalformedCredentials("Malformed digest credentials")
+        name, quoted, bare = match.groups()
+        name = name.lower()
+        if name in parameters:
+            raise MalformedCredentials(f"Digest with two {name}s")
+        parameters[name] = bare if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
+        position = match.end()
+    return parameters
+
+
+def compute_response(
+    *, algorithm: Algorithm, ha1: str, method: str, uri: str, nonce: str, nonce_count: str, cnonce: str
+) -> str:
+    """Compute the response that proves knowledge of `ha1`, as lower-case hex digits (RFC 7616 §3.4.1).
+
+    `ha1` is `HASH(username ":" realm ":" password)` by the same algorithm, in lower-case hex digits.
+    """
+    hashed = _HASH[algorithm]
+    ha2 = hashed(f"{method}:{uri}".encode("utf-8", "surrogateescape")).hexdigest()
+    proof = f"{ha1}:{nonce}:{nonce_count}:{cnonce}:auth:{ha2}"
+    return hashed(proof.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def no_ones_ha1(algorithm: Algorithm) -> str:
+    """Return an HA1 that no password has, to spend the same time on a user who does not exist."""
+    return "g" * _HEX_DIGITS[algorithm]
