@@ -7,8 +7,8 @@ response that was overheard could be used again.
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Algorithm(Enum):
@@ -22,10 +22,10 @@ class MalformedCredentials(ValueError):
     """The credentials can't be used. The text says why, in words fit for a reason phrase."""
 
 
-@dataclass(frozen=True, slots=True)
-class DigestCredentials:
+class DigestCredentials(NamedTuple):
     """What a phone sends in `Authorization` or `Proxy-Authorization` (RFC 7616 §3.4).
 
+    A tuple, because one is made for every call and that costs a third of a frozen dataclass.
     `nonce_count_text` is the count as written, because that is what was hashed.
     """
 
@@ -43,15 +43,15 @@ class DigestCredentials:
 # RFC 3261 §25.1: auth-param = token EQUAL ( token / quoted-string ). The unquoted form takes more than a
 # token, as phones are seen that forget the quotes of the uri.
 _PARAMETER = re.compile(
-    r"""[\s,]*([A-Za-z0-9!%*_+`'~.-]+)[ \t\r\n]*=[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|\Z)""",
-    re.DOTALL,
+    r"""[\s,]*+([\w!%*+`'~.-]++)[ \t\r\n]*+=[ \t\r\n]*+"""
+    r"""(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^\s,"]++))\s*+(?:,|\Z)""",
+    re.DOTALL | re.ASCII,
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{1,8}\Z")
 _SCHEME = "digest"
 _ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
-# OpenSSL's functions; MD5 is offered because most phones know nothing else (RFC 8760 §2.1 allows it as the
-# last).
+# MD5 is offered, last, because most phones know nothing else (RFC 8760 §2.1 allows that).
 _HASH: dict[Algorithm, Callable[[bytes], "hashlib._Hash"]] = {
     Algorithm.SHA_256: hashlib.sha256,
     Algorithm.MD5: lambda data: hashlib.md5(data, usedforsecurity=False),
@@ -101,17 +101,22 @@ def _parse_parameters(value: str) -> dict[str, str]:
     rest = rest.strip().rstrip(",")
     parameters: dict[str, str] = {}
     position = 0
-    while position < len(rest):
-        match = _PARAMETER.match(rest, position)
-        if match is None:
-            raise MalformedCredentials("Malformed digest credentials")
+    for match in _PARAMETER.finditer(rest):
+        if match.start() != position:
+            break
+        position = match.end()
         name, quoted, bare = match.groups()
         name = name.lower()
         if name in parameters:
             raise MalformedCredentials(f"Digest with two {name}s")
-        parameters[name] = bare if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
-        position = match.end()
+        parameters[name] = _unescape(quoted) if bare is None else bare
+    if position != len(rest):
+        raise MalformedCredentials("Malformed digest credentials")
     return parameters
+
+
+def _unescape(quoted: str) -> str:
+    return _QUOTED_PAIR.sub(r"\1", quoted) if "\\" in quoted else quoted
 
 
 def compute_response(

@@ -51,7 +51,7 @@ class NonceSource:
         return binascii.b2a_base64(fields + self._mac(fields), newline=False).decode()
 
     def recognise(self, nonce: str, now: float) -> tuple[int, int] | None:
-        """Return the second and the serial number of a nonce that we made and that is still good, else None."""
+        """Return the second and the serial number of a nonce that is ours and still good, else None."""
         if len(nonce) != _TEXT_LENGTH:
             return None
         try:
@@ -87,7 +87,7 @@ class NonceUses:
     __slots__ = ("_capacity", "_generations", "_on_full")
 
     def __init__(self, *, on_full: Callable[[], None], capacity: int = _MOST_REMEMBERED) -> None:
-        """`on_full` must make every nonce so far stale; it is called when `capacity` nonces are remembered."""
+        """`on_full` must make every nonce so far stale; called when `capacity` nonces are remembered."""
         self._generations: dict[int, dict[int, int]] = {}
         self._capacity = capacity
         self._on_full = on_full
@@ -116,8 +116,10 @@ class NonceUses:
             seen = (seen << ahead | 1) & _WINDOW_MASK if ahead < _WINDOW_BITS else 1
             generation[serial] = count << _WINDOW_BITS | seen
             return NonceUse.FRESH
+        if ahead <= -_WINDOW_BITS:
+            return NonceUse.REPLAYED
         bit = 1 << -ahead
-        if -ahead >= _WINDOW_BITS or seen & bit:
+        if seen & bit:
             return NonceUse.REPLAYED
         generation[serial] = known | bit
         return NonceUse.FRESH

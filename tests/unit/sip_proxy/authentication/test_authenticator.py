@@ -1,0 +1,202 @@
+"""Challenges and the judgement of what answers them (RFC 3261 §22, RFC 7616, RFC 8760)."""
+
+import hashlib
+import re
+from collections.abc import Callable
+
+import pytest
+
+from sip_proxy.core.authentication import authenticator as authenticator_module
+from sip_proxy.core.authentication.authenticator import Authenticator, Verdict
+from sip_proxy.core.authentication.digest import Algorithm, compute_response, parse_credentials
+from sip_proxy.core.authentication.nonce import NONCE_LIFETIME_S
+
+REALM = "tollbell.local"
+PASSWORD = "secret"
+URI = "sip:0002@tollbell.local"
+HASHES = {Algorithm.MD5: hashlib.md5, Algorithm.SHA_256: hashlib.sha256}
+
+
+def make_authenticator() -> Authenticator:
+    return Authenticator(realm=REALM, secret=b"s", random_bytes=bytes)
+
+
+def ha1_for(number: str) -> tuple[str, str] | None:
+    if number != "0001":
+        return None
+    text = f"{number}:{REALM}:{PASSWORD}".encode()
+    return hashlib.md5(text).hexdigest(), hashlib.sha256(text).hexdigest()
+
+
+def answer(
+    challenge: str,
+    *,
+    number: str = "0001",
+    password: str = PASSWORD,
+    method: str = "INVITE",
+    uri: str = URI,
+    count: int = 1,
+    realm: str = REALM,
+) -> str:
+    """Answer a challenge as a phone does."""
+    nonce = re.search(r'nonce="([^"]+)"', challenge)
+    token = re.search(r"algorithm=([A-Z0-9-]+)", challenge)
+    assert nonce is not None
+    assert token is not None
+    algorithm = Algorithm(token[1])
+    response = compute_response(
+        algorithm=algorithm,
+        ha1=HASHES[algorithm](f"{number}:{realm}:{password}".encode()).hexdigest(),
+        method=method,
+        uri=uri,
+        nonce=nonce[1],
+        nonce_count=f"{count:08x}",
+        cnonce="c",
+    )
+    return (
+        f'Digest username="{number}", realm="{realm}", nonce="{nonce[1]}", uri="{uri}", '
+        f'response="{response}", algorithm={algorithm.value}, cnonce="c", qop=auth, nc={count:08x}'
+    )
+
+
+def judge(
+    authenticator: Authenticator,
+    value: str,
+    *,
+    method: str = "INVITE",
+    uri: str = URI,
+    now: float = 10.0,
+    hashes: Callable[[str], tuple[str, str] | None] = ha1_for,
+) -> Verdict:
+    return authenticator.verify(
+        parse_credentials(value), method=method, request_uri=uri, ha1_for=hashes, now=now
+    )
+
+
+def test_challenges_with_the_strongest_algorithm_first() -> None:
+    sha256, md5 = make_authenticator().challenges(10.0)
+
+    assert re.fullmatch(
+        r'Digest realm="tollbell\.local", nonce="[A-Za-z0-9+/]{32}", algorithm=SHA-256, qop="auth"', sha256
+    )
+    assert re.fullmatch(
+        r'Digest realm="tollbell\.local", nonce="[A-Za-z0-9+/]{32}", algorithm=MD5, qop="auth"', md5
+    )
+
+
+def test_a_stale_challenge_says_so() -> None:
+    assert all(value.endswith(", stale=true") for value in make_authenticator().challenges(10.0, stale=True))
+
+
+def test_a_realm_that_cannot_be_quoted_is_refused() -> None:
+    with pytest.raises(ValueError, match="realm"):
+        Authenticator(realm='a"b', secret=b"s", random_bytes=bytes)
+
+
+@pytest.mark.parametrize("choice", [0, 1])
+def test_the_right_password_is_accepted_by_either_algorithm(choice: int) -> None:
+    authenticator = make_authenticator()
+
+    assert judge(authenticator, answer(authenticator.challenges(10.0)[choice])) is Verdict.ACCEPTED
+
+
+def test_upper_case_hex_digits_are_accepted() -> None:
+    authenticator = make_authenticator()
+    value = answer(authenticator.challenges(10.0)[1])
+    response = re.search(r'response="([^"]+)"', value)
+    assert response is not None
+
+    assert judge(authenticator, value.replace(response[1], response[1].upper())) is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("choice", [0, 1])
+def test_a_wrong_password_is_wrong(choice: int) -> None:
+    authenticator = make_authenticator()
+    value = answer(authenticator.challenges(10.0)[choice], password="guess")
+
+    assert judge(authenticator, value) is Verdict.WRONG
+
+
+def test_an_unknown_user_is_told_apart_but_hashed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+
+    def spy(**arguments: object) -> str:
+        hashed.append(str(arguments["method"]))
+        return compute_response(**arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(authenticator_module, "compute_response", spy)
+    authenticator = make_authenticator()
+
+    assert (
+        judge(authenticator, answer(authenticator.challenges(10.0)[1], number="9999")) is Verdict.UNKNOWN_USER
+    )
+    assert hashed == ["INVITE"]
+
+
+def test_credentials_for_another_method_are_wrong() -> None:
+    authenticator = make_authenticator()
+    value = answer(authenticator.challenges(10.0)[1], method="REGISTER")
+
+    assert judge(authenticator, value, method="INVITE") is Verdict.WRONG
+
+
+def test_credentials_for_another_number_dialled_are_wrong() -> None:
+    authenticator = make_authenticator()
+    value = answer(authenticator.challenges(10.0)[1])
+
+    assert judge(authenticator, value, uri="sip:0900@tollbell.local") is Verdict.WRONG
+
+
+def test_credentials_for_another_realm_are_wrong() -> None:
+    authenticator = make_authenticator()
+    value = answer(authenticator.challenges(10.0)[1], realm="elsewhere")
+
+    assert judge(authenticator, value) is Verdict.WRONG
+
+
+def test_a_response_with_characters_outside_ascii_is_wrong_and_harmless() -> None:
+    authenticator = make_authenticator()
+    value = re.sub(r'response="[^"]+"', 'response="é\udcff"', answer(authenticator.challenges(10.0)[1]))
+
+    assert judge(authenticator, value) is Verdict.WRONG
+
+
+def test_an_old_nonce_is_stale_even_with_the_right_password() -> None:
+    authenticator = make_authenticator()
+    value = answer(authenticator.challenges(10.0)[1])
+
+    assert judge(authenticator, value, now=10.0 + NONCE_LIFETIME_S) is Verdict.STALE
+
+
+def test_a_forged_nonce_is_stale_without_a_look_at_the_password() -> None:
+    def never(number: str) -> tuple[str, str] | None:
+        raise AssertionError(f"looked up {number}")
+
+    value = answer('Digest nonce="made up", algorithm=MD5')
+
+    assert judge(make_authenticator(), value, hashes=never) is Verdict.STALE
+
+
+def test_the_same_credentials_twice_are_a_replay() -> None:
+    authenticator = make_authenticator()
+    value = answer(authenticator.challenges(10.0)[1])
+    judge(authenticator, value)
+
+    assert judge(authenticator, value) is Verdict.REPLAYED
+
+
+def test_a_nonce_may_be_used_again_with_the_next_count() -> None:
+    authenticator = make_authenticator()
+    challenge = authenticator.challenges(10.0)[1]
+
+    assert [judge(authenticator, answer(challenge, count=count)) for count in (1, 2, 3)] == [
+        Verdict.ACCEPTED
+    ] * 3
+
+
+def test_a_wrong_password_uses_up_no_count() -> None:
+    authenticator = make_authenticator()
+    challenge = authenticator.challenges(10.0)[1]
+    judge(authenticator, answer(challenge, password="guess"))
+
+    assert judge(authenticator, answer(challenge)) is Verdict.ACCEPTED
