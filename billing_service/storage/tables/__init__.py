@@ -1,0 +1,51 @@
+"""All tables, in one place to import from."""
+
+from billing_service.storage.base import Base
+from billing_service.storage.tables.accounts import (
+    AccountPlanHistory,
+    AccountStateHistory,
+    Customer,
+    PhoneAccount,
+)
+from billing_service.storage.tables.administration import (
+    Administrator,
+    AuditEntry,
+    DirectoryClock,
+    DirectoryRemoval,
+    IdempotencyKey,
+    SystemSettings,
+)
+from billing_service.storage.tables.bills import (
+    Bill,
+    BillNumberCounter,
+    BillRevision,
+    BillSettlement,
+    LedgerEntry,
+)
+from billing_service.storage.tables.calls import Call, CallRecordReceipt, RejectedCallRecord
+from billing_service.storage.tables.plans import BillingPlan, PlanVersion, Tariff
+
+__all__ = [
+    "AccountPlanHistory",
+    "AccountStateHistory",
+    "Administrator",
+    "AuditEntry",
+    "Base",
+    "Bill",
+    "BillNumberCounter",
+    "BillRevision",
+    "BillSettlement",
+    "BillingPlan",
+    "Call",
+    "CallRecordReceipt",
+    "Customer",
+    "DirectoryClock",
+    "DirectoryRemoval",
+    "IdempotencyKey",
+    "LedgerEntry",
+    "PhoneAccount",
+    "PlanVersion",
+    "RejectedCallRecord",
+    "SystemSettings",
+    "Tariff",
+]

@@ -1,0 +1,92 @@
+"""Call records as they came, and what billing made of them."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from billing_service.storage.base import Base, Identifier, RawDocument
+from billing_service.storage.tables.accounts import one_of
+
+OUTCOMES = ("answered", "cancelled", "busy", "no_answer", "rejected", "failed")
+ENDED_BY = ("caller", "callee", "exchange")
+
+
+class CallRecordReceipt(Base):
+    """That a record has arrived: the one place which makes delivery exactly once.
+
+    It is apart from `calls` because a unique key over a table partitioned by month would have to contain the
+    month; this one stays whole. `digest` (SHA-256 of the facts) tells a repeated delivery from a different
+    record under the same identifier.
+    """
+
+    __tablename__ = "call_record_receipts"
+
+    record_id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    invited_at: Mapped[datetime]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Call(Base):
+    """One call attempt, with its price once rated. Facts never change; the rated columns and the bill do.
+
+    `account_id` is null when the caller's number is nobody's; `price` is null until the call is rated (an
+    attempt that was not answered is never rated: it costs nothing).
+    """
+
+    __tablename__ = "calls"
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", OUTCOMES), name="outcome_known"),
+        CheckConstraint(one_of("ended_by", ENDED_BY), name="ended_by_known"),
+        CheckConstraint("duration_us >= 0", name="duration_not_negative"),
+        CheckConstraint("(outcome = 'answered') = (answered_at IS NOT NULL)", name="answered_has_instant"),
+        CheckConstraint("(price IS NULL) = (price_precise IS NULL)", name="price_whole"),
+        Index("ix_calls_record_id", "record_id"),
+        Index("ix_calls_caller_invited_at", "caller", "invited_at"),
+        Index("ix_calls_callee_invited_at", "callee", "invited_at"),
+        Index(
+            "ix_calls_unbilled",
+            "account_id",
+            "ended_at",
+            postgresql_where=text("bill_id IS NULL AND account_id IS NOT NULL"),
+        ),
+        Index("ix_calls_bill_id", "bill_id", postgresql_where=text("bill_id IS NOT NULL")),
+    )
+
+    # The order of the primary key is the order in which calls are listed, and it holds the partition key.
+    invited_at: Mapped[datetime] = mapped_column(primary_key=True)
+    record_id: Mapped[str] = mapped_column(primary_key=True)
+    call_id: Mapped[str]
+    caller: Mapped[str]
+    callee: Mapped[str]
+    emergency: Mapped[bool]
+    ringing_at: Mapped[datetime | None]
+    answered_at: Mapped[datetime | None]
+    acknowledged_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime]
+    duration_us: Mapped[int]
+    outcome: Mapped[str]
+    status: Mapped[int] = mapped_column(SmallInteger)
+    reason: Mapped[str]
+    ended_by: Mapped[str]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("phone_accounts.id"))
+    plan_version_id: Mapped[int | None] = mapped_column(ForeignKey("plan_versions.id"))
+    price_precise: Mapped[Decimal | None]
+    price: Mapped[Decimal | None]
+    bill_id: Mapped[int | None] = mapped_column(ForeignKey("bills.id"))
+    late: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class RejectedCallRecord(Base):
+    """A record that contradicts itself or an earlier one: kept and shown, never billed, never dropped."""
+
+    __tablename__ = "rejected_call_records"
+
+    id: Mapped[Identifier]
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    reason: Mapped[str]
+    record: Mapped[RawDocument]
