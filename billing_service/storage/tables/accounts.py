@@ -54,7 +54,7 @@ class PhoneAccount(Base):
 
     __tablename__ = "phone_accounts"
     __table_args__ = (
-        CheckConstraint("number ~ '^[0-9]{1,20}$'", name="number_is_digits"),
+        CheckConstraint("number ~ '^[0-9]{1,15}$'", name="number_is_digits"),
         CheckConstraint(one_of("state", ACCOUNT_STATES), name="state_known"),
         CheckConstraint("billing_day BETWEEN 1 AND 31", name="billing_day_in_month"),
         CheckConstraint("call_limit >= 0", name="call_limit_not_negative"),

@@ -47,8 +47,8 @@ class Tariff(Base):
 
     __tablename__ = "tariffs"
     __table_args__ = (
-        CheckConstraint("source_prefix ~ '^[0-9]{0,20}$'", name="source_prefix_is_digits"),
-        CheckConstraint("destination_prefix ~ '^[0-9]{0,20}$'", name="destination_prefix_is_digits"),
+        CheckConstraint("source_prefix ~ '^[0-9]{0,15}$'", name="source_prefix_is_digits"),
+        CheckConstraint("destination_prefix ~ '^[0-9]{0,15}$'", name="destination_prefix_is_digits"),
         CheckConstraint("valid_to > valid_from", name="validity_not_empty"),
         Index("ix_tariffs_plan_version_id_destination_prefix", "plan_version_id", "destination_prefix"),
     )

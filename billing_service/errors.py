@@ -1,0 +1,13 @@
+"""Errors that end a command or a request with a text for people."""
+
+
+class BillingServiceError(Exception):
+    """Base of this package's own errors outside the domain; the text says what to do next."""
+
+
+class BadSetting(BillingServiceError):
+    """A setting in the environment has a value that cannot be used."""
+
+
+class UnableToStart(BillingServiceError):
+    """A program cannot start: a port is taken, a directory is not accessible, a server does not come up."""

@@ -1,0 +1,109 @@
+"""What the database itself sees to, whoever writes to it: history stays, and the directory's clock ticks.
+
+Migrations hold their own frozen copies of these statements; a test compares the resulting schemas.
+"""
+
+from sqlalchemy import DDL, event
+
+from billing_service.storage.base import Base
+
+# Rows of these tables are only ever added.
+APPEND_ONLY_TABLES = (
+    "plan_versions",
+    "tariffs",
+    "bill_revisions",
+    "ledger_entries",
+    "bill_settlements",
+    "audit_log",
+)
+
+DIRECTORY_CHANNEL = "tollbell_directory"
+
+_REFUSE_CHANGE = """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'rows of % are never changed or removed', TG_TABLE_NAME
+    USING ERRCODE = 'integrity_constraint_violation';
+END
+$$
+"""
+
+_APPEND_ONLY = """
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+"""
+
+# The lock of the clock's only row lasts until the transaction ends: versions commit in their order.
+_NEXT_VERSION = f"""
+CREATE FUNCTION next_directory_version() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  next_version bigint;
+BEGIN
+  UPDATE directory_clock SET version = version + 1 RETURNING version INTO STRICT next_version;
+  PERFORM pg_notify('{DIRECTORY_CHANNEL}', '');
+  RETURN next_version;
+END
+$$
+"""
+
+_ACCOUNT_CHANGED = """
+CREATE FUNCTION note_account_in_directory() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' THEN
+    INSERT INTO directory_removals (number, version) VALUES (OLD.number, next_directory_version())
+      ON CONFLICT (number) DO UPDATE SET version = EXCLUDED.version;
+    RETURN OLD;
+  END IF;
+  IF TG_OP = 'UPDATE' THEN
+    IF (NEW.number, NEW.state, NEW.display_name, NEW.ha1_md5, NEW.ha1_sha256, NEW.call_limit,
+        NEW.outgoing_filter, NEW.incoming_filter, NEW.block_list)
+       IS NOT DISTINCT FROM
+       (OLD.number, OLD.state, OLD.display_name, OLD.ha1_md5, OLD.ha1_sha256, OLD.call_limit,
+        OLD.outgoing_filter, OLD.incoming_filter, OLD.block_list) THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  NEW.directory_version := next_directory_version();
+  IF TG_OP = 'UPDATE' AND NEW.number <> OLD.number THEN
+    INSERT INTO directory_removals (number, version) VALUES (OLD.number, NEW.directory_version)
+      ON CONFLICT (number) DO UPDATE SET version = EXCLUDED.version;
+  END IF;
+  DELETE FROM directory_removals WHERE number = NEW.number;
+  RETURN NEW;
+END
+$$
+"""
+
+_ACCOUNT_TRIGGER = """
+CREATE TRIGGER directory BEFORE INSERT OR UPDATE OR DELETE ON phone_accounts
+FOR EACH ROW EXECUTE FUNCTION note_account_in_directory()
+"""
+
+_SETTINGS_CHANGED = """
+CREATE FUNCTION note_settings_in_directory() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM next_directory_version();
+  RETURN NULL;
+END
+$$
+"""
+
+_SETTINGS_TRIGGER = """
+CREATE TRIGGER directory AFTER UPDATE ON system_settings FOR EACH ROW
+WHEN ((NEW.concurrent_call_limit, NEW.emergency_numbers, NEW.ring_time_s)
+      IS DISTINCT FROM (OLD.concurrent_call_limit, OLD.emergency_numbers, OLD.ring_time_s))
+EXECUTE FUNCTION note_settings_in_directory()
+"""
+
+STATEMENTS = (
+    _REFUSE_CHANGE,
+    *(_APPEND_ONLY.format(table=table) for table in APPEND_ONLY_TABLES),
+    _NEXT_VERSION,
+    _ACCOUNT_CHANGED,
+    _ACCOUNT_TRIGGER,
+    _SETTINGS_CHANGED,
+    _SETTINGS_TRIGGER,
+)
+
+for statement in STATEMENTS:
+    event.listen(Base.metadata, "after_create", DDL(statement.replace("%", "%%")))
