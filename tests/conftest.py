@@ -1,1 +1,3 @@
 """Fixtures for the whole suite live in `tests/support`; this file only makes them known to pytest."""
+
+pytest_plugins = ["tests.support.database"]

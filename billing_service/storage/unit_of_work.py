@@ -47,7 +47,7 @@ class Database:
 
     @classmethod
     def at(cls, url: URL, *, threads: int = 8) -> Self:
-        """Connect to a database with as many connections as threads. Nothing is opened before it is needed."""
+        """Use a database, with as many connections as threads; none is opened before it is needed."""
         return cls(make_engine(url, connections=threads), threads=threads)
 
     async def run(self, work: Work[T], *, one_snapshot: bool = False) -> T:
