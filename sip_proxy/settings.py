@@ -1,0 +1,162 @@
+"""The settings of the exchange: environment variables, read once into a frozen object."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from sip_proxy.secret_file import read_or_create_secret
+
+
+class SettingsError(ValueError):
+    """A setting can't be used; the text names it and says what to do."""
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where to listen: a host name or IP address, and a port (0: any free one)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """SIP over TLS: where to listen, and with which certificate chain and private key (PEM files)."""
+
+    listen: ListenAddress
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the exchange must know before it starts."""
+
+    var: Path
+    domain: str
+    sip_udp: ListenAddress
+    sip_tcp: ListenAddress
+    sip_tls: TlsSettings | None
+    control_http: ListenAddress
+    billing_url: str
+    service_token: str = field(repr=False)
+    log_format: LogFormat = LogFormat.CONSOLE
+
+
+# The realm is sent inside quotes and the domain inside URIs, so it needs to be writable in both as it is.
+_DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z|\[[0-9A-Fa-f:.]+\]\Z")
+_WILDCARD_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings; the service token is made in `TOLLBELL_VAR` at the first start unless it is set.
+
+    Raises SettingsError.
+    """
+    var = Path(environment.get("TOLLBELL_VAR") or "var").absolute()
+    return Settings(
+        var=var,
+        domain=_domain(environment),
+        sip_udp=_address(environment, "TOLLBELL_SIP_UDP", "0.0.0.0:5060"),
+        sip_tcp=_address(environment, "TOLLBELL_SIP_TCP", "0.0.0.0:5060"),
+        sip_tls=_tls(environment),
+        control_http=_address(environment, "TOLLBELL_CONTROL_HTTP", "127.0.0.1:8060"),
+        billing_url=_service_url(environment, "TOLLBELL_BILLING_HTTP", "127.0.0.1:8000"),
+        service_token=_secret(environment, "TOLLBELL_SERVICE_TOKEN", var / "service-token"),
+        log_format=read_log_format(environment),
+    )
+
+
+def read_log_format(environment: Mapping[str, str]) -> LogFormat:
+    """Read how to log, which is needed before everything else.
+
+    Raises SettingsError.
+    """
+    value = environment.get("TOLLBELL_LOG") or LogFormat.CONSOLE
+    try:
+        return LogFormat(value)
+    except ValueError:
+        raise SettingsError(f"TOLLBELL_LOG is {value!r}; it should be console or json") from None
+
+
+def _domain(environment: Mapping[str, str]) -> str:
+    domain = environment.get("TOLLBELL_SIP_DOMAIN") or "tollbell.local"
+    if not _DOMAIN.match(domain):
+        raise SettingsError(
+            f"TOLLBELL_SIP_DOMAIN is {domain!r}; it should be a host name such as tollbell.local"
+        )
+    return domain
+
+
+def _address(environment: Mapping[str, str], name: str, default: str) -> ListenAddress:
+    return _parse_address(environment.get(name) or default, name, default)
+
+
+def _parse_address(text: str, name: str, example: str) -> ListenAddress:
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise SettingsError(f"{name} is {text!r}; it should be host:port, such as {example}")
+    return ListenAddress(host, int(port))
+
+
+def _service_url(environment: Mapping[str, str], name: str, default: str) -> str:
+    text = environment.get(name) or default
+    if text.startswith(("http://", "https://")):
+        return text.rstrip("/")
+    address = _parse_address(text, name, default)
+    # The same setting tells the service where to listen, and "everywhere" is no address to connect to.
+    reached_at = _WILDCARD_REACHED_AT.get(address.host, address.host)
+    return f"http://{ListenAddress(reached_at, address.port)}"
+
+
+def _tls(environment: Mapping[str, str]) -> TlsSettings | None:
+    files = {}
+    for name in ("TOLLBELL_SIP_TLS_CERTIFICATE", "TOLLBELL_SIP_TLS_KEY"):
+        if text := environment.get(name):
+            files[name] = Path(text)
+            if not files[name].is_file():
+                raise SettingsError(f"{name} is {text!r}, and there is no such file")
+    if not files:
+        return None
+    if len(files) == 1:
+        raise SettingsError(
+            "TOLLBELL_SIP_TLS_CERTIFICATE and TOLLBELL_SIP_TLS_KEY go together; one is missing"
+        )
+    return TlsSettings(
+        listen=_address(environment, "TOLLBELL_SIP_TLS", "0.0.0.0:5061"),
+        certificate=files["TOLLBELL_SIP_TLS_CERTIFICATE"],
+        key=files["TOLLBELL_SIP_TLS_KEY"],
+    )
+
+
+def _secret(environment: Mapping[str, str], name: str, default_path: Path) -> str:
+    if secret := environment.get(name, "").strip():
+        return secret
+    given = environment.get(f"{name}_FILE")
+    try:
+        if given:
+            secret = Path(given).read_text(encoding="utf-8").strip()
+            if not secret:
+                raise SettingsError(f"{name}_FILE: {given} is empty")
+            return secret
+        return read_or_create_secret(default_path)
+    except OSError as error:
+        blame = f"{name}_FILE: {given}" if given else f"{name}: {default_path}"
+        raise SettingsError(f"{blame} can't be read or made: {error.strerror}") from error
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from error

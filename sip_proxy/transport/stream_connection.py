@@ -1,0 +1,152 @@
+"""One TCP or TLS connection with a peer: bytes to messages and back, within limits (RFC 3261 §18, RFC 5626)."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from sip_proxy.core.flow import Flow, Transport
+from sip_proxy.core.message.framing import FramingError, StreamFramer
+from sip_proxy.transport.addresses import unmapped
+from sip_proxy.transport.handler import TransportHandler
+
+_PONG = b"\r\n"
+# The kernel finds out within some four minutes that a peer has vanished without closing.
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 120), (socket.TCP_KEEPINTVL, 30), (socket.TCP_KEEPCNT, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What one peer may take of us. Durations in seconds.
+
+    `first_message_s`: a new connection must bring a whole message by then. `message_s`: a message that was
+    begun must be complete by then. `idle_s`: longer than the longest registration, so that a phone that only
+    waits for calls keeps its connection.
+    """
+
+    connections: int = 10_000
+    first_message_s: float = 30.0
+    message_s: float = 30.0
+    idle_s: float = 9000.0
+    connect_s: float = 5.0
+    unsent_bytes: int = 1024 * 1024
+
+
+class StreamConnection(asyncio.Protocol):
+    """One connection, from its first byte to its last."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        number: int,
+        handler: TransportHandler,
+        limits: StreamLimits,
+        clock: Callable[[], float],
+        on_open: Callable[["StreamConnection"], bool],
+        on_closed: Callable[["StreamConnection"], None],
+    ) -> None:
+        """`on_open` tells whether there is room for the connection."""
+        self._transport_kind = transport
+        self._number = number
+        self._handler = handler
+        self._limits = limits
+        self._clock = clock
+        self._on_open = on_open
+        self._on_closed = on_closed
+        self._framer = StreamFramer()
+        self._transport: asyncio.Transport | None = None
+        self._is_admitted = False
+        self._is_failed = False
+        self._heard_at = clock()
+        self._has_brought_message = False
+        self._unfinished_since: float | None = None
+        self.flow: Flow | None = None
+        self.received_count = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        self._transport = cast(asyncio.Transport, transport)
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        # A peer that has gone again before we looked has no name.
+        if not peer or not local:
+            self._transport.abort()
+            return
+        self.flow = Flow(
+            self._transport_kind, (unmapped(peer[0]), peer[1]), (unmapped(local[0]), local[1]), self._number
+        )
+        self._is_admitted = self._on_open(self)
+        if not self._is_admitted:
+            self._transport.abort()
+            return
+        connected = transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            connected.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self._is_failed or not self._is_admitted or self.flow is None or self._transport is None:
+            return
+        framer, flow, handler = self._framer, self.flow, self._handler
+        self._heard_at = self._clock()
+        framer.feed(data)
+        try:
+            while (message := framer.next_message()) is not None:
+                self._has_brought_message = True
+                self._unfinished_since = None
+                self.received_count += 1
+                handler.received(message, flow)
+        except FramingError as error:
+            self._is_failed = True
+            handler.framing_failed(error, flow)
+        if framer.is_idle():
+            self._unfinished_since = None
+        # A lone CRLF may be half a ping and no message at all.
+        elif self._unfinished_since is None and data.strip(b"\r\n"):
+            self._unfinished_since = self._heard_at
+        if pongs := framer.pongs_due():
+            self.send(_PONG * pongs)
+        handler.turn_ended()
+        if self._is_failed:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone, whoever ended it."""
+        self._transport = None
+        if self._is_admitted:
+            self._is_admitted = False
+            self._on_closed(self)
+
+    def send(self, data: bytes) -> bool:
+        """Send bytes; False when the connection is closed or its peer has stopped reading."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        transport.write(data)
+        if transport.get_write_buffer_size() > self._limits.unsent_bytes:
+            transport.abort()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Send what is waiting, then close."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def overstayed(self, now: float) -> str | None:
+        """Return why the connection should be dropped, or None."""
+        limits = self._limits
+        if self._unfinished_since is not None and now - self._unfinished_since > limits.message_s:
+            return "unfinished message"
+        if not self._has_brought_message and now - self._heard_at > limits.first_message_s:
+            return "no message"
+        if now - self._heard_at > limits.idle_s:
+            return "idle"
+        return None
+
+    def drop(self) -> None:
+        """Close at once; what is waiting is lost."""
+        if self._transport is not None:
+            self._transport.abort()
