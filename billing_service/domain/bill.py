@@ -1,0 +1,159 @@
+"""Building a bill: the monthly fees, the period's calls, and calls that arrived too late for theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from enum import Enum
+
+from billing_service.domain.money import Currency, Money, total
+from billing_service.domain.period import Period
+from billing_service.domain.proration import FeeShare, PlanInForce, prorate
+
+
+class LineKind(Enum):
+    """What a line of a bill is for."""
+
+    FEE = "fee"
+    CALLS = "calls"
+    LATE_CALLS = "late_calls"
+    TAX = "tax"
+    CREDIT = "credit"
+
+
+@dataclass(frozen=True, slots=True)
+class BilledCall:
+    """A rated call on a bill. `late`: it ended in an earlier period, but arrived after that was closed."""
+
+    record_id: str
+    callee: str
+    answered_at: datetime
+    ended_at: datetime
+    duration_us: int
+    precise: Money
+    rounded: Money
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One amount on a bill, precise and as it is charged."""
+
+    kind: LineKind
+    text: str
+    precise: Money
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class UnbilledCall:
+    """A rated call that is on no bill yet."""
+
+    record_id: str
+    callee: str
+    answered_at: datetime
+    ended_at: datetime
+    duration_us: int
+    precise: Money
+    rounded: Money
+
+
+@dataclass(frozen=True, slots=True)
+class BillContents:
+    """What is on a bill. Its total is the sum of its rounded lines."""
+
+    period: Period
+    lines: tuple[BillLine, ...]
+    calls: tuple[BilledCall, ...]
+
+    @property
+    def fee_total(self) -> Money:
+        return self._total_of(LineKind.FEE)
+
+    @property
+    def call_total(self) -> Money:
+        return self._total_of(LineKind.CALLS, LineKind.LATE_CALLS)
+
+    @property
+    def tax_total(self) -> Money:
+        return self._total_of(LineKind.TAX)
+
+    @property
+    def total(self) -> Money:
+        return total(line.amount for line in self.lines)
+
+    def _total_of(self, *kinds: LineKind) -> Money:
+        return total(line.amount for line in self.lines if line.kind in kinds)
+
+
+def build_bill(
+    *,
+    period: Period,
+    whole: Period,
+    charged: Sequence[Period],
+    plans: Iterable[PlanInForce],
+    calls: Iterable[UnbilledCall],
+    currency: Currency,
+    zone: tzinfo,
+) -> BillContents:
+    """The bill of an account for a period.
+
+    `whole` is the calendar period that the monthly fee is for (longer than `period` when the account was
+    opened in it), `charged` the parts of `period` in which the account was open and not suspended. `calls`
+    are all calls of the account that are on no bill; those that end in the period or before it go on this
+    one.
+    """
+    billed = [
+        BilledCall(
+            call.record_id,
+            call.callee,
+            call.answered_at,
+            call.ended_at,
+            call.duration_us,
+            call.precise,
+            call.rounded,
+            late=call.ended_at < period.start,
+        )
+        for call in calls
+        if call.ended_at < period.end
+    ]
+    billed.sort(key=lambda call: (call.ended_at, call.record_id))
+    lines = [
+        _fee_line(share, currency, zone) for share in prorate(plans, whole=whole, charged=charged, zone=zone)
+    ]
+    lines += _call_lines(billed)
+    return BillContents(period, tuple(lines), tuple(billed))
+
+
+def _fee_line(share: FeeShare, currency: Currency, zone: tzinfo) -> BillLine:
+    text = f"{share.plan_name}, {', '.join(describe_days(part, zone) for part in share.parts)}"
+    return BillLine(LineKind.FEE, text, share.precise, share.precise.rounded(currency))
+
+
+def _call_lines(calls: Sequence[BilledCall]) -> Iterable[BillLine]:
+    """A line for the period's calls and one for late ones: sums of rounded prices, so the bill adds up."""
+    for kind, ending, late in (
+        (LineKind.CALLS, "", False),
+        (LineKind.LATE_CALLS, " of earlier periods", True),
+    ):
+        chosen = [call for call in calls if call.late is late]
+        if chosen:
+            text = f"{len(chosen)} {'call' if len(chosen) == 1 else 'calls'}{ending}"
+            yield BillLine(
+                kind, text, total(call.precise for call in chosen), total(call.rounded for call in chosen)
+            )
+
+
+def describe_days(period: Period, zone: tzinfo) -> str:
+    """The first and the last local day of a period: `1–30 November 2026`."""
+    first = period.start.astimezone(zone)
+    last = (period.end - timedelta(microseconds=1)).astimezone(zone)
+    end = f"{last.day} {last:%B} {last.year}"
+    if first.date() == last.date():
+        return end
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day}–{end}"
+    if first.year == last.year:
+        return f"{first.day} {first:%B} – {end}"
+    return f"{first.day} {first:%B} {first.year} – {end}"
