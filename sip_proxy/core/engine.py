@@ -4,36 +4,15 @@ No method blocks, reads a clock or touches a socket. After any call that takes `
 `take_outputs()` and arms one timer for `next_deadline()`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
+from sip_proxy.core.configuration import EngineConfig
 from sip_proxy.core.directory import Directory
-from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.outputs import LiveCall, Output, Registration
 
 
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """What the engine must know about its surroundings.
-
-    `local_addresses` are the concrete (IP address, port) pairs that we listen on, never a wildcard: requests
-    addressed to one of them, or to one of their IP addresses, are for our domain. `listening` gives for each
-    transport the (IP address, port) to name in Via and Record-Route when a message goes to a `Destination`,
-    where there is no flow yet. `nonce_secret` should outlive a restart. Durations are in seconds.
-    """
-
-    domain: str
-    local_addresses: frozenset[tuple[str, int]]
-    listening: Mapping[Transport, tuple[str, int]]
-    nonce_secret: bytes
-    t1_s: float = 0.5
-    t2_s: float = 4.0
-    t4_s: float = 5.0
-    timer_c_s: float = 181.0
-    default_expiry_s: int = 3600
-    minimum_expiry_s: int = 60
-    maximum_expiry_s: int = 7200
-    maximum_bindings: int = 10
+__all__ = ["Engine", "EngineConfig"]
 
 
 class Engine:

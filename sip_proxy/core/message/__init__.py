@@ -1,1 +1,1 @@
-"""SIP message syntax (RFC 3261 §7, §19, §20, §25)."""
+"""Message syntax: RFC 3261 §7, §19, §20, §25."""

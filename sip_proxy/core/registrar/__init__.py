@@ -1,1 +1,1 @@
-"""Bindings and the location table (RFC 3261 §10)."""
+"""The registrar and its location table (RFC 3261 §10)."""

@@ -1,1 +1,1 @@
-"""The four transaction state machines of RFC 3261 §17 (with RFC 6026)."""
+"""Transactions: one hop's request and its responses (RFC 3261 §17, RFC 6026)."""

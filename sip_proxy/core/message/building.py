@@ -1,0 +1,70 @@
+"""Messages that the exchange itself makes: responses, and the ACK and CANCEL that belong to a sent INVITE."""
+
+from collections.abc import Iterable
+
+from sip_proxy.core.message.grammar import printable, quote_string
+from sip_proxy.core.message.message import Request, Response, encode
+from sip_proxy.core.message.status import reason_phrase
+
+_ECHOED = frozenset({"via", "from", "call-id", "cseq", "timestamp"})
+
+
+def build_response(
+    request: Request,
+    status: int,
+    *,
+    reason: str = "",
+    to_tag: str = "",
+    headers: Iterable[str] = (),
+) -> bytes:
+    """Answer a request (RFC 3261 §8.2.6): the headers are echoed as received.
+
+    `to_tag` is added when the To header has none; `headers` are whole lines. The caller vouches that neither
+    holds a line break; `reason` is cleaned here.
+    """
+    lines = [f"SIP/2.0 {status} {printable(reason) or reason_phrase(status)}"]
+    for key, line in zip(request.keys, request.lines, strict=True):
+        if key in _ECHOED and (key != "timestamp" or status == 100):
+            lines.append(line)
+        elif key == "to":
+            lines.append(f"{line};tag={to_tag}" if to_tag and not request.to_tag else line)
+    lines += headers
+    lines.append("Content-Length: 0")
+    return encode(lines, b"")
+
+
+def build_ack(invite: Request, response: Response) -> bytes:
+    """Acknowledge a final response other than 2xx, as the INVITE client transaction does (§17.1.1.3)."""
+    lines = _hop_lines(invite, "ACK", response.first("to") or "")
+    return encode(lines, b"")
+
+
+def build_cancel(invite: Request) -> bytes:
+    """Cancel an INVITE that we sent (§9.1)."""
+    return encode(_hop_lines(invite, "CANCEL", invite.first("to") or ""), b"")
+
+
+def _hop_lines(invite: Request, method: str, to: str) -> list[str]:
+    """A request on the same hop as the INVITE: its URI, its topmost Via, its Route; Max-Forwards anew."""
+    lines = [f"{method} {invite.uri} SIP/2.0", invite.lines[invite.keys.index("via")], "Max-Forwards: 70"]
+    lines += [line for key, line in zip(invite.keys, invite.lines, strict=True) if key == "route"]
+    lines += [
+        f"From: {invite.first('from')}",
+        f"To: {to}",
+        f"Call-ID: {invite.first('call-id')}",
+        f"CSeq: {invite.cseq} {method}",
+        "Content-Length: 0",
+    ]
+    return lines
+
+
+def explanation(domain: str, text: str, cause: int | None = None) -> list[str]:
+    """Header lines that tell a person, and a gateway, why a request was refused.
+
+    `Warning: 399` (RFC 3261 §20.43) and, with a Q.850 cause, `Reason` (RFC 3326).
+    """
+    quoted = quote_string(text)
+    lines = [f"Warning: 399 {domain} {quoted}"]
+    if cause is not None:
+        lines.append(f"Reason: Q.850;cause={cause};text={quoted}")
+    return lines

@@ -1,0 +1,52 @@
+"""Header names: one key for every spelling (RFC 3261 §7.3.1, §7.3.3)."""
+
+import re
+
+_COMPACT_FORMS = {
+    "a": "accept-contact",
+    "b": "referred-by",
+    "c": "content-type",
+    "d": "request-disposition",
+    "e": "content-encoding",
+    "f": "from",
+    "i": "call-id",
+    "j": "reject-contact",
+    "k": "supported",
+    "l": "content-length",
+    "m": "contact",
+    "n": "identity-info",
+    "o": "event",
+    "r": "refer-to",
+    "s": "subject",
+    "t": "to",
+    "u": "allow-events",
+    "v": "via",
+    "x": "session-expires",
+    "y": "identity",
+}
+_NAME = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*\Z")
+_MOST_REMEMBERED = 512
+_LONGEST_REMEMBERED = 40
+_keys: dict[str, str] = {}
+
+# A message may carry each of these once (RFC 3261 §7.3.1: their values are no lists).
+SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length")
+MANDATORY = ("from", "to", "call-id", "cseq", "via")
+
+
+def header_key(name: str) -> str | None:
+    """Return the key of a header name: its long form in lower case; None when it is no token.
+
+    Spellings seen are remembered, up to a limit, because this runs for every header of every message.
+    """
+    key = _keys.get(name)
+    if key is not None:
+        return key
+    match = _NAME.match(name)
+    if match is None:
+        return None
+    key = match[1].lower()
+    key = _COMPACT_FORMS.get(key, key)
+    if len(_keys) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
+        _keys[name] = key
+    return key

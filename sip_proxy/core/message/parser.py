@@ -1,0 +1,79 @@
+"""From bytes to a `Request` or `Response`."""
+
+import re
+
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.framing import MAXIMUM_HEADER_BYTES
+from sip_proxy.core.message.headers import header_key
+from sip_proxy.core.message.message import Message, Request, Response, is_token
+
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
+_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_UNUSABLE = "?"  # the key of a line that is no header; no header name has it
+
+
+def parse_message(data: bytes) -> Message:
+    """Split a message into its lines.
+
+    Raises MalformedMessage when it is not SIP at all. Anything less leaves a message with a `defect`, which
+    `check` raises, so that even a broken request can be answered.
+    """
+    defect = None
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        end = len(data)
+        defect = MalformedMessage("The header does not end")
+    if end > MAXIMUM_HEADER_BYTES:
+        defect = MalformedMessage("The header is too long", status=513)
+        end = MAXIMUM_HEADER_BYTES
+    head = data[:end].decode("utf-8", "surrogateescape").lstrip("\r\n")
+    if "\r\n " in head or "\r\n\t" in head:
+        head = _FOLD.sub(" ", head)
+    lines = head.split("\r\n")
+    breaks = len(lines) - 1
+    if head.count("\n") != breaks or head.count("\r") != breaks:
+        # A peer that takes a bare CR or LF for a line end would read other headers than we did.
+        defect = MalformedMessage("Bare CR or LF in the header")
+    body = data[end + 4 :]
+    keys = [""]
+    append = keys.append
+    for line in lines[1:]:
+        name, colon, _ = line.partition(":")
+        key = header_key(name)
+        if key is None or not colon:
+            key = _UNUSABLE
+            defect = defect or MalformedMessage("Malformed header line")
+        append(key)
+    start = lines[0]
+    if start[:4].upper() == "SIP/":
+        return _response(start, lines, keys, body, defect)
+    return _request(start, lines, keys, body, defect)
+
+
+def _request(
+    start: str, lines: list[str], keys: list[str], body: bytes, defect: MalformedMessage | None
+) -> Request:
+    parts = start.split(" ")
+    if len(parts) == 3 and parts[2] == "SIP/2.0" and is_token(parts[0]) and parts[1]:
+        return Request(parts[0], parts[1], lines, keys, body, defect)
+    version = start.rstrip().rpartition(" ")[2]
+    if not is_token(parts[0]) or not _VERSION.match(version):
+        raise MalformedMessage("Not a SIP message")
+    uri = parts[1] if len(parts) == 3 else ""
+    if version.upper() == "SIP/2.0":
+        if uri:
+            return Request(parts[0], uri, lines, keys, body, defect)  # §7.1: the version is case-insensitive
+        defect = MalformedMessage("Malformed request line")
+    else:
+        defect = MalformedMessage("Version Not Supported", status=505)
+    return Request(parts[0], uri, lines, keys, body, defect)
+
+
+def _response(
+    start: str, lines: list[str], keys: list[str], body: bytes, defect: MalformedMessage | None
+) -> Response:
+    match = _STATUS_LINE.match(start)
+    if match is None:
+        raise MalformedMessage("Malformed status line")
+    return Response(int(match[1]), match[2] or "", lines, keys, body, defect)

@@ -1,0 +1,98 @@
+"""SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966)."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.grammar import parse_parameters, percent_decoded
+
+_SIP_URI = re.compile(
+    r"(sips?):"
+    r"(?:([^\s@<>\"]*?)(?::[^\s@<>\"]*)?@)?"
+    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)"
+    r"(?::([0-9]{1,5}))?"
+    r"((?:;[^?\s<>\"]*)?)"
+    r"(\?[^\s<>\"]*)?\Z",
+    re.IGNORECASE,
+)
+_TEL_URI = re.compile(r"tel:(\+?[0-9A-Fa-f*#().\-]+)(;[^\s<>\"]*)?\Z", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"]")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_VISUAL_SEPARATORS = str.maketrans("", "", "-.()")
+
+
+class UnknownScheme(MalformedMessage):
+    """The URI is neither SIP nor tel: 416 where a request is addressed to it (RFC 3261 §16.3)."""
+
+    def __init__(self) -> None:
+        super().__init__("Unsupported URI Scheme", status=416)
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """A URI in parts.
+
+    `user` is still escaped and has no password; it is "" when there is none. `host` is in lower case, an IPv6
+    reference keeps its brackets. A tel URI has its number as `user` and "" as `host`.
+    """
+
+    scheme: str
+    user: str
+    host: str
+    port: int | None
+    parameters: dict[str, str]
+    headers: str
+
+    @property
+    def number(self) -> str:
+        """The telephone number that the URI names: its user part, decoded, without parameters."""
+        return percent_decoded(self.user.partition(";")[0])
+
+    @property
+    def address(self) -> str:
+        """The host without the brackets of an IPv6 reference."""
+        return self.host[1:-1] if self.host.startswith("[") else self.host
+
+    def equality_key(self) -> tuple[object, ...]:
+        """A key that is equal for URIs that RFC 3261 §19.1.4 calls equal, as far as contacts need it.
+
+        Of the parameters only those count that matter when one side lacks them.
+        """
+        named = tuple(
+            self.parameters.get(name, "").lower() for name in ("user", "ttl", "method", "maddr", "transport")
+        )
+        return (self.scheme, percent_decoded(self.user), self.host, self.port, named)
+
+
+@lru_cache(maxsize=1024)
+def parse_uri(text: str) -> Uri:
+    """Read a URI.
+
+    Raises UnknownScheme when it is neither SIP nor tel, MalformedMessage when it breaks the grammar.
+    """
+    match = _SIP_URI.match(text)
+    if match is None:
+        return _parse_other(text)
+    scheme, user, host, port, parameter_text, headers = match.groups()
+    if user is None:
+        user = ""
+    elif not user or _BROKEN_ESCAPE.search(user):
+        raise MalformedMessage("Malformed user part of a URI")
+    port_number = int(port) if port else None
+    if port_number is not None and not 0 < port_number < 65536:
+        raise MalformedMessage("Port out of range in a URI")
+    parameters = parse_parameters(parameter_text) if parameter_text else {}
+    if parameters is None:
+        raise MalformedMessage("Malformed URI parameters")
+    return Uri(scheme.lower(), user, host.lower(), port_number, parameters, headers or "")
+
+
+def _parse_other(text: str) -> Uri:
+    tel = _TEL_URI.match(text)
+    if tel is not None:
+        return Uri("tel", tel[1].translate(_VISUAL_SEPARATORS), "", None, {}, "")
+    scheme = text.partition(":")[0].lower()
+    if _SCHEME.match(text) and scheme not in {"sip", "sips", "tel"}:
+        raise UnknownScheme
+    raise MalformedMessage("Malformed URI")

@@ -1,0 +1,67 @@
+"""The Via header (RFC 3261 §20.42, §18.2.1) and its `rport` (RFC 3581)."""
+
+import re
+from typing import NamedTuple
+
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.grammar import parse_parameters
+
+MAGIC_COOKIE = "z9hG4bK"
+_VIA = re.compile(
+    r"\s*SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+"
+    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)"
+    r"(?:\s*:\s*([0-9]{1,5}))?"
+    r"((?:\s*;.*)?)\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+_RPORT = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
+
+
+class Via(NamedTuple):
+    """The topmost Via value, in parts. `branch` is "" when there is none; `port` is None when not given."""
+
+    transport: str
+    host: str
+    port: int | None
+    branch: str
+    parameters: dict[str, str]
+
+    @property
+    def sent_by(self) -> str:
+        """Host and port as one key, as transactions are matched by it (RFC 3261 §17.2.3)."""
+        return f"{self.host}:{self.port or ''}"
+
+    @property
+    def has_magic_cookie(self) -> bool:
+        """Whether the branch is one of RFC 3261: unique, and so enough to match a transaction by."""
+        return len(self.branch) > len(MAGIC_COOKIE) and self.branch[:7].lower() == "z9hg4bk"
+
+
+def parse_via(value: str) -> Via:
+    """Read one Via value; raises MalformedMessage."""
+    match = _VIA.match(value)
+    if match is None:
+        raise MalformedMessage("Malformed Via header")
+    transport, host, port, parameter_text = match.groups()
+    parameters = parse_parameters(parameter_text) if parameter_text else {}
+    if parameters is None:
+        raise MalformedMessage("Malformed Via parameters")
+    return Via(
+        transport.upper(), host.lower(), int(port) if port else None, parameters.get("branch", ""), parameters
+    )
+
+
+def with_source(value: str, via: Via, address: str, port: int) -> str:
+    """Write into a received Via value where it really came from: `received` and, when asked for, `rport`.
+
+    RFC 3261 §18.2.1: `received` when sent-by is not that address; RFC 3581 §4: always along with `rport`.
+    """
+    asks_for_port = "rport" in via.parameters
+    host = via.host[1:-1] if via.host.startswith("[") else via.host
+    if not asks_for_port and host == address:
+        return value
+    if asks_for_port:
+        value = _RPORT.sub(f";rport={port}", value, count=1)
+    if "received" in via.parameters:
+        value = re.sub(r";\s*received\s*=\s*[^;\s]*", "", value, count=1, flags=re.IGNORECASE)
+    return f"{value};received={address}"

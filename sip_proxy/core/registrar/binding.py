@@ -1,0 +1,128 @@
+"""A binding: where a number can be reached, until when."""
+
+import ipaddress
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
+from typing import Any
+
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.uri import Uri, parse_uri
+from sip_proxy.core.outputs import Registration
+
+_DEFAULT_PORTS = {Transport.TLS: 5061, Transport.WSS: 443, Transport.WS: 80}
+
+
+@dataclass(slots=True)
+class Binding:
+    """One contact of a number (RFC 3261 §10.3).
+
+    `flow` is how the REGISTER came: requests to the contact go there, because that works through NAT.
+    `expires_at` is on the monotonic clock, `registered_at` on the wall clock. `q` is in thousandths.
+    """
+
+    contact: str
+    flow: Flow
+    call_id: str
+    cseq: int
+    q: int
+    registered_at: float
+    expires_at: float
+    user_agent: str
+
+    def describe(self, number: str, wall_offset: float) -> Registration:
+        """Return the binding as an administrator sees it."""
+        host, port = self.flow.remote
+        return Registration(
+            number=number,
+            contact=self.contact,
+            transport=self.flow.transport.value,
+            source=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            user_agent=self.user_agent,
+            registered_at=self.registered_at,
+            expires_at=self.expires_at + wall_offset,
+        )
+
+
+def contact_key(contact: str) -> tuple[object, ...]:
+    """A key that is equal for equal contacts (RFC 3261 §10.3 step 7, §19.1.4)."""
+    return parse_uri(contact).equality_key()
+
+
+def destination_of(contact: str, transport: Transport) -> Destination | None:
+    """Return where a contact's URI itself points, or None when it has no IP address: the DNS is not asked."""
+    try:
+        uri = parse_uri(contact)
+    except MalformedMessage:
+        return None
+    if not is_ip_address(uri.address):
+        return None
+    asked = uri.parameters.get("transport", "").upper()
+    if asked in Transport.__members__:
+        transport = Transport[asked]
+    return Destination(transport, uri.address, port_of(uri, transport))
+
+
+def port_of(uri: Uri, transport: Transport) -> int:
+    """Return the port of a URI, by default that of the transport (RFC 3261 §19.1.2)."""
+    return uri.port or _DEFAULT_PORTS.get(transport, 5060)
+
+
+@lru_cache(maxsize=4096)
+def is_ip_address(text: str) -> bool:
+    """Tell whether the text is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def save_bindings(bindings: tuple[Binding, ...], wall_offset: float) -> str:
+    """Write bindings as JSON; instants are on the wall clock there."""
+    return json.dumps(
+        [
+            {
+                "contact": binding.contact,
+                "flow": flow_to_json(binding.flow),
+                "call_id": binding.call_id,
+                "cseq": binding.cseq,
+                "q": binding.q,
+                "registered_at": binding.registered_at,
+                "expires_at": binding.expires_at + wall_offset,
+                "user_agent": binding.user_agent,
+            }
+            for binding in bindings
+        ],
+        separators=(",", ":"),
+    )
+
+
+def load_bindings(state: str, wall_offset: float) -> list[Binding]:
+    """Read what `save_bindings` wrote."""
+    return [
+        Binding(
+            contact=item["contact"],
+            flow=flow_from_json(item["flow"]),
+            call_id=item["call_id"],
+            cseq=item["cseq"],
+            q=item["q"],
+            registered_at=item["registered_at"],
+            expires_at=item["expires_at"] - wall_offset,
+            user_agent=intern(item["user_agent"]),
+        )
+        for item in json.loads(state)
+    ]
+
+
+def flow_to_json(flow: Flow) -> list[Any]:
+    """Write a flow as a JSON array."""
+    return [flow.transport.value, *flow.remote, *flow.local, flow.connection]
+
+
+def flow_from_json(items: list[Any]) -> Flow:
+    """Read what `flow_to_json` wrote. A connection of an earlier process is never open again."""
+    transport, remote_host, remote_port, local_host, local_port, connection = items
+    return Flow(Transport(transport), (remote_host, remote_port), (local_host, local_port), -abs(connection))

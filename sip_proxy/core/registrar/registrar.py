@@ -1,0 +1,176 @@
+"""REGISTER (RFC 3261 §10.3)."""
+
+import re
+from sys import intern
+
+from sip_proxy.core.exchange import Exchange
+from sip_proxy.core.flow import Flow
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.grammar import printable
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
+from sip_proxy.core.outputs import BindingsChanged, Registration
+from sip_proxy.core.registrar.binding import Binding, contact_key, load_bindings, save_bindings
+from sip_proxy.core.registrar.location import LocationTable
+from sip_proxy.core.rejection import Rejection
+from sip_proxy.core.transaction.server import ServerTransaction
+
+_SECONDS = re.compile(r"[0-9]+\Z")
+_Q_VALUE = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
+_FOREVER = 2**32 - 1  # RFC 3261 §20.19
+
+
+class RegistrationRefused(Exception):
+    """A REGISTER that can't be done; nothing of it was."""
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection.text)
+        self.rejection = rejection
+
+
+class Registrar:
+    """Keeps the location table by the REGISTER requests of phones that proved who they are."""
+
+    __slots__ = ("_exchange", "location")
+
+    def __init__(self, exchange: Exchange, location: LocationTable) -> None:
+        self._exchange = exchange
+        self.location = location
+
+    def handle(
+        self, request: Request, transaction: ServerTransaction, number: str, flow: Flow, now: float
+    ) -> None:
+        """Carry out the REGISTER of a number, all of it or nothing, and answer it."""
+        before = self.location.find(number, now)
+        try:
+            after = self._apply(request, before, flow, now)
+        except MalformedMessage as error:
+            rejection = Rejection(error.status, error.reason)
+            transaction.respond(rejection.status, self._exchange.rejection(request, rejection), now)
+            return
+        except RegistrationRefused as refused:
+            rejection = refused.rejection
+            transaction.respond(rejection.status, self._exchange.rejection(request, rejection), now)
+            return
+        if after is not before:
+            self.location.replace(number, after)
+            self.report(number, now)
+        headers = [_contact_line(binding, now) for binding in after]
+        data = self._exchange.response(request, 200, headers=headers)
+        transaction.respond(200, data, now, after_journal=after is not before)
+
+    def flow_closed(self, flow: Flow, now: float) -> None:
+        """Drop the bindings that were reached over a connection that is gone (RFC 5626 §5.3)."""
+        for number in self.location.numbers_on(flow):
+            bindings = self.location.find(number, now)
+            self.location.replace(number, tuple(binding for binding in bindings if binding.flow != flow))
+            self.report(number, now)
+
+    def expire(self, now: float) -> None:
+        """Drop the bindings whose time is over."""
+        for number in self.location.expire(now):
+            self.report(number, now)
+
+    def restore(self, number: str, state: str, now: float) -> None:
+        """Take up saved bindings that are still in force."""
+        bindings = load_bindings(state, self._exchange.wall_offset)
+        self.location.replace(number, tuple(binding for binding in bindings if binding.expires_at > now))
+
+    def registrations(self) -> list[Registration]:
+        """List all bindings."""
+        offset = self._exchange.wall_offset
+        return [
+            binding.describe(number, offset)
+            for number, bindings in self.location.items()
+            for binding in bindings
+        ]
+
+    def report(self, number: str, now: float) -> None:
+        """Hand out what the bindings of a number are now."""
+        bindings = self.location.find(number, now)
+        offset = self._exchange.wall_offset
+        self._exchange.emit(
+            BindingsChanged(
+                number=number,
+                registrations=tuple(binding.describe(number, offset) for binding in bindings),
+                state=save_bindings(bindings, offset),
+            )
+        )
+
+    def _apply(
+        self, request: Request, before: tuple[Binding, ...], flow: Flow, now: float
+    ) -> tuple[Binding, ...]:
+        """Return the bindings as the request wants them; the same object when it only asks."""
+        contacts = request.values("contact")
+        if not contacts:
+            return before
+        if "*" in contacts:
+            return self._remove_all(request, contacts, before)
+        kept = {contact_key(binding.contact): binding for binding in before}
+        for value in contacts:
+            contact = parse_name_addr(value)
+            uri = contact.parsed_uri()
+            if uri.scheme not in {"sip", "sips"}:
+                raise MalformedMessage("A contact must be a SIP URI")
+            key = uri.equality_key()
+            existing = kept.get(key)
+            if existing is not None:
+                _check_order(request, existing)
+            expiry_s = self._expiry_s(request, contact)
+            if expiry_s == 0:
+                kept.pop(key, None)
+            else:
+                kept[key] = self._binding(request, contact, flow, now, expiry_s)
+        if len(kept) > self._exchange.config.maximum_bindings:
+            raise RegistrationRefused(Rejection(403, "Too many contacts for one number"))
+        return tuple(kept.values())
+
+    def _remove_all(
+        self, request: Request, contacts: list[str], before: tuple[Binding, ...]
+    ) -> tuple[Binding, ...]:
+        """`Contact: *` with `Expires: 0` (§10.3 step 6)."""
+        expires = request.first("expires")
+        if len(contacts) > 1 or expires is None or not _SECONDS.match(expires) or int(expires) != 0:
+            raise MalformedMessage("Contact * needs Expires 0 and nothing beside it")
+        for binding in before:
+            _check_order(request, binding)
+        return () if before else before
+
+    def _expiry_s(self, request: Request, contact: NameAddr) -> int:
+        """Return how long the binding is to last, within our limits; 0 removes it (§10.3 step 7)."""
+        config = self._exchange.config
+        text = contact.parameters.get("expires") or request.first("expires") or ""
+        # §20.19: what is no number of seconds is taken as if it weren't there.
+        expiry_s = min(int(text), _FOREVER) if _SECONDS.match(text) else config.default_expiry_s
+        if 0 < expiry_s < config.minimum_expiry_s:
+            raise RegistrationRefused(
+                Rejection(423, "Interval Too Brief", headers=(f"Min-Expires: {config.minimum_expiry_s}",))
+            )
+        return min(expiry_s, config.maximum_expiry_s)
+
+    def _binding(self, request: Request, contact: NameAddr, flow: Flow, now: float, expiry_s: int) -> Binding:
+        q_text = contact.parameters.get("q", "1")
+        if not _Q_VALUE.match(q_text):
+            raise MalformedMessage("Malformed q value of a contact")
+        return Binding(
+            contact=contact.uri,
+            flow=flow,
+            call_id=intern(request.call_id),
+            cseq=request.cseq,
+            q=round(float(q_text) * 1000),
+            registered_at=self._exchange.wall(now),
+            expires_at=now + expiry_s,
+            user_agent=intern(printable(request.first("user-agent") or "", 100)),
+        )
+
+
+def _check_order(request: Request, binding: Binding) -> None:
+    """A REGISTER that was overtaken by a later one must not undo it (§10.3 steps 6 and 7)."""
+    if binding.call_id == request.call_id and request.cseq <= binding.cseq:
+        raise RegistrationRefused(Rejection(500, "REGISTER out of order"))
+
+
+def _contact_line(binding: Binding, now: float) -> str:
+    remaining_s = max(1, round(binding.expires_at - now))
+    q = "" if binding.q == 1000 else f";q={binding.q / 1000:g}"
+    return f"Contact: <{binding.contact}>;expires={remaining_s}{q}"

@@ -1,0 +1,101 @@
+"""Client transactions: what the INVITE and the non-INVITE machine share."""
+
+from enum import Enum, IntEnum
+from typing import Protocol
+
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.outputs import Send
+from sip_proxy.core.transaction.machine import Machine, Surroundings
+
+
+class ClientState(IntEnum):
+    """States of RFC 3261 figures 5 and 6 and RFC 6026 §8.4."""
+
+    CALLING = 0
+    TRYING = 1
+    PROCEEDING = 2
+    COMPLETED = 3
+    ACCEPTED = 4
+    TERMINATED = 5
+
+
+class ClientEvent(IntEnum):
+    """What happens to a client transaction."""
+
+    PROVISIONAL = 0
+    SUCCESS = 1
+    FAILURE = 2
+    RESEND = 3  # timer A or E
+    TIMEOUT = 4  # timer B or F
+    LINGERED = 5  # timer D, K or M
+    TRANSPORT_ERROR = 6
+
+
+class RequestFailure(Enum):
+    """Why no final response will come, as the status that stands for it (RFC 3261 §16.8, §16.9)."""
+
+    TIMEOUT = 408
+    TRANSPORT_ERROR = 503
+
+
+class ResponseTaker(Protocol):
+    """Who is told what becomes of a request."""
+
+    def response_received(self, transaction: "ClientTransaction", response: Response, now: float) -> None:
+        """A response came; of a final other than 2xx only the first is reported, of 2xx every one."""
+
+    def request_failed(self, transaction: "ClientTransaction", failure: RequestFailure, now: float) -> None:
+        """No final response will come."""
+
+
+class ClientTransaction(Machine):
+    """A request that we sent. `request` is what went out, as bytes in `data`."""
+
+    __slots__ = ("data", "method", "owner", "request", "response")
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        layer: Surroundings,
+        to: Flow | Destination,
+        request: Request,
+        owner: ResponseTaker,
+        state: ClientState,
+    ) -> None:
+        super().__init__(key=key, layer=layer, to=to, state=state)
+        self.request = request
+        self.data = request.encode()
+        self.method = request.method
+        self.owner = owner
+        self.response: Response | None = None
+
+    def receive(self, response: Response, now: float) -> None:
+        """Take a response that was matched to this transaction (§17.1.3)."""
+        self.response = response
+        status = response.status
+        if status < 200:
+            self.fire(ClientEvent.PROVISIONAL, now)
+        elif status < 300:
+            self.fire(ClientEvent.SUCCESS, now)
+        else:
+            self.fire(ClientEvent.FAILURE, now)
+        self.response = None
+
+    def send(self, now: float) -> None:
+        """Send the request, or send it again."""
+        self.layer.outputs.append(Send(self.to, self.data))
+
+    def report_response(self, now: float) -> None:
+        """Hand the response to the owner."""
+        assert self.response is not None
+        self.owner.response_received(self, self.response, now)
+
+    def report_timeout(self, now: float) -> None:
+        """Tell the owner that nobody answered."""
+        self.owner.request_failed(self, RequestFailure.TIMEOUT, now)
+
+    def report_transport_error(self, now: float) -> None:
+        """Tell the owner that the request could not be sent."""
+        self.owner.request_failed(self, RequestFailure.TRANSPORT_ERROR, now)

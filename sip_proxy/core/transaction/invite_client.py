@@ -1,0 +1,89 @@
+"""The INVITE client transaction: RFC 3261 §17.1.1 with the Accepted state of RFC 6026 §8.4."""
+
+from typing import ClassVar
+
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.message.building import build_ack
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.outputs import Send
+from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
+from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
+
+
+class InviteClientTransaction(ClientTransaction):
+    """An INVITE that we sent. 2xx responses come to the owner every time they are repeated."""
+
+    __slots__ = ()
+    TABLE: ClassVar[Table]
+
+    def __init__(
+        self, *, key: str, layer: Surroundings, to: Flow | Destination, request: Request, owner: ResponseTaker
+    ) -> None:
+        super().__init__(key=key, layer=layer, to=to, request=request, owner=owner, state=ClientState.CALLING)
+
+    def start(self, now: float) -> None:
+        """Send the INVITE and start timers A (unreliable transports only) and B."""
+        self.send(now)
+        if not self.to.transport.is_reliable:
+            self._start_resend(self.interval_s, ClientEvent.RESEND, now)
+        self._start_end(self.layer.values.transaction_timeout_s, ClientEvent.TIMEOUT, now)
+
+    def _resend(self, now: float) -> None:
+        """Timer A doubles without a limit; timer B ends it (§17.1.1.2)."""
+        self.send(now)
+        self.interval_s *= 2
+        self._start_resend(self.interval_s, ClientEvent.RESEND, now)
+
+    def _send_ack(self, now: float) -> None:
+        assert self.response is not None
+        self.layer.outputs.append(Send(self.to, build_ack(self.request, self.response)))
+
+    def _start_d(self, now: float) -> None:
+        reliable = self.to.transport.is_reliable
+        delay_s = 0.0 if reliable else self.layer.values.transaction_timeout_s
+        self._start_end(delay_s, ClientEvent.LINGERED, now)
+
+    def _start_m(self, now: float) -> None:
+        self._start_end(self.layer.values.transaction_timeout_s, ClientEvent.LINGERED, now)
+
+
+_Invite = InviteClientTransaction
+_STOP = Machine.stop_timers
+_REPORT = ClientTransaction.report_response
+_END = Machine.end
+
+InviteClientTransaction.TABLE = {
+    ClientState.CALLING: {
+        ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_STOP, _REPORT)),
+        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT)),
+        ClientEvent.FAILURE: (
+            ClientState.COMPLETED,
+            (_STOP, _Invite._send_ack, _REPORT, _Invite._start_d),
+        ),
+        ClientEvent.RESEND: (ClientState.CALLING, (_Invite._resend,)),
+        ClientEvent.TIMEOUT: (ClientState.TERMINATED, (_END, ClientTransaction.report_timeout)),
+        ClientEvent.TRANSPORT_ERROR: (
+            ClientState.TERMINATED,
+            (_END, ClientTransaction.report_transport_error),
+        ),
+    },
+    ClientState.PROCEEDING: {
+        ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_REPORT,)),
+        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT)),
+        ClientEvent.FAILURE: (
+            ClientState.COMPLETED,
+            (_STOP, _Invite._send_ack, _REPORT, _Invite._start_d),
+        ),
+    },
+    ClientState.COMPLETED: {
+        ClientEvent.FAILURE: (ClientState.COMPLETED, (_Invite._send_ack,)),
+        ClientEvent.LINGERED: (ClientState.TERMINATED, (_END,)),
+        # The ACK could not be sent; the final response was reported already.
+        ClientEvent.TRANSPORT_ERROR: (ClientState.TERMINATED, (_END,)),
+    },
+    ClientState.ACCEPTED: {
+        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_REPORT,)),
+        ClientEvent.LINGERED: (ClientState.TERMINATED, (_END,)),
+    },
+    ClientState.TERMINATED: {},
+}

@@ -1,0 +1,67 @@
+"""The INVITE server transaction: RFC 3261 §17.2.1 with the Accepted state of RFC 6026 §7.1."""
+
+from typing import ClassVar
+
+from sip_proxy.core.flow import Flow
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
+from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
+
+
+class InviteServerTransaction(ServerTransaction):
+    """An INVITE that we received. The ACK of a 2xx is not its business."""
+
+    __slots__ = ()
+    TABLE: ClassVar[Table]
+
+    def __init__(self, *, key: str, layer: Surroundings, to: Flow, request: Request) -> None:
+        super().__init__(key=key, layer=layer, to=to, request=request, state=ServerState.PROCEEDING)
+
+    def _start_g_and_h(self, now: float) -> None:
+        if not self.to.transport.is_reliable:
+            self._start_resend(self.interval_s, ServerEvent.RESEND, now)
+        self._start_end(self.layer.values.transaction_timeout_s, ServerEvent.TIMEOUT, now)
+
+    def _resend(self, now: float) -> None:
+        """Timer G doubles up to T2."""
+        self.send_again(now)
+        self.interval_s = min(2 * self.interval_s, self.layer.values.t2_s)
+        self._start_resend(self.interval_s, ServerEvent.RESEND, now)
+
+    def _start_i(self, now: float) -> None:
+        reliable = self.to.transport.is_reliable
+        self._start_end(0.0 if reliable else self.layer.values.t4_s, ServerEvent.LINGERED, now)
+
+    def _start_l(self, now: float) -> None:
+        self._start_end(self.layer.values.transaction_timeout_s, ServerEvent.LINGERED, now)
+
+
+_Invite = InviteServerTransaction
+_END = (ServerState.TERMINATED, (Machine.end,))
+
+InviteServerTransaction.TABLE = {
+    ServerState.PROCEEDING: {
+        ServerEvent.REQUEST_AGAIN: (ServerState.PROCEEDING, (_Invite.send_again,)),
+        ServerEvent.PROVISIONAL: (ServerState.PROCEEDING, (_Invite.send,)),
+        ServerEvent.SUCCESS: (ServerState.ACCEPTED, (_Invite.send, _Invite._start_l)),
+        ServerEvent.FAILURE: (ServerState.COMPLETED, (_Invite.send, _Invite._start_g_and_h)),
+        # A provisional could not be sent; the final response may still find its way.
+        ServerEvent.TRANSPORT_ERROR: (ServerState.PROCEEDING, ()),
+    },
+    ServerState.COMPLETED: {
+        ServerEvent.REQUEST_AGAIN: (ServerState.COMPLETED, (_Invite.send_again,)),
+        ServerEvent.ACK: (ServerState.CONFIRMED, (Machine.stop_timers, _Invite._start_i)),
+        ServerEvent.RESEND: (ServerState.COMPLETED, (_Invite._resend,)),
+        ServerEvent.TIMEOUT: _END,
+        ServerEvent.TRANSPORT_ERROR: _END,
+    },
+    ServerState.CONFIRMED: {
+        ServerEvent.LINGERED: _END,
+    },
+    ServerState.ACCEPTED: {
+        # Retransmitted INVITEs are absorbed; further 2xx come from downstream and pass (RFC 6026 §7.1).
+        ServerEvent.SUCCESS: (ServerState.ACCEPTED, (_Invite.send,)),
+        ServerEvent.LINGERED: _END,
+    },
+    ServerState.TERMINATED: {},
+}

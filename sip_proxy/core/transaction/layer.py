@@ -1,0 +1,81 @@
+"""The transaction layer: which transaction does a message belong to (RFC 3261 §17.1.3, §17.2.3)."""
+
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.outputs import Output
+from sip_proxy.core.transaction.client import ClientEvent, ClientTransaction, ResponseTaker
+from sip_proxy.core.transaction.invite_client import InviteClientTransaction
+from sip_proxy.core.transaction.invite_server import InviteServerTransaction
+from sip_proxy.core.transaction.machine import Machine
+from sip_proxy.core.transaction.non_invite_client import NonInviteClientTransaction
+from sip_proxy.core.transaction.non_invite_server import NonInviteServerTransaction
+from sip_proxy.core.transaction.server import ServerEvent, ServerTransaction
+from sip_proxy.core.transaction.timers import TimerQueues, TimerValues
+
+
+class TransactionLayer:
+    """All transactions that are going on."""
+
+    __slots__ = ("_clients", "_servers", "outputs", "timers", "values")
+
+    def __init__(self, *, values: TimerValues, timers: TimerQueues, outputs: list[Output]) -> None:
+        self.values = values
+        self.timers = timers
+        self.outputs = outputs
+        self._servers: dict[str, ServerTransaction] = {}
+        self._clients: dict[str, ClientTransaction] = {}
+
+    def find_server(self, request: Request, method: str) -> ServerTransaction | None:
+        """Return the transaction that a request belongs to, were its method this one.
+
+        The method of an ACK or CANCEL is that of the INVITE it speaks about.
+        """
+        return self._servers.get(_server_key(request, method))
+
+    def start_server(self, request: Request, reply_to: Flow) -> ServerTransaction:
+        """Start a transaction for a request that belongs to none."""
+        key = _server_key(request, request.method)
+        kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
+        transaction = kind(key=key, layer=self, to=reply_to, request=request)
+        self._servers[key] = transaction
+        return transaction
+
+    def start_client(
+        self, request: Request, *, branch: str, to: Flow | Destination, owner: ResponseTaker, now: float
+    ) -> ClientTransaction:
+        """Send a request whose topmost Via has this branch; the owner hears what becomes of it."""
+        key = f"{branch} {request.method}"
+        kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
+        transaction = kind(key=key, layer=self, to=to, request=request, owner=owner)
+        self._clients[key] = transaction
+        transaction.start(now)
+        return transaction
+
+    def find_client(self, response: Response) -> ClientTransaction | None:
+        """Return the transaction that a response belongs to."""
+        assert response.via is not None
+        return self._clients.get(f"{response.via.branch} {response.cseq_method}")
+
+    def transport_failed(self, to: Flow | Destination, now: float) -> None:
+        """Tell every transaction that sends to this peer (§17.1.4, §17.2.4)."""
+        for client in [found for found in self._clients.values() if found.to == to]:
+            client.fire(ClientEvent.TRANSPORT_ERROR, now)
+        for server in [found for found in self._servers.values() if found.to == to]:
+            server.fire(ServerEvent.TRANSPORT_ERROR, now)
+
+    def forget(self, transaction: Machine) -> None:
+        """The transaction is over."""
+        table: dict[str, ClientTransaction] | dict[str, ServerTransaction]
+        table = self._clients if isinstance(transaction, ClientTransaction) else self._servers
+        if table.get(transaction.key) is transaction:
+            del table[transaction.key]
+
+    def __len__(self) -> int:
+        return len(self._clients) + len(self._servers)
+
+
+def _server_key(request: Request, method: str) -> str:
+    """Branch, sent-by and method (§17.2.3)."""
+    via = request.via
+    assert via is not None
+    return f"{via.branch} {via.host}:{via.port} {method}"

@@ -1,0 +1,68 @@
+"""The non-INVITE client transaction (RFC 3261 §17.1.2)."""
+
+from typing import ClassVar
+
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
+from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
+
+
+class NonInviteClientTransaction(ClientTransaction):
+    """A request other than INVITE and ACK that we sent."""
+
+    __slots__ = ()
+    TABLE: ClassVar[Table]
+
+    def __init__(
+        self, *, key: str, layer: Surroundings, to: Flow | Destination, request: Request, owner: ResponseTaker
+    ) -> None:
+        super().__init__(key=key, layer=layer, to=to, request=request, owner=owner, state=ClientState.TRYING)
+
+    def start(self, now: float) -> None:
+        """Send the request and start timers E (unreliable transports only) and F."""
+        self.send(now)
+        if not self.to.transport.is_reliable:
+            self._start_resend(self.interval_s, ClientEvent.RESEND, now)
+        self._start_end(self.layer.values.transaction_timeout_s, ClientEvent.TIMEOUT, now)
+
+    def _resend(self, now: float) -> None:
+        """Timer E doubles up to T2; once a provisional came it is T2 (§17.1.2.2)."""
+        self.send(now)
+        t2_s = self.layer.values.t2_s
+        self.interval_s = t2_s if self.state == ClientState.PROCEEDING else min(2 * self.interval_s, t2_s)
+        self._start_resend(self.interval_s, ClientEvent.RESEND, now)
+
+    def _start_k(self, now: float) -> None:
+        reliable = self.to.transport.is_reliable
+        self._start_end(0.0 if reliable else self.layer.values.t4_s, ClientEvent.LINGERED, now)
+
+
+_STOP = Machine.stop_timers
+_REPORT = ClientTransaction.report_response
+_FINAL = (ClientState.COMPLETED, (_STOP, _REPORT, NonInviteClientTransaction._start_k))
+_TIMEOUT = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_timeout))
+_ERROR = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_transport_error))
+
+NonInviteClientTransaction.TABLE = {
+    ClientState.TRYING: {
+        ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_REPORT,)),
+        ClientEvent.SUCCESS: _FINAL,
+        ClientEvent.FAILURE: _FINAL,
+        ClientEvent.RESEND: (ClientState.TRYING, (NonInviteClientTransaction._resend,)),
+        ClientEvent.TIMEOUT: _TIMEOUT,
+        ClientEvent.TRANSPORT_ERROR: _ERROR,
+    },
+    ClientState.PROCEEDING: {
+        ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_REPORT,)),
+        ClientEvent.SUCCESS: _FINAL,
+        ClientEvent.FAILURE: _FINAL,
+        ClientEvent.RESEND: (ClientState.PROCEEDING, (NonInviteClientTransaction._resend,)),
+        ClientEvent.TIMEOUT: _TIMEOUT,
+        ClientEvent.TRANSPORT_ERROR: _ERROR,
+    },
+    ClientState.COMPLETED: {
+        ClientEvent.LINGERED: (ClientState.TERMINATED, (Machine.end,)),
+    },
+    ClientState.TERMINATED: {},
+}

@@ -1,0 +1,87 @@
+"""Server transactions: what the INVITE and the non-INVITE machine share."""
+
+from enum import IntEnum
+from typing import Protocol
+
+from sip_proxy.core.flow import Flow
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.outputs import Send
+from sip_proxy.core.transaction.machine import Machine, Surroundings
+
+
+class ServerState(IntEnum):
+    """States of RFC 3261 figures 7 and 8 and RFC 6026 §7.1."""
+
+    TRYING = 0
+    PROCEEDING = 1
+    COMPLETED = 2
+    CONFIRMED = 3
+    ACCEPTED = 4
+    TERMINATED = 5
+
+
+class ServerEvent(IntEnum):
+    """What happens to a server transaction."""
+
+    REQUEST_AGAIN = 0
+    ACK = 1
+    PROVISIONAL = 2
+    SUCCESS = 3
+    FAILURE = 4
+    RESEND = 5  # timer G
+    TIMEOUT = 6  # timer H
+    LINGERED = 7  # timer I, J or L
+    TRANSPORT_ERROR = 8
+
+
+class Cancellable(Protocol):
+    """What was made of an INVITE, as far as CANCEL is concerned."""
+
+    def cancel(self, now: float) -> None:
+        """The caller gave up (RFC 3261 §16.10)."""
+
+
+class ServerTransaction(Machine):
+    """A request that we received. `to` is where its responses go."""
+
+    __slots__ = ("cancellable", "last_send", "pending", "request")
+
+    def __init__(
+        self, *, key: str, layer: Surroundings, to: Flow, request: Request, state: ServerState
+    ) -> None:
+        super().__init__(key=key, layer=layer, to=to, state=state)
+        self.request = request
+        self.cancellable: Cancellable | None = None
+        self.last_send: Send | None = None
+        self.pending: Send | None = None
+
+    def respond(self, status: int, data: bytes, now: float, *, after_journal: bool = False) -> None:
+        """Give a response to send; the state decides whether it may still go out."""
+        self.pending = Send(self.to, data, after_journal)
+        if status < 200:
+            self.fire(ServerEvent.PROVISIONAL, now)
+        elif status < 300:
+            self.fire(ServerEvent.SUCCESS, now)
+        else:
+            self.fire(ServerEvent.FAILURE, now)
+        self.pending = None
+
+    def is_answered(self) -> bool:
+        """Tell whether a final response was given."""
+        return self.state > ServerState.PROCEEDING
+
+    def send(self, now: float) -> None:
+        """Send the response just given, and keep it for retransmissions of the request."""
+        assert self.pending is not None
+        self.last_send = self.pending
+        self.layer.outputs.append(self.pending)
+
+    def send_again(self, now: float) -> None:
+        """Send the last response once more, if there is one."""
+        if self.last_send is not None:
+            self.layer.outputs.append(self.last_send)
+
+    def abandon(self, now: float) -> None:
+        """End without a final response (RFC 4320 §4.2: a late 408 to a non-INVITE helps nobody)."""
+        self.state = ServerState.TERMINATED
+        self.end(now)

@@ -1,0 +1,89 @@
+"""Timers without a heap: SIP uses few distinct durations, so a queue per duration is always in order.
+
+Starting a timer is an append, cancelling it forgets its owner; what is cancelled is dropped when it comes up.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class TimerValues:
+    """The base values, in seconds (RFC 3261 table 4)."""
+
+    t1_s: float = 0.5
+    t2_s: float = 4.0
+    t4_s: float = 5.0
+    timer_c_s: float = 181.0
+
+    @property
+    def transaction_timeout_s(self) -> float:
+        """64*T1: timers B, F, H, J, L and M; D is the same here (RFC 3261 asks for at least 32 s on UDP)."""
+        return 64 * self.t1_s
+
+
+class TimerOwner(Protocol):
+    """Who is told when a timer fires."""
+
+    def on_timer(self, event: int, now: float) -> None:
+        """The timer that was started with `event` is due."""
+
+
+class Timer:
+    """One running timer. It fires once; `cancel` is harmless at any time."""
+
+    __slots__ = ("at", "event", "owner")
+
+    def __init__(self, at: float, owner: TimerOwner, event: int) -> None:
+        self.at = at
+        self.owner: TimerOwner | None = owner
+        self.event = event
+
+    def cancel(self) -> None:
+        """Make the timer never fire, and let go of its owner."""
+        self.owner = None
+
+
+class TimerQueues:
+    """All running timers."""
+
+    __slots__ = ("_queues",)
+
+    def __init__(self) -> None:
+        self._queues: dict[float, deque[Timer]] = {}
+
+    def start(self, delay_s: float, owner: TimerOwner, event: int, now: float) -> Timer:
+        """Start a timer. Instants must not go backwards from call to call."""
+        timer = Timer(now + delay_s, owner, event)
+        queue = self._queues.get(delay_s)
+        if queue is None:
+            queue = self._queues[delay_s] = deque()
+        queue.append(timer)
+        return timer
+
+    def next_deadline(self) -> float | None:
+        """Return when the next timer fires, or None."""
+        deadline = None
+        for queue in self._queues.values():
+            while queue and queue[0].owner is None:
+                queue.popleft()
+            if queue and (deadline is None or queue[0].at < deadline):
+                deadline = queue[0].at
+        return deadline
+
+    def expire(self, now: float) -> None:
+        """Fire every timer that is due, in the order of their instants."""
+        while True:
+            due = None
+            for queue in self._queues.values():
+                while queue and queue[0].owner is None:
+                    queue.popleft()
+                if queue and queue[0].at <= now and (due is None or queue[0].at < due[0].at):
+                    due = queue
+            if due is None:
+                return
+            timer = due.popleft()
+            owner, timer.owner = timer.owner, None
+            if owner is not None:
+                owner.on_timer(timer.event, now)
