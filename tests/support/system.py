@@ -114,7 +114,7 @@ class System:
 
     def postmaster_pid(self) -> int:
         """The process id of the PostgreSQL server itself."""
-        return int((self.var / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        return int((self.var / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def wait_until_healthy(self, timeout_s: float = 60) -> None:
         """Wait until every part answers its health check."""

@@ -1,0 +1,1 @@
+"""Benchmarks: figures with their reference, measured in the same run (`make bench-sip`)."""

@@ -1,0 +1,203 @@
+"""The servers under test, each started fresh with so many accounts and stopped at the end."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+
+from bench.sip.load import DOMAIN, FIRST_NUMBER, PASSWORD
+from bench.sip.processes import descendants
+from billing_service.storage.embedded_postgres import DATABASE, ROLE, EmbeddedPostgres
+
+ROOT = Path(__file__).parents[2]
+KAMAILIO_TABLES = Path("/usr/share/kamailio/postgres")
+START_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: where it listens, and its processes by what they do."""
+
+    name: str
+    port: int
+    switch: tuple[int, ...]
+    billing: tuple[int, ...]
+    database: EmbeddedPostgres | None
+    count_records: str
+
+    def database_pids(self) -> tuple[int, ...]:
+        """The processes of PostgreSQL now; they come and go with connections."""
+        if self.database is None or self.database.process is None:
+            return ()
+        return tuple(descendants(self.database.process.pid))
+
+    def records(self) -> int:
+        """How many calls have their record in the database (0 where none is kept)."""
+        return int(_query(self.database, self.count_records)) if self.database else 0
+
+
+@contextlib.contextmanager
+def database(directory: Path) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server of its own, with its stock settings."""
+    server = EmbeddedPostgres(directory / "postgres")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def kamailio(directory: Path, *, accounts: int, accounting: bool, port: int = 15070) -> Iterator[Server]:
+    """Kamailio with one worker process; see `kamailio/exchange.cfg` for the two amounts of work."""
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(database(directory)) if accounting else None
+        defines = [
+            f"LISTEN_ON=udp:127.0.0.1:{port}",
+            f'SIP_DOMAIN="{DOMAIN}"',
+            f'PASSWORD="{PASSWORD}"',
+            f"FIRST_NUMBER={FIRST_NUMBER}",
+            f"PAST_LAST_NUMBER={FIRST_NUMBER + accounts}",
+            f'DATABASE="postgres://{ROLE}@/{DATABASE}"',
+        ]
+        environment = dict(os.environ)
+        if store is not None:
+            _make_kamailio_tables(store, accounts)
+            defines.append("WITH_ACCOUNTING")
+            # Its database URL has no room for a socket's directory; libpq takes it from here.
+            environment |= {"PGHOST": str(store.sockets)}
+        process = stack.enter_context(
+            _running(
+                [
+                    *("kamailio", "-f", str(ROOT / "bench/sip/kamailio/exchange.cfg"), "-DD", "-E"),
+                    *("-m", "1024", "-M", "64", "-Y", str(directory)),
+                    *(part for define in defines for part in ("-A", define)),
+                ],
+                directory / "kamailio.log",
+                environment,
+            )
+        )
+        _wait_for_udp(port, process)
+        yield Server(
+            "Kamailio, PostgreSQL accounting" if accounting else "Kamailio, in memory",
+            port,
+            tuple(descendants(process.pid)),
+            (),
+            store,
+            "SELECT count(*) FROM acc_cdrs",
+        )
+
+
+@contextlib.contextmanager
+def tollbell(directory: Path, *, accounts: int, port: int = 15080) -> Iterator[Server]:
+    """The proxy with its journal, and the billing service that stores and prices every call beside it."""
+    with database(directory) as store, contextlib.ExitStack() as stack:
+        environment = {
+            **os.environ,
+            "TOLLBELL_VAR": str(directory),
+            "TOLLBELL_BILLING_HTTP": "127.0.0.1:15090",
+            "TOLLBELL_CONTROL_HTTP": "127.0.0.1:15091",
+            "TOLLBELL_SIP_UDP": f"127.0.0.1:{port}",
+            "TOLLBELL_SIP_TCP": f"127.0.0.1:{port}",
+            "TOLLBELL_SIP_DOMAIN": DOMAIN,
+        }
+        log = directory / "tollbell.log"
+        subprocess.run(
+            [sys.executable, "-m", "billing_service", "migrate"], cwd=ROOT, env=environment, check=True
+        )
+        _make_tollbell_accounts(store, accounts)
+        billing = stack.enter_context(
+            _running([sys.executable, "-m", "billing_service", "serve"], log, environment)
+        )
+        proxy = stack.enter_context(_running([sys.executable, "-m", "sip_proxy"], log, environment))
+        _wait_for_http("http://127.0.0.1:15091/health", proxy)
+        _wait_for_http("http://127.0.0.1:15090/health", billing)
+        yield Server(
+            "Tollbell",
+            port,
+            (proxy.pid,),
+            (billing.pid,),
+            store,
+            "SELECT count(*) FROM calls WHERE price IS NOT NULL",
+        )
+
+
+@contextlib.contextmanager
+def _running(
+    command: list[str], log: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=dict(environment), stdout=output, stderr=output)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for_udp(port: int, process: subprocess.Popen[bytes]) -> None:
+    wanted = f":{port:04X} "
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while wanted not in Path("/proc/net/udp").read_text():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"nothing listens on UDP port {port}; see the server's log")
+        time.sleep(0.05)
+    time.sleep(0.5)
+
+
+def _wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{url} never became healthy; see the server's log") from None
+        time.sleep(0.1)
+
+
+def _make_kamailio_tables(store: EmbeddedPostgres, accounts: int) -> None:
+    for name in ("standard", "auth_db", "acc", "dialog", "usrloc"):
+        _execute(store, (KAMAILIO_TABLES / f"{name}-create.sql").read_text())
+    _execute(
+        store,
+        "ALTER TABLE acc_cdrs ADD caller varchar(64), ADD callee varchar(64), ADD callid varchar(255);"
+        "INSERT INTO subscriber (username, domain, ha1)"
+        f" SELECT n::text, '{DOMAIN}', md5(n || ':{DOMAIN}:{PASSWORD}')"
+        f" FROM generate_series({FIRST_NUMBER}, {FIRST_NUMBER + accounts - 1}) n",
+    )
+
+
+def _make_tollbell_accounts(store: EmbeddedPostgres, accounts: int) -> None:
+    """The accounts as the REST API would make them, in one statement for the sake of 50,000."""
+    _execute(store, (Path(__file__).parent / "tollbell_accounts.sql").read_text(), accounts=accounts)
+
+
+def _execute(store: EmbeddedPostgres, statements: str, **parameters: object) -> None:
+    with contextlib.closing(_connect(store)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statements, parameters or None)
+
+
+def _query(store: EmbeddedPostgres | None, query: str) -> int:
+    assert store is not None
+    with contextlib.closing(_connect(store)) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _connect(store: EmbeddedPostgres) -> "psycopg2.extensions.connection":
+    return psycopg2.connect(host=str(store.sockets), user=ROLE, dbname=DATABASE)
