@@ -13,6 +13,7 @@ from typing import Any, Final
 import pjsua2
 
 from softphone.engine.errors import UnableToObeyError
+from softphone.engine.recording import Recordings
 from softphone.engine.sound import Side, Tone
 
 CLOCK_RATE_HZ: Final = 16_000
@@ -38,8 +39,7 @@ class Handset:
         self._wav: Any = None
         self._wav_path = ""
         self._wav_ends_at: float | None = None
-        self._recorder: Any = None
-        self._recording_path = ""
+        self.recordings = Recordings()
         self._device_out = device_out
         self._tones[Side.EAR].startTransmit(device_out)
 
@@ -50,8 +50,8 @@ class Handset:
         audio.startTransmit(self._device_out)
         if self._wav is not None:
             self._wav.startTransmit(audio)
-        if self._recorder is not None:
-            audio.startTransmit(self._recorder)
+        if self.recordings.sink is not None:
+            audio.startTransmit(self.recordings.sink)
 
     def detach_call(self, call: str) -> None:
         """Forget a call that has ended: the library has taken its sound off the bridge already."""
@@ -85,27 +85,18 @@ class Handset:
         if side is Side.CALL:
             self._wav = self._wav_ends_at = None
 
-    def start_recording(self, path: str) -> None:
-        """Record the earpiece. Raises pjsua2.Error when the file cannot be written."""
-        recorder = pjsua2.AudioMediaRecorder()
-        recorder.createRecorder(path)
-        self.stop_recording()
-        self._recorder, self._recording_path = recorder, path
-        self._tones[Side.EAR].startTransmit(recorder)
+    def start_recording(self, path: str, *, now: float) -> None:
+        """Record the earpiece. Raises UnableToObeyError when the file cannot be written."""
+        sink = self.recordings.start(path, now=now)
+        self._tones[Side.EAR].startTransmit(sink)
         for audio in self._calls.values():
-            audio.startTransmit(recorder)
-
-    def stop_recording(self) -> str | None:
-        """Close the file. Returns its path, None when nothing was being recorded."""
-        if self._recorder is None:
-            return None
-        self._recorder = None  # the last reference: the library writes the header and closes the file
-        return self._recording_path
+            audio.startTransmit(sink)
 
     def close(self) -> None:
         """Take everything off the bridge; call it before the library is destroyed."""
         self._calls.clear()
-        self._wav = self._recorder = self._device_out = None
+        self.recordings.drop()
+        self._wav = self._device_out = None
         self._tones.clear()
 
 

@@ -121,25 +121,25 @@ class EngineClient:
         *,
         timeout_s: float = 10.0,
     ) -> SomeEvent:
-        """The next event of a kind; what came before it is dropped, what came after it stays for later.
+        """The first event of a kind that has not been handed out yet; the others stay for later.
 
         Raises EngineTimeoutError, or EngineNotRunningError when the engine ended without it.
         """
         deadline = time.monotonic() + timeout_s
-        passed: list[Event] = []
         while True:
-            events = self.receive()
-            for index, event in enumerate(events):
+            self._pending = self.receive()
+            for index, event in enumerate(self._pending):
                 if isinstance(event, kind) and (matching is None or matching(event)):
-                    self._pending = events[index + 1 :]
+                    del self._pending[index]
                     return event
-            passed.extend(events)
             if self._ended:
-                raise EngineNotRunningError(f"the engine ended without {kind.__name__}; it said: {passed}")
+                raise EngineNotRunningError(
+                    f"the engine ended without {kind.__name__}; it said {self._pending}"
+                )
             remaining_s = deadline - time.monotonic()
             if remaining_s <= 0:
                 raise EngineTimeoutError(
-                    f"no {kind.__name__} within {timeout_s} s; the engine said: {passed}"
+                    f"no {kind.__name__} within {timeout_s} s; the engine said {self._pending}"
                 )
             self._channel.wait_readable(remaining_s)
 

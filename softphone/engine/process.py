@@ -111,10 +111,20 @@ class EngineProcess:
         self._machinery.calls.take_turn()
         while self._notes.registrations:
             self._note_registration(self._machinery, self._notes.registrations.popleft())
-        if path := self._machinery.handset.finished_wav(time.monotonic()):
-            self._notes.events.append(PlayingFinished(path=path))
+        self._note_files(self._machinery.handset)
         while self._notes.events:
             self._send(self._notes.events.popleft())
+
+    def _note_files(self, handset: Handset) -> None:
+        now = time.monotonic()
+        if played := handset.finished_wav(now):
+            self._notes.events.append(PlayingFinished(path=played))
+        for path, whole in handset.recordings.closed(now):
+            if whole:
+                self._notes.events.append(RecordingStopped(path=path))
+            else:
+                reason = f"{path} could not be finished; is the disk full?"
+                self._notes.events.append(CommandFailed(command="StopRecording", reason=reason))
 
     def _execute(self, command: commands.Command) -> None:
         match command:
@@ -147,11 +157,9 @@ class EngineProcess:
             case commands.StopPlaying(side=side):
                 handset.stop_playing(side)
             case commands.StartRecording(path=path):
-                handset.start_recording(path)
+                handset.start_recording(path, now=time.monotonic())
             case commands.StopRecording():
-                if (stopped := handset.stop_recording()) is None:
-                    raise UnableToObeyError("nothing is being recorded")
-                self._send(RecordingStopped(path=stopped))
+                handset.recordings.stop(now=time.monotonic())
 
     @property
     def _started(self) -> _Machinery:

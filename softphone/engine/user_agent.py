@@ -115,7 +115,8 @@ class UserAgent:
         What Python still holds of it must be gone by now, so the garbage goes first.
         """
         gc.collect()
-        # Calls and registration have said their farewells; without this the library waits a second for its own.
+        # Calls and registration have said their farewells; without this the library waits a second for its
+        # own.
         self._endpoint.libDestroy(pjsua2.PJSUA_DESTROY_NO_NETWORK)
 
     @property
