@@ -1,4 +1,4 @@
-"""What must not work: the right answer, a text that a person can read, one log line, nothing else disturbed."""
+"""What must not work: the right answer, a text for people, one log line, nothing else disturbed."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -102,13 +102,16 @@ def concurrent_call_limit(system: System, subscribers: Subscribers, limit: int) 
 
 
 MALFORMED = {
-    "truncated": b"INVITE sip:0001@tollbell.local SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKt1\r\nFrom: <sip:",
+    "truncated": (
+        b"INVITE sip:0001@tollbell.local SIP/2.0\r\n"
+        b"Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKt1\r\nFrom: <sip:"
+    ),
     "binary noise": bytes(range(256)) * 4,
     "a header of 100 kB": b"OPTIONS sip:tollbell.local SIP/2.0\r\nSubject: " + b"x" * 100_000 + b"\r\n\r\n",
     "negative Content-Length": (
         b"OPTIONS sip:tollbell.local SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKn1\r\n"
-        b"From: <sip:a@tollbell.local>;tag=1\r\nTo: <sip:tollbell.local>\r\nCall-ID: n1\r\nCSeq: 1 OPTIONS\r\n"
-        b"Max-Forwards: 70\r\nContent-Length: -1\r\n\r\n"
+        b"From: <sip:a@tollbell.local>;tag=1\r\nTo: <sip:tollbell.local>\r\nCall-ID: n1\r\n"
+        b"CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: -1\r\n\r\n"
     ),
 }
 

@@ -1,4 +1,4 @@
-"""`make run` as its user sees it: what it prints, where the secrets are, and what it says when it can't start."""
+"""`make run` as its user sees it: what it prints, where secrets are, what it says when it can't start."""
 
 import json
 import os
