@@ -1,0 +1,48 @@
+"""The open bill of an account: as it would be closed now."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from billing_service.domain.money import ZERO, Currency
+from billing_service.errors import NotFound
+from billing_service.storage.tables import Customer, PhoneAccount
+from billing_service.use_cases.account_bill import assemble_bill
+from billing_service.use_cases.bill_document import BillDocument, BillHeading, freeze, present
+
+
+def open_bill(
+    session: Session, number: str, *, as_of: datetime, currency: Currency, zone: tzinfo
+) -> BillDocument:
+    """The bill of the account's open period: the fee up to `as_of`, and the calls that have arrived.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    account = session.scalar(select(PhoneAccount).where(PhoneAccount.number == number))
+    if account is None:
+        raise NotFound(f"there is no phone account {number}")
+    customer = session.get_one(Customer, account.customer_id)
+    heading = BillHeading(
+        number=None,
+        revision=1,
+        account=account.number,
+        customer_id=customer.id,
+        customer_name=customer.name,
+        customer_address=customer.address,
+        customer_email=customer.email,
+        timezone=str(zone),
+        closed_at=None,
+        due_on=None,
+    )
+    contents = assemble_bill(session, account, as_of=as_of, currency=currency, zone=zone)
+    return present(
+        freeze(heading, contents, currency),
+        state="open",
+        total=contents.total,
+        paid=ZERO,
+        currency=currency,
+    )
