@@ -1,4 +1,4 @@
-"""One TCP or TLS connection with a peer: bytes to messages and back, within limits (RFC 3261 §18, RFC 5626)."""
+"""One TCP or TLS connection with a peer: bytes to messages and back, within limits (RFC 3261 §18)."""
 
 import asyncio
 import socket

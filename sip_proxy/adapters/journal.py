@@ -1,0 +1,207 @@
+"""The journal at work: a thread of its own writes facts in groups; the event loop hears what is on disk.
+
+When writing fails (a full disk, an I/O error), the facts stay in memory, in order, and are tried again until
+they are written. Meanwhile nothing counts as committed, so that no phone is told of a call that could be
+lost.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from sip_proxy.adapters.journal_store import Fact, JournalStore, UnableToOpenJournal, UndeliveredRecord
+from sip_proxy.core.dialog.call_record import Outcome
+from sip_proxy.core.outputs import BindingsChanged, CallRecorded
+
+_RETRY_S = 1.0
+# Facts kept in memory while the disk is away. Beyond it, attempts that were never answered, which cost
+# nothing and come as fast as a hostile phone can dial, are let go; calls that cost something never are.
+_MOST_WAITING = 50_000
+
+Result = TypeVar("Result")
+
+
+class JournalListener(Protocol):
+    """Hears from the journal, on the event loop."""
+
+    def committed(self, position: int) -> None:
+        """All facts up to this position are on disk."""
+
+    def journal_failed(self, error: str) -> None:
+        """Facts can't be written at present."""
+
+    def journal_recovered(self) -> None:
+        """Facts can be written again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    position: int
+    facts: Sequence[Fact]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    run: Callable[[], None]
+
+
+class _Stop:
+    pass
+
+
+class Journal:
+    """Writes facts to a `JournalStore` from a thread of its own.
+
+    Positions count facts: `append` returns the position of the last fact, and the listener hears which
+    position is on disk.
+    """
+
+    def __init__(self, store: JournalStore, *, listener: JournalListener, retry_s: float = _RETRY_S) -> None:
+        """The store must be open; from `start` to `close` it belongs to the journal."""
+        self._store = store
+        self._listener = listener
+        self._retry_s = retry_s
+        self._work: queue.SimpleQueue[_Facts | _Request | _Stop] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.position = 0
+        self.dropped_attempts = 0
+        self._waiting: list[Fact] = []
+        self._waiting_position = 0
+        self._is_failing = False
+        self._retry_at = 0.0
+
+    def start(self) -> None:
+        """Start the thread. Call it on the event loop that the listener lives on."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def close(self, *, timeout_s: float = 10.0) -> bool:
+        """Write what is waiting, then close the file. Returns False when it could not be written in time."""
+        self._work.put(_Stop())
+        await asyncio.to_thread(self._thread.join, timeout_s)
+        return not self._thread.is_alive() and not self._waiting
+
+    def append(self, facts: Sequence[Fact]) -> int:
+        """Hand over facts to be kept; return the position of the last one."""
+        self.position += len(facts)
+        self._work.put(_Facts(self.position, facts))
+        return self.position
+
+    async def next_records(self, limit: int) -> list[UndeliveredRecord]:
+        """Return the next records to deliver. Raises sqlite3.Error."""
+        return await self._ask(lambda: self._store.next_records(limit))
+
+    async def forget_records(self, record_ids: Sequence[str]) -> None:
+        """Billing has these records. Raises sqlite3.Error."""
+        await self._ask(lambda: self._store.forget_records(record_ids))
+
+    async def put_last(self, record_ids: Sequence[str]) -> None:
+        """Billing can't read these records: others go first. Raises sqlite3.Error."""
+        await self._ask(lambda: self._store.put_last(record_ids))
+
+    async def _ask(self, question: Callable[[], Result]) -> Result:
+        assert self._loop is not None
+        loop = self._loop
+        answer: asyncio.Future[Result] = loop.create_future()
+
+        def settle(result: Result | None, error: sqlite3.Error | None) -> None:
+            if answer.done():  # whoever asked has gone
+                return
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)  # type: ignore[arg-type]
+
+        def run() -> None:
+            try:
+                result = question()
+            except sqlite3.Error as error:
+                self._tell(settle, None, error)
+            else:
+                self._tell(settle, result, None)
+
+        self._work.put(_Request(run))
+        return await answer
+
+    # Everything below runs on the journal's thread.
+
+    def _run(self) -> None:
+        is_stopping = False
+        while not is_stopping:
+            work = self._next_work()
+            requests = [item for item in work if isinstance(item, _Request)]
+            is_stopping = any(isinstance(item, _Stop) for item in work)
+            for item in work:
+                if isinstance(item, _Facts):
+                    self._waiting += item.facts
+                    self._waiting_position = item.position
+            if self._waiting and (is_stopping or not self._is_failing or time.monotonic() >= self._retry_at):
+                self._write_waiting()
+            for request in requests:
+                request.run()
+        self._store.close()
+
+    def _next_work(self) -> list[_Facts | _Request | _Stop]:
+        """Wait for work, then take all there is: that groups the commits under load."""
+        try:
+            work = [self._work.get(timeout=self._retry_s if self._waiting else None)]
+        except queue.Empty:
+            return []
+        while True:
+            try:
+                work.append(self._work.get_nowait())
+            except queue.Empty:
+                return work
+
+    def _write_waiting(self) -> None:
+        try:
+            if self._is_failing:
+                self._store.reopen()
+            self._store.write(self._waiting)
+        except (sqlite3.Error, UnableToOpenJournal) as error:
+            self._shorten_waiting()
+            self._retry_at = time.monotonic() + self._retry_s
+            if not self._is_failing:
+                self._is_failing = True
+                self._tell(self._listener.journal_failed, str(error))
+            return
+        self._waiting = []
+        if self._is_failing:
+            self._is_failing = False
+            self._tell(self._listener.journal_recovered)
+        self._tell(self._listener.committed, self._waiting_position)
+
+    def _shorten_waiting(self) -> None:
+        """Keep of each number's bindings the last, and no more unanswered attempts than there is room for."""
+        last_bindings = {
+            fact.number: position
+            for position, fact in enumerate(self._waiting)
+            if isinstance(fact, BindingsChanged)
+        }
+        kept = [
+            fact
+            for position, fact in enumerate(self._waiting)
+            if not isinstance(fact, BindingsChanged) or last_bindings[fact.number] == position
+        ]
+        excess = len(kept) - _MOST_WAITING
+        if excess > 0:
+            costless = [position for position, fact in enumerate(kept) if _is_unanswered_attempt(fact)]
+            dropped = set(costless[-excess:])
+            self.dropped_attempts += len(dropped)
+            kept = [fact for position, fact in enumerate(kept) if position not in dropped]
+        self._waiting = kept
+
+    def _tell(self, listener: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(listener, *arguments)
+
+
+def _is_unanswered_attempt(fact: Fact) -> bool:
+    return isinstance(fact, CallRecorded) and fact.record.outcome is not Outcome.ANSWERED

@@ -1,0 +1,221 @@
+"""The journal on disk: what must outlive a crash of the exchange, in one SQLite file.
+
+Saved calls (to route and bill them after a restart), call records that billing has not confirmed, and the
+bindings of phones. Every write is one transaction, on disk when it returns.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sip_proxy.adapters.instants import rfc3339, rfc3339_or_none
+from sip_proxy.core.dialog.call_record import CallRecord
+from sip_proxy.core.outputs import BindingsChanged, CallRecorded, CallSaved
+
+Fact = CallSaved | CallRecorded | BindingsChanged
+"""What the journal keeps."""
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE saved_call (
+    record_id TEXT PRIMARY KEY,
+    boot_id TEXT NOT NULL,
+    state TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE undelivered_record (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    record_id TEXT NOT NULL UNIQUE,
+    refusals INTEGER NOT NULL DEFAULT 0,
+    record TEXT NOT NULL
+);
+CREATE TABLE bindings (
+    number TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+_SAVE_CALL = "INSERT OR REPLACE INTO saved_call (record_id, boot_id, state) VALUES (?, ?, ?)"
+_FORGET_CALL = "DELETE FROM saved_call WHERE record_id = ?"
+_KEEP_RECORD = "INSERT OR IGNORE INTO undelivered_record (record_id, record) VALUES (?, ?)"
+_SAVE_BINDINGS = "INSERT OR REPLACE INTO bindings (number, state) VALUES (?, ?)"
+_FORGET_BINDINGS = "DELETE FROM bindings WHERE number = ?"
+# Records that billing refused to read go to the end, so that they can't hold up the others.
+_NEXT_RECORDS = "SELECT record_id, record FROM undelivered_record ORDER BY refusals, sequence LIMIT ?"
+_FORGET_RECORD = "DELETE FROM undelivered_record WHERE record_id = ?"
+_COUNT_REFUSAL = "UPDATE undelivered_record SET refusals = refusals + 1 WHERE record_id = ?"
+
+
+class UnableToOpenJournal(Exception):
+    """The journal can't be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCall:
+    """A call that stood when the exchange stopped. `same_boot`: the monotonic clock has gone on since."""
+
+    record_id: str
+    state: str
+    same_boot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredRecord:
+    """A call record that billing has not confirmed; `record` is its JSON text."""
+
+    record_id: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the journal knows at the start."""
+
+    calls: tuple[SavedCall, ...]
+    bindings: tuple[tuple[str, str], ...]
+    undelivered: int
+
+
+class JournalStore:
+    """The journal's file. Not safe for use by two threads at once."""
+
+    def __init__(
+        self, path: Path, *, boot_id: str, connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+    ) -> None:
+        self._path = path
+        self._boot_id = boot_id
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the file, making it when there is none.
+
+        Raises UnableToOpenJournal.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = self._opened()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise UnableToOpenJournal(
+                f"The journal {self._path} can't be opened ({error}); "
+                "is the directory writable, and does no other exchange use it?"
+            ) from error
+
+    def reopen(self) -> None:
+        """Open the file afresh after an error. Raises UnableToOpenJournal."""
+        self.close()
+        self.open()
+
+    def close(self) -> None:
+        """Close the file; writing and reading end here."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def restore(self) -> Restored:
+        """Read everything that was kept. Raises sqlite3.Error."""
+        connection = self._open_connection
+        calls = connection.execute("SELECT record_id, state, boot_id FROM saved_call ORDER BY record_id")
+        bindings = connection.execute("SELECT number, state FROM bindings ORDER BY number")
+        (undelivered,) = connection.execute("SELECT count(*) FROM undelivered_record").fetchone()
+        return Restored(
+            calls=tuple(
+                SavedCall(record_id, state, boot_id == self._boot_id) for record_id, state, boot_id in calls
+            ),
+            bindings=tuple((number, state) for number, state in bindings),
+            undelivered=undelivered,
+        )
+
+    def write(self, facts: Iterable[Fact]) -> None:
+        """Keep facts, in order, in one transaction. Raises sqlite3.Error and then has kept none of them."""
+        connection = self._open_connection
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for fact in facts:
+                if isinstance(fact, BindingsChanged):
+                    self._write_bindings(connection, fact)
+                elif isinstance(fact, CallSaved):
+                    connection.execute(_SAVE_CALL, (fact.record_id, self._boot_id, fact.state))
+                else:
+                    record = fact.record
+                    connection.execute(_FORGET_CALL, (record.record_id,))
+                    connection.execute(_KEEP_RECORD, (record.record_id, record_json(record)))
+
+    def next_records(self, limit: int) -> list[UndeliveredRecord]:
+        """Return the next records to deliver, oldest first. Raises sqlite3.Error."""
+        rows = self._open_connection.execute(_NEXT_RECORDS, (limit,))
+        return [UndeliveredRecord(record_id, record) for record_id, record in rows]
+
+    def forget_records(self, record_ids: Sequence[str]) -> None:
+        """Billing has these. Raises sqlite3.Error."""
+        self._for_each(_FORGET_RECORD, record_ids)
+
+    def put_last(self, record_ids: Sequence[str]) -> None:
+        """Billing can't read these: others go first from now on. Raises sqlite3.Error."""
+        self._for_each(_COUNT_REFUSAL, record_ids)
+
+    @property
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise sqlite3.OperationalError("the journal is not open")
+        return self._connection
+
+    def _opened(self) -> sqlite3.Connection:
+        # The file is opened by the main thread at the start and then used by the journal's own thread alone.
+        connection = self._connect(
+            self._path, timeout=5.0, isolation_level=None, check_same_thread=False, cached_statements=32
+        )
+        try:
+            # One exchange per journal: a second one would bill the first one's calls.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: what is committed survives a loss of power, not just of the process.
+            connection.execute("PRAGMA synchronous = FULL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > _SCHEMA_VERSION:
+                raise sqlite3.DatabaseError("a newer version of the exchange wrote it")
+            if version == 0:
+                connection.executescript(
+                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT"
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _write_bindings(self, connection: sqlite3.Connection, fact: BindingsChanged) -> None:
+        if fact.registrations:
+            connection.execute(_SAVE_BINDINGS, (fact.number, fact.state))
+        else:
+            connection.execute(_FORGET_BINDINGS, (fact.number,))
+
+    def _for_each(self, statement: str, record_ids: Sequence[str]) -> None:
+        connection = self._open_connection
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(statement, [(record_id,) for record_id in record_ids])
+
+
+def record_json(record: CallRecord) -> str:
+    """Write a call record as billing receives it (`docs/api/internal.md`)."""
+    return json.dumps(
+        {
+            "record_id": record.record_id,
+            "call_id": record.call_id,
+            "caller": record.caller,
+            "callee": record.callee,
+            "emergency": record.emergency,
+            "invited_at": rfc3339(record.invited_at),
+            "ringing_at": rfc3339_or_none(record.ringing_at),
+            "answered_at": rfc3339_or_none(record.answered_at),
+            "acknowledged_at": rfc3339_or_none(record.acknowledged_at),
+            "ended_at": rfc3339(record.ended_at),
+            "duration_us": record.duration_us,
+            "outcome": record.outcome.value,
+            "status": record.status,
+            "reason": record.reason,
+            "ended_by": record.ended_by.value,
+        },
+        separators=(",", ":"),
+    )

@@ -1,0 +1,54 @@
+"""Metrics in the Prometheus text format.
+
+Everything is read when it is asked for: the exchange counts with plain integers and pays nothing for metrics.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number, or one for each value of a label. Counters only grow; gauges go both ways."""
+
+    name: str
+    help: str
+    is_counter: bool
+    read: Callable[[], float | dict[str, float]]
+    label: str | None = None
+
+
+class Metrics(Collector):
+    """Collects measurements when they are asked for."""
+
+    def __init__(self, measurements: Iterable[Measurement]) -> None:
+        self._measurements = tuple(measurements)
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every measurement as it is now."""
+        for measurement in self._measurements:
+            family = CounterMetricFamily if measurement.is_counter else GaugeMetricFamily
+            labels = [measurement.label] if measurement.label else []
+            metric = family(f"tollbell_{measurement.name}", measurement.help, labels=labels)
+            value = measurement.read()
+            if isinstance(value, dict):
+                for label, number in value.items():
+                    metric.add_metric([label], number)
+            else:
+                metric.add_metric([], value)
+            yield metric
+
+    def text(self) -> bytes:
+        """Return the exposition of everything."""
+        return generate_latest(self._registry)

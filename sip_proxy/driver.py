@@ -1,0 +1,305 @@
+"""Runs the engine: what transports bring goes in, what comes out goes to phones, journal and watchers.
+
+Everything here happens on the event loop, in turns: a burst of messages goes into the engine, then its
+outputs are carried out, then one timer is set for its next deadline.
+
+Sends that must wait for the journal are held until their facts are on disk. Other sends overtake them: SIP
+promises no order between transactions, and within one nothing but the same answer follows a final answer.
+While the disk is away, held sends wait with their facts. After 32 seconds (64*T1, when both ends have given
+the transaction up) a held send is dropped; its facts never are.
+"""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from sip_proxy.adapters.event_hub import EventHub
+from sip_proxy.adapters.exchange_view import (
+    call_document,
+    registration_document,
+    security_document,
+    source_of,
+)
+from sip_proxy.adapters.journal_store import Fact
+from sip_proxy.adapters.security_log import SecurityLog
+from sip_proxy.core.engine import Engine
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.message.framing import FramingError
+from sip_proxy.core.outputs import (
+    BindingsChanged,
+    CallChanged,
+    CallRecorded,
+    CallSaved,
+    Output,
+    SecurityEvent,
+    Send,
+)
+from sip_proxy.transport.handler import MessageSender
+
+_HELD_AT_MOST_S = 32.0
+# The event loop's timers count milliseconds: one that fires a little early would have to be set again.
+_TIMER_STEP_S = 0.001
+_CLOCK_SET_S = 0.002
+_PAUSE_AFTER_ERROR_S = 0.1
+
+log = structlog.get_logger()
+
+
+class FactKeeper(Protocol):
+    """The journal, as the driver uses it."""
+
+    @property
+    def position(self) -> int:
+        """How many facts were handed over."""
+
+    def append(self, facts: list[Fact]) -> int:
+        """Hand over facts; return the position of the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldSend:
+    position: int
+    held_at: float
+    send: Send
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the driver has counted since the start."""
+
+    engine_errors: int = 0
+    dropped_sends: int = 0
+    records: Counter[str] = field(default_factory=Counter)
+    security_events: Counter[str] = field(default_factory=Counter)
+
+
+class Driver:
+    """Drives one engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        events: EventHub,
+        security_log: SecurityLog,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._events = events
+        self._security_log = security_log
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._journal: FactKeeper | None = None
+        self._on_records: Callable[[int], None] | None = None
+        self._senders: Mapping[Transport, MessageSender] = {}
+        self._held: deque[_HeldSend] = deque()
+        self._committed = 0
+        # Positions of facts that are records: told on when they are committed.
+        self._record_positions: deque[int] = deque()
+        self._unable_to_send: list[Flow | Destination] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._not_before = 0.0
+        self.counts = Counts()
+        self._keep_wall_offset()
+
+    def connect(
+        self,
+        *,
+        journal: FactKeeper,
+        senders: Mapping[Transport, MessageSender],
+        on_records: Callable[[int], None],
+    ) -> None:
+        """Say where outputs go. `on_records` hears how many call records have reached the disk."""
+        self._journal = journal
+        self._senders = senders
+        self._on_records = on_records
+
+    # What transports tell (TransportHandler).
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        """A message has come. Whatever it does to the engine, the exchange goes on."""
+        # Written out, not with `_errors_logged`: this is where nearly all the time goes.
+        try:
+            self._engine.receive(data, flow, self._clock())
+        except Exception:
+            log.exception("engine_error", peer=source_of(flow))
+            self.counts.engine_errors += 1
+
+    def framing_failed(self, error: FramingError, flow: Flow) -> None:
+        """A stream can't be cut into messages: the engine has a last word."""
+        with self._errors_logged(flow):
+            self._engine.framing_failed(error, flow, self._clock())
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection is gone."""
+        with self._errors_logged(flow):
+            self._engine.flow_closed(flow, self._clock())
+
+    def unable_to_send(self, to: Flow | Destination) -> None:
+        """A send failed. This may be in the middle of carrying out outputs: the engine hears of it after."""
+        self._unable_to_send.append(to)
+
+    def turn_ended(self) -> None:
+        """Carry out what the engine wants, until it wants nothing more; then set the timer."""
+        self._keep_wall_offset()
+        engine = self._engine
+        facts: list[Fact] = []
+        while True:
+            for output in engine.take_outputs():
+                self._carry_out(output, facts)
+            if not self._unable_to_send:
+                break
+            failed, self._unable_to_send = self._unable_to_send, []
+            for to in failed:
+                with self._errors_logged(to):
+                    engine.unable_to_send(to, self._clock())
+        if facts:
+            assert self._journal is not None
+            self._journal.append(facts)
+        self._set_timer()
+
+    # What the journal tells (JournalListener).
+
+    def committed(self, position: int) -> None:
+        """All facts up to this position are on disk: sends that waited for them may leave."""
+        self._committed = position
+        held = self._held
+        while held and held[0].position <= position:
+            self._transmit(held.popleft().send)
+        records = 0
+        while self._record_positions and self._record_positions[0] <= position:
+            self._record_positions.popleft()
+            records += 1
+        if records and self._on_records is not None:
+            self._on_records(records)
+        if self._unable_to_send:
+            self.turn_ended()
+
+    def journal_failed(self, error: str) -> None:
+        """No new calls while they can't be kept."""
+        self._engine.journal_available = False
+        log.error("journal_failed", error=error, effect="new calls are refused until it can be written again")
+
+    def journal_recovered(self) -> None:
+        """Calls can be kept again."""
+        self._engine.journal_available = True
+        log.info("journal_recovered")
+
+    # For the operator.
+
+    def end_call(self, call_id: str) -> bool:
+        """End a live call by its id; False when there is none."""
+        is_live = False
+        with self._errors_logged(None):
+            is_live = self._engine.end_call(call_id, self._clock())
+        self.turn_ended()
+        return is_live
+
+    def tidy(self) -> None:
+        """Let go of what nobody waits for any longer. Call it every few seconds."""
+        oldest = self._clock() - _HELD_AT_MOST_S
+        while self._held and self._held[0].held_at < oldest:
+            self._held.popleft()
+            self.counts.dropped_sends += 1
+        self._security_log.report_suppressed()
+
+    def stop(self) -> None:
+        """Set no more timers."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _carry_out(self, output: Output, facts: list[Fact]) -> None:
+        kind = type(output)
+        if kind is Send:
+            assert isinstance(output, Send)
+            self._send(output, len(facts))
+        elif isinstance(output, CallRecorded):
+            facts.append(output)
+            self.counts.records[output.record.outcome.value] += 1
+            assert self._journal is not None
+            self._record_positions.append(self._journal.position + len(facts))
+        elif isinstance(output, CallSaved):
+            facts.append(output)
+        elif isinstance(output, BindingsChanged):
+            facts.append(output)
+            if self._events.has_watchers:
+                registrations = [registration_document(one) for one in output.registrations]
+                self._events.publish(
+                    "registration", {"number": output.number, "registrations": registrations}
+                )
+        elif isinstance(output, CallChanged):
+            if self._events.has_watchers:
+                self._events.publish("call", call_document(output.call))
+        else:
+            self._tell_security(output)
+
+    def _tell_security(self, event: Output) -> None:
+        assert isinstance(event, SecurityEvent)
+        self.counts.security_events[event.kind.value] += 1
+        self._security_log.write(event)
+        if self._events.has_watchers:
+            self._events.publish("security", security_document(event, self._wall_clock()))
+
+    def _send(self, send: Send, new_facts: int) -> None:
+        if send.after_journal:
+            assert self._journal is not None
+            position = self._journal.position + new_facts
+            if position > self._committed:
+                self._held.append(_HeldSend(position, self._clock(), send))
+                return
+        self._transmit(send)
+
+    def _transmit(self, send: Send) -> None:
+        sender = self._senders.get(send.to.transport)
+        if sender is None:
+            self._unable_to_send.append(send.to)
+        else:
+            sender.send(send.data, send.to)
+
+    def _keep_wall_offset(self) -> None:
+        """Follow the wall clock when it is set, but not the jitter of reading two clocks."""
+        offset = self._wall_clock() - self._clock()
+        if abs(offset - self._engine.wall_offset) > _CLOCK_SET_S:
+            self._engine.wall_offset = offset
+
+    def _set_timer(self) -> None:
+        """Set the one timer; one that is due early enough already stays, and finds nothing to do."""
+        deadline = self._engine.next_deadline()
+        if deadline is None:
+            return
+        due = max(deadline, self._not_before)
+        if self._timer is not None:
+            if self._timer_due <= due + _TIMER_STEP_S:
+                return
+            self._timer.cancel()
+        delay = max(0.0, due - self._clock()) + _TIMER_STEP_S
+        self._timer_due = due
+        self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        errors = self.counts.engine_errors
+        with self._errors_logged(None):
+            self._engine.expire(self._clock())
+        if self.counts.engine_errors > errors:
+            # Should the same timer be due again at once, the exchange must still get to do other things.
+            self._not_before = self._clock() + _PAUSE_AFTER_ERROR_S
+        self.turn_ended()
+
+    @contextmanager
+    def _errors_logged(self, peer: Flow | Destination | None) -> Iterator[None]:
+        """An error of the engine's own costs a log line and what it was doing, nothing else."""
+        try:
+            yield
+        except Exception:
+            log.exception("engine_error", peer=source_of(peer) if isinstance(peer, Flow) else str(peer))
+            self.counts.engine_errors += 1
