@@ -1,0 +1,69 @@
+"""One event stream per open page, fed from the live board: pieces of the page as they change."""
+
+import asyncio
+from contextlib import suppress
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse, sse_response
+
+from admin_web.keys import BOARD, SESSION, SESSIONS
+from admin_web.live_board import BoardVersion, LiveBoard
+from admin_web.rendering import render_fragment
+
+# A busy exchange changes many times a second; a person needs no more than this.
+SHORTEST_PAUSE_S = 0.2
+SESSION_CHECK_S = 2.0
+RECONNECT_MS = 1000
+NEVER_SEEN = BoardVersion(-1, -1)
+PIECES = frozenset({"calls", "phones", "figures"})
+
+
+async def stream_live(request: web.Request) -> EventSourceResponse:
+    """`GET /live/stream?show=calls`: events `calls`, `phones` and `figures`, each a piece of HTML.
+
+    It starts with the state of now, so nothing that happened before or during a reconnection is missed. It
+    ends when the session does.
+    """
+    board, sessions, session = request.app[BOARD], request.app[SESSIONS], request[SESSION]
+    wanted = PIECES & set(request.query.get("show", "").split(","))
+    seen = NEVER_SEEN
+    async with sse_response(request) as response:
+        with suppress(ConnectionError):
+            while not board.closed and response.is_connected():
+                if sessions.remaining(session).total_seconds() <= 0:
+                    await response.send("", event="session-over")
+                    break
+                now_seen = board.version
+                await _send_changes(request, response, wanted, seen, now_seen)
+                pause_s = SHORTEST_PAUSE_S if now_seen != seen else 0.0
+                seen = now_seen
+                await asyncio.sleep(pause_s)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(board.wait_for_change(seen), SESSION_CHECK_S)
+    return response
+
+
+async def _send_changes(
+    request: web.Request,
+    response: EventSourceResponse,
+    wanted: frozenset[str],
+    seen: BoardVersion,
+    now: BoardVersion,
+) -> None:
+    board = request.app[BOARD]
+    if "calls" in wanted and now.calls != seen.calls:
+        html = await render_fragment(request, "parts/live_calls.html", {"shown_calls": board.calls})
+        await response.send(html, event="calls", retry=RECONNECT_MS)
+    if "phones" in wanted and now.phones != seen.phones:
+        html = await render_fragment(request, "parts/phones.html", {"bindings": board.registrations})
+        await response.send(html, event="phones", retry=RECONNECT_MS)
+    if "figures" in wanted and now != seen:
+        html = await render_fragment(request, "parts/live_figures.html", _figures(board))
+        await response.send(html, event="figures", retry=RECONNECT_MS)
+
+
+def _figures(board: LiveBoard) -> dict[str, object]:
+    return {"live_call_count": board.call_count, "phone_count": board.phone_count}
+
+
+ROUTES = [web.get("/live/stream", stream_live)]

@@ -1,0 +1,118 @@
+"""Who is logged in: signed cookies, ten idle minutes, logout that holds.
+
+The cookie carries the session and the time of its last activity, signed, so a restart of the console logs
+nobody out. What happened since (activity in another tab, a logout) is kept in memory and wins over the cookie.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from itsdangerous import BadData, URLSafeSerializer
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One administrator's log-in on one browser."""
+
+    id: str
+    login: str
+    name: str
+    role: str
+    started_at: datetime
+    csrf_token: str = field(repr=False)
+
+
+class SessionKeeper:
+    """Begins, recognises and ends sessions. Times come from the injected clock (aware, UTC)."""
+
+    def __init__(
+        self, *, secret: str, clock: Callable[[], datetime], idle_limit: timedelta, lifetime: timedelta
+    ) -> None:
+        self._clock = clock
+        self._idle_limit = idle_limit
+        self._lifetime = lifetime
+        self._serializer = URLSafeSerializer(
+            secret,
+            salt="tollbell-session",
+            signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
+        )
+        self._active_at: dict[str, datetime] = {}
+        self._ended_at: dict[str, datetime] = {}
+        # Browsers share cookies between ports: two consoles on one host must not log each other out.
+        self.cookie_name = (
+            "tollbell_session_" + hashlib.sha256(b"cookie name" + secret.encode()).hexdigest()[:8]
+        )
+
+    def begin(self, *, login: str, name: str, role: str) -> Session:
+        now = self._clock()
+        self._forget_old(now)
+        session = Session(
+            id=secrets.token_urlsafe(18),
+            login=login,
+            name=name,
+            role=role,
+            started_at=now,
+            csrf_token=secrets.token_urlsafe(24),
+        )
+        self._active_at[session.id] = now
+        return session
+
+    def cookie_value(self, session: Session) -> str:
+        """The signed cookie, with the session's last activity in it."""
+        return self._serializer.dumps(
+            {
+                "id": session.id,
+                "login": session.login,
+                "name": session.name,
+                "role": session.role,
+                "csrf": session.csrf_token,
+                "started": session.started_at.timestamp(),
+                "active": self._active_at.get(session.id, session.started_at).timestamp(),
+            }
+        )
+
+    def find(self, cookie: str | None) -> Session | None:
+        """The session of a cookie; None when it is forged, ended, idle for too long or too old."""
+        if not cookie:
+            return None
+        try:
+            data = self._serializer.loads(cookie)
+            session = Session(
+                id=data["id"],
+                login=data["login"],
+                name=data["name"],
+                role=data["role"],
+                started_at=datetime.fromtimestamp(data["started"], UTC),
+                csrf_token=data["csrf"],
+            )
+            active_at = datetime.fromtimestamp(data["active"], UTC)
+        except (BadData, KeyError, TypeError, ValueError):
+            return None
+        known = self._active_at.get(session.id)
+        self._active_at[session.id] = max(active_at, known) if known else active_at
+        return session if self.remaining(session) > timedelta(0) else None
+
+    def remaining(self, session: Session) -> timedelta:
+        """How long the session lasts if nothing more happens; zero or less when it is over."""
+        if session.id in self._ended_at or session.id not in self._active_at:
+            return timedelta(0)
+        over_at = min(self._active_at[session.id] + self._idle_limit, session.started_at + self._lifetime)
+        return over_at - self._clock()
+
+    def touch(self, session: Session) -> None:
+        """The administrator did something. A session that has ended stays ended."""
+        if session.id not in self._ended_at:
+            self._active_at[session.id] = self._clock()
+
+    def end(self, session: Session) -> None:
+        """Log out, in every tab and for every copy of the cookie."""
+        self._ended_at[session.id] = self._clock()
+
+    def _forget_old(self, now: datetime) -> None:
+        # Older cookies than that are refused by their own stamp, so nothing needs to be remembered of them.
+        for table in (self._active_at, self._ended_at):
+            for session_id in [key for key, at in table.items() if now - at > self._idle_limit]:
+                del table[session_id]
