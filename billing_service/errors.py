@@ -11,3 +11,11 @@ class BadSetting(BillingServiceError):
 
 class UnableToStart(BillingServiceError):
     """A program cannot start: a port is taken, a directory is not accessible, a server does not come up."""
+
+
+class NotFound(BillingServiceError):
+    """What a request names does not exist."""
+
+
+class Conflict(BillingServiceError):
+    """What a request wants is not possible as things are now."""

@@ -88,7 +88,6 @@ def upgrade() -> None:
         sa.CheckConstraint("name <> ''", name=op.f("ck_customers_name_given")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
     )
-    op.create_index("ix_customers_created_at_id", "customers", ["created_at", "id"], unique=False)
     op.create_table(
         "directory_clock",
         sa.Column("id", sa.SmallInteger(), server_default=sa.text("1"), nullable=False),

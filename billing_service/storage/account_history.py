@@ -13,10 +13,11 @@ History = TypeVar("History", AccountPlanHistory, AccountStateHistory)
 
 def lock_account(session: Session, number: str) -> PhoneAccount | None:
     """Return the account with this number, locked against other changes until the transaction ends."""
+    # Not the strongest lock: that one would also hold up the calls that arrive for the account.
     return session.scalar(
         select(PhoneAccount)
         .where(PhoneAccount.number == number)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
 

@@ -106,4 +106,5 @@ STATEMENTS = (
 )
 
 for statement in STATEMENTS:
-    event.listen(Base.metadata, "after_create", DDL(statement.replace("%", "%%")))
+    ddl = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+    event.listen(Base.metadata, "after_create", ddl)

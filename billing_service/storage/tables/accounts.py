@@ -32,10 +32,7 @@ class Customer(Base):
     """Who pays: a person or an organisation with any number of phone accounts."""
 
     __tablename__ = "customers"
-    __table_args__ = (
-        CheckConstraint("name <> ''", name="name_given"),
-        Index("ix_customers_created_at_id", "created_at", "id"),
-    )
+    __table_args__ = (CheckConstraint("name <> ''", name="name_given"),)
 
     id: Mapped[Identifier]
     name: Mapped[str]

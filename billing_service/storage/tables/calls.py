@@ -32,8 +32,8 @@ class CallRecordReceipt(Base):
 class Call(Base):
     """One call attempt, with its price once rated. Facts never change; the rated columns and the bill do.
 
-    `account_id` is null when the caller's number is nobody's; `price` is null until the call is rated (an
-    attempt that was not answered is never rated: it costs nothing).
+    `account_id` is null when the caller's number is nobody's. `price` is null when the call could not be
+    rated: nobody's call, or no plan was in force at its answer. What is free has the price 0.
     """
 
     __tablename__ = "calls"

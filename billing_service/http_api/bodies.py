@@ -1,0 +1,98 @@
+"""Reads what a request says, into models that know every field; anything else is refused by name."""
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, NoReturn, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from billing_service.domain.errors import FieldProblem, InvalidFields
+from billing_service.http_api.problems import Problem, invalid
+
+LARGEST_BODY = 4 * 1024 * 1024  # bytes; 1,000 call records are about 0.6 MB
+
+
+class RequestModel(BaseModel):
+    """Base of all request bodies and queries: unknown fields and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Model = TypeVar("Model", bound=RequestModel)
+
+
+async def read_body(request: web.Request, model: type[Model]) -> Model:
+    """Return the JSON body as a model; raise Problem (400, 413, 415, 422) when it is not one."""
+    value = await read_json(request)
+    problems = list(_unstorable_texts(value, ""))
+    if problems:
+        raise invalid(problems)
+    return _validate(value, model)
+
+
+def read_query(request: web.Request, model: type[Model]) -> Model:
+    """Return the query string as a model, each field at most once; raise Problem (422) when it is not one."""
+    repeated = [name for name in set(request.query) if len(request.query.getall(name)) > 1]
+    if repeated:
+        raise invalid(FieldProblem(name, "give it once") for name in sorted(repeated))
+    value = dict(request.query)
+    problems = list(_unstorable_texts(value, ""))
+    if problems:
+        raise invalid(problems)
+    return _validate(value, model)
+
+
+async def read_json(request: web.Request) -> Any:
+    """Return the JSON body as Python values; raise Problem (400, 413, 415) when it is none."""
+    if request.content_type != "application/json":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.")
+    raw = await request.read()
+    try:
+        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"The body is no UTF-8: {error.reason}.") from error
+    except (ValueError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"The body is no JSON: {error}.") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _validate(value: Any, model: type[Model]) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)
+        raise invalid(FieldProblem(_path(one["loc"]), _message(one)) for one in wrong) from error
+
+
+def _message(details: ErrorDetails) -> str:
+    cause = details.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidFields):
+        return "; ".join(problem.message for problem in cause.problems)
+    return details["msg"].removeprefix("Value error, ")
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for step in location:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path
+
+
+def _unstorable_texts(value: Any, path: str) -> Iterator[FieldProblem]:
+    """Find texts that a database cannot hold: JSON can carry the NUL character and halves of characters."""
+    match value:
+        case str():
+            if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+                yield FieldProblem(path, "it contains a character that is none")
+        case dict():
+            for key, item in value.items():
+                yield from _unstorable_texts(item, f"{path}.{key}" if path else str(key))
+        case list():
+            for index, item in enumerate(value):
+                yield from _unstorable_texts(item, f"{path}[{index}]")

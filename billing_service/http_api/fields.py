@@ -1,0 +1,102 @@
+"""The kinds of fields that requests have, and how answers write values."""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from billing_service.domain.money import Currency, Money
+from billing_service.domain.phone_number import check_filter_pattern, check_number, check_number_pattern
+
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def parse_instant(text: object) -> datetime:
+    """Read an RFC 3339 instant, to the microsecond; raise ValueError for anything else or absurd years."""
+    if not isinstance(text, str) or not _INSTANT.fullmatch(text):
+        raise ValueError("an instant is written like 2026-11-21T20:00:00.000000Z")
+    try:
+        instant = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("there is no such instant") from error
+    if not _EARLIEST <= instant < _LATEST:
+        raise ValueError("an instant is between the years 1970 and 2199")
+    return instant
+
+
+def format_instant(instant: datetime) -> str:
+    """Write an instant as RFC 3339 in UTC with microseconds."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def format_optional_instant(instant: datetime | None) -> str | None:
+    """Write an instant, or null."""
+    return None if instant is None else format_instant(instant)
+
+
+def format_date(day: date) -> str:
+    """Write a date as `YYYY-MM-DD`."""
+    return day.isoformat()
+
+
+def format_money(amount: Decimal, currency: Currency) -> str:
+    """Write an amount rounded to the currency's minor unit."""
+    return Money.from_decimal(amount).format(currency)
+
+
+def format_precise(amount: Decimal) -> str:
+    """Write an amount with all its six places."""
+    return Money.from_decimal(amount).format_precise()
+
+
+def _parse_integer(value: object) -> object:
+    # Queries are texts; Python would also read "١" or "1_0".
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
+        return int(value)
+    return value
+
+
+def _parse_boolean(value: object) -> object:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _parse_money(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError('an amount is a decimal number in quotes, such as "12.50"')
+    return Money.parse(value)
+
+
+def _without_control_characters(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+Instant = Annotated[datetime, BeforeValidator(parse_instant)]
+Amount = Annotated[Money, BeforeValidator(_parse_money)]
+QueryInteger = Annotated[int, BeforeValidator(_parse_integer)]
+QueryBoolean = Annotated[bool, BeforeValidator(_parse_boolean)]
+Identifier = Annotated[int, Field(ge=1, le=2**63 - 1)]
+QueryIdentifier = Annotated[Identifier, BeforeValidator(_parse_integer)]
+Number = Annotated[str, AfterValidator(check_number)]
+NumberPattern = Annotated[str, AfterValidator(check_number_pattern)]
+FilterPattern = Annotated[str, AfterValidator(check_filter_pattern)]
+Line = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_without_control_characters),
+]
+OptionalLine = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_without_control_characters)
+]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
+SearchText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)]
+
+JsonObject = dict[str, Any]

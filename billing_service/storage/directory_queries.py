@@ -1,0 +1,47 @@
+"""Reading the directory: everything that the exchange must know, or what has changed since a version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from billing_service.storage.tables import DirectoryClock, DirectoryRemoval, PhoneAccount, SystemSettings
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryChanges:
+    """The directory at `version`: whole when `full`, else what differs from the version asked for."""
+
+    version: int
+    full: bool
+    settings: SystemSettings
+    accounts: Sequence[PhoneAccount]
+    removed: Sequence[str]
+
+
+def directory_version(session: Session) -> int:
+    """Return the directory's version; cheap."""
+    return session.scalars(select(DirectoryClock.version)).one()
+
+
+def read_directory(session: Session, *, since: int) -> DirectoryChanges:
+    """Return what a client with version `since` lacks; must run in one snapshot.
+
+    A version that this database never had (0, one from before it was made, one from before it was restored)
+    gets everything.
+    """
+    clock = session.scalars(select(DirectoryClock)).one()
+    settings = session.scalars(select(SystemSettings)).one()
+    full = not clock.first_version <= since <= clock.version
+    accounts = select(PhoneAccount).order_by(PhoneAccount.number)
+    if not full:
+        accounts = accounts.where(PhoneAccount.directory_version > since)
+    removals = select(DirectoryRemoval.number).where(DirectoryRemoval.version > since)
+    return DirectoryChanges(
+        version=clock.version,
+        full=full,
+        settings=settings,
+        accounts=session.scalars(accounts).all(),
+        removed=[] if full else session.scalars(removals.order_by(DirectoryRemoval.number)).all(),
+    )

@@ -1,0 +1,55 @@
+"""Create and edit customers."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from billing_service.errors import NotFound
+from billing_service.storage.audit import record_change
+from billing_service.storage.tables import Customer
+
+EDITABLE = frozenset({"name", "email", "address", "alternative_number"})
+
+
+def create_customer(
+    session: Session,
+    *,
+    name: str,
+    email: str | None = None,
+    address: str | None = None,
+    alternative_number: str | None = None,
+    actor: str,
+    at: datetime,
+) -> Customer:
+    """Add a customer."""
+    customer = Customer(
+        name=name, email=email, address=address, alternative_number=alternative_number, created_at=at
+    )
+    session.add(customer)
+    session.flush()
+    record_change(
+        session,
+        actor=actor,
+        action="create",
+        subject_kind="customer",
+        subject=customer.id,
+        changes={"name": name, "email": email, "address": address, "alternative_number": alternative_number},
+    )
+    return customer
+
+
+def edit_customer(
+    session: Session, customer_id: int, changes: Mapping[str, str | None], *, actor: str
+) -> Customer:
+    """Change some of a customer's fields; raise NotFound when there is no such customer."""
+    assert changes.keys() <= EDITABLE
+    customer = session.get(Customer, customer_id, with_for_update=True)
+    if customer is None:
+        raise NotFound(f"There is no customer {customer_id}.")
+    for field, value in changes.items():
+        setattr(customer, field, value)
+    record_change(
+        session, actor=actor, action="edit", subject_kind="customer", subject=customer_id, changes=changes
+    )
+    return customer
