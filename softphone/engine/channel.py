@@ -72,6 +72,8 @@ class Channel:
             raise ChannelClosedError(f"the other side does not take messages: {error}") from error
 
     def close(self) -> None:
-        self._poll.unregister(self._socket)
-        self._socket.close()
+        """Harmless when it was closed before."""
         self.closed = True
+        if self._socket.fileno() >= 0:
+            self._poll.unregister(self._socket)
+            self._socket.close()

@@ -8,6 +8,7 @@ end of either side is an end of file at the other.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -187,5 +188,5 @@ class EngineClient:
 
     def _failure(self) -> EngineFailed:
         exit_code = self._end()
-        how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+        how = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
         return EngineFailed(exit_code=exit_code, reason=f"the engine process ended by itself ({how})")

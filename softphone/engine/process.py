@@ -84,7 +84,13 @@ class EngineProcess:
         except ChannelClosedError as error:
             _log.info("the phone is gone: %s", error)
             self._phone_gone = True
+        except Exception:
+            # Whatever it is, it need not leave a call standing: the far end might pay for it.
+            self._notes.fatal = None
+            self._shut_down()
+            raise
         self._shut_down()
+        self._send(Stopped())
 
     def _take_commands(self) -> None:
         if self._machinery is None:
@@ -227,7 +233,6 @@ class EngineProcess:
             self._machinery = None
             self._notes = Notes()
             machinery.close()
-        self._send(Stopped())
 
     def _take_turns_until(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _GOODBYE_S
