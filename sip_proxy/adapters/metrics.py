@@ -3,7 +3,7 @@
 Everything is read when it is asked for: the exchange counts with plain integers and pays nothing for metrics.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -15,15 +15,29 @@ from prometheus_client.registry import Collector
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
+Read = Callable[[], float | Mapping[str, float]]
+"""Reads one number, or one for each value of the label."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One number, or one for each value of a label. Counters only grow; gauges go both ways."""
+    """A number, or one for each value of a label. A counter only grows."""
 
     name: str
     help: str
     is_counter: bool
-    read: Callable[[], float | dict[str, float]]
-    label: str | None = None
+    read: Read
+    label: str | None
+
+    @classmethod
+    def gauge(cls, name: str, text: str, read: Read, label: str | None = None) -> "Measurement":
+        """Describe something that goes up and down."""
+        return cls(name, text, is_counter=False, read=read, label=label)
+
+    @classmethod
+    def counter(cls, name: str, text: str, read: Read, label: str | None = None) -> "Measurement":
+        """Describe something that only grows."""
+        return cls(name, text, is_counter=True, read=read, label=label)
 
 
 class Metrics(Collector):
@@ -42,7 +56,7 @@ class Metrics(Collector):
             labels = [measurement.label] if measurement.label else []
             metric = family(f"tollbell_{measurement.name}", measurement.help, labels=labels)
             value = measurement.read()
-            if isinstance(value, dict):
+            if isinstance(value, Mapping):
                 for label, number in value.items():
                     metric.add_metric([label], number)
             else:

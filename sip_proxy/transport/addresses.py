@@ -37,10 +37,6 @@ class LocalAddresses:
             self._known[peer] = local
         return local
 
-    def forget(self) -> None:
-        """Ask the kernel afresh from now on: routes change."""
-        self._known.clear()
-
 
 def unmapped(host: str) -> str:
     """Return the IPv4 address inside an IPv4-mapped IPv6 address, or the address itself."""

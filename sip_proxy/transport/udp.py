@@ -65,9 +65,12 @@ class UdpTransport:
         """Begin to take datagrams."""
         loop.add_reader(self._socket.fileno(), self._readable)
 
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take and send nothing more."""
+    def pause(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take no more datagrams; sending goes on."""
         loop.remove_reader(self._socket.fileno())
+
+    def close(self) -> None:
+        """Send nothing more, after `pause`."""
         self._socket.close()
 
     def send(self, data: bytes, to: Flow | Destination) -> None:

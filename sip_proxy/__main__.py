@@ -1,0 +1,25 @@
+"""`python -m sip_proxy`: run the exchange."""
+
+import os
+import sys
+
+import uvloop
+
+from sip_proxy.log import configure_logging
+from sip_proxy.server import serve
+from sip_proxy.settings import SettingsError, read_log_format, read_settings
+from sip_proxy.sockets import UnableToStart
+
+
+def main() -> int:
+    """Run until a signal says stop; return the exit code."""
+    try:
+        configure_logging(read_log_format(os.environ))
+        return uvloop.run(serve(read_settings(os.environ)))
+    except (SettingsError, UnableToStart) as error:
+        print(f"sip_proxy: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

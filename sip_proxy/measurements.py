@@ -1,0 +1,96 @@
+"""What the exchange can be asked in numbers."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from sip_proxy.adapters.delivery import Delivery
+from sip_proxy.adapters.journal import Journal
+from sip_proxy.adapters.metrics import Measurement
+from sip_proxy.core.engine import Engine
+from sip_proxy.core.flow import Transport
+from sip_proxy.driver import Driver
+from sip_proxy.transport.stream import StreamTransport
+from sip_proxy.transport.udp import UdpTransport
+
+
+def measurements_of(
+    *,
+    engine: Engine,
+    driver: Driver,
+    journal: Journal,
+    delivery: Delivery,
+    udp: UdpTransport,
+    streams: Mapping[Transport, StreamTransport],
+) -> Iterator[Measurement]:
+    """Yield every measurement of the exchange."""
+    carriers: dict[str, UdpTransport | StreamTransport] = {
+        "UDP": udp,
+        **{transport.value: stream for transport, stream in streams.items()},
+    }
+    counts = driver.counts
+
+    yield Measurement.gauge("live_calls", "Calls being set up or talked on", lambda: len(engine.live_calls()))
+    yield Measurement.gauge("registrations", "Bindings of phones", lambda: len(engine.registrations()))
+    yield Measurement.gauge("accounts", "Accounts in the directory", lambda: len(engine.directory.accounts))
+    yield Measurement.gauge("directory_version", "Version of the directory", lambda: engine.directory.version)
+    yield Measurement.gauge(
+        "journal_available", "1 while calls can be kept", lambda: int(engine.journal_available)
+    )
+    yield Measurement.gauge(
+        "undelivered_records", "Call records that billing has not confirmed", lambda: delivery.undelivered
+    )
+    yield Measurement.counter(
+        "records_delivered", "Call records that billing has confirmed", lambda: delivery.delivered_count
+    )
+    yield Measurement.counter(
+        "records_rejected", "Call records that billing can't charge", lambda: delivery.rejected_count
+    )
+    yield Measurement.counter("call_attempts", "Call attempts by outcome", lambda: counts.records, "outcome")
+    yield Measurement.counter(
+        "attempts_dropped",
+        "Unanswered attempts let go while the disk was away",
+        lambda: journal.dropped_attempts,
+    )
+    yield Measurement.counter(
+        "security_events", "What may be attacks, by kind", lambda: counts.security_events, "kind"
+    )
+    yield Measurement.counter("engine_errors", "Errors of the exchange's own", lambda: counts.engine_errors)
+    yield Measurement.counter(
+        "sends_dropped", "Messages that waited too long for the journal", lambda: counts.dropped_sends
+    )
+    yield Measurement.counter(
+        "messages_received",
+        "SIP messages received",
+        lambda: {name: carrier.received_count for name, carrier in carriers.items()},
+        "transport",
+    )
+    yield Measurement.counter(
+        "messages_sent",
+        "SIP messages sent",
+        lambda: {name: carrier.sent_count for name, carrier in carriers.items()},
+        "transport",
+    )
+    yield Measurement.counter(
+        "messages_unsent",
+        "SIP messages that could not be sent",
+        lambda: {name: carrier.unsent_count for name, carrier in carriers.items()},
+        "transport",
+    )
+    yield Measurement.gauge(
+        "connections",
+        "Connections of phones",
+        lambda: {name.value: stream.connection_count for name, stream in streams.items()},
+        "transport",
+    )
+    yield Measurement.counter(
+        "connections_refused",
+        "Connections refused for lack of room",
+        lambda: {name.value: stream.refused_count for name, stream in streams.items()},
+        "transport",
+    )
+    yield Measurement.counter(
+        "connections_dropped",
+        "Connections dropped, by reason",
+        lambda: sum((stream.dropped for stream in streams.values()), Counter()),
+        "reason",
+    )

@@ -1,0 +1,305 @@
+"""The composition root: makes the parts of the exchange, connects them, runs them, stops them."""
+
+import asyncio
+import itertools
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from sip_proxy.adapters.backoff import Backoff
+from sip_proxy.adapters.billing_client import BillingClient
+from sip_proxy.adapters.control_api import Health, Information, make_control_api
+from sip_proxy.adapters.delivery import Delivery
+from sip_proxy.adapters.directory_copy import DirectoryCopy
+from sip_proxy.adapters.directory_feed import DirectoryFeed
+from sip_proxy.adapters.event_hub import EventHub
+from sip_proxy.adapters.journal import Journal
+from sip_proxy.adapters.journal_store import JournalStore, Restored, UnableToOpenJournal
+from sip_proxy.adapters.metrics import Metrics
+from sip_proxy.adapters.security_log import SecurityLog
+from sip_proxy.core.directory import Directory
+from sip_proxy.core.engine import Engine, EngineConfig
+from sip_proxy.core.flow import Transport
+from sip_proxy.core.outputs import LiveCall, Registration
+from sip_proxy.driver import Driver
+from sip_proxy.measurements import measurements_of
+from sip_proxy.settings import Settings
+from sip_proxy.sockets import Sockets, UnableToStart, bind_sockets, unable_to_listen
+from sip_proxy.transport.addresses import LocalAddresses
+from sip_proxy.transport.stream import StreamTransport
+from sip_proxy.transport.stream_connection import StreamLimits
+from sip_proxy.transport.udp import UdpTransport
+
+_VERSION = "0.1.0"
+_TIDY_INTERVAL_S = 5.0
+_STOP_HTTP_S = 1.0
+# Files other than phone connections: the journal, HTTP, log, libraries.
+_OTHER_FILES = 200
+
+log = structlog.get_logger()
+
+
+class Server:
+    """The running exchange."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make the parts and take the sockets; nothing is answered yet.
+
+        Raises UnableToStart.
+        """
+        self._settings = settings
+        self._store = JournalStore(settings.var / "journal.sqlite3", boot_id=_boot_id())
+        try:
+            self._store.open()
+        except UnableToOpenJournal as error:
+            raise UnableToStart(str(error)) from error
+        restored = self._store.restore()
+        self._sockets = bind_sockets(settings)
+        local_addresses = LocalAddresses()
+        self._engine = Engine(
+            config=EngineConfig(
+                domain=settings.domain,
+                local_addresses=self._sockets.local_addresses(),
+                listening=self._sockets.listening(local_addresses),
+                nonce_secret=os.urandom(32),
+            ),
+            directory=Directory(),
+            random_bytes=os.urandom,
+        )
+        self._events = EventHub()
+        self._driver = Driver(
+            self._engine, events=self._events, security_log=SecurityLog(clock=time.monotonic)
+        )
+        self._journal = Journal(self._store, listener=self._driver)
+        self._udp = UdpTransport(
+            self._sockets.by_transport[Transport.UDP], handler=self._driver, local_addresses=local_addresses
+        )
+        self._streams = _stream_transports(self._sockets, self._driver)
+        self._session = aiohttp.ClientSession()
+        billing = BillingClient(self._session, url=settings.billing_url, service_token=settings.service_token)
+        self._delivery = Delivery(
+            self._journal, billing, backoff=Backoff(random=random.random), undelivered=restored.undelivered
+        )
+        self._feed = DirectoryFeed(
+            billing,
+            self._engine,
+            DirectoryCopy(settings.var / "directory.json", realm=settings.domain),
+            realm=settings.domain,
+            backoff=Backoff(random=random.random),
+            on_contact=self._delivery.billing_is_back,
+        )
+        self._driver.connect(
+            journal=self._journal,
+            senders={Transport.UDP: self._udp, **self._streams},
+            on_records=self._delivery.records_committed,
+        )
+        self._restored = restored
+        self._listening = self._sockets.names()
+        self._started_at = time.time()
+        self._is_listening = False
+        self._stopping = asyncio.Event()
+        self._is_broken = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        metrics = Metrics(
+            measurements_of(
+                engine=self._engine,
+                driver=self._driver,
+                journal=self._journal,
+                delivery=self._delivery,
+                udp=self._udp,
+                streams=self._streams,
+            )
+        )
+        app = make_control_api(
+            self, events=self._events, metrics=metrics, service_token=settings.service_token
+        )
+        self._http = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_STOP_HTTP_S)
+
+    async def run(self) -> int:
+        """Run until a signal says stop; return the exit code. Raises UnableToStart."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        self._journal.start()
+        try:
+            self._restore(self._restored)
+            await self._serve_control_api()
+            self._feed.load_copy()
+            for work in (self._feed.run(), self._feed.keep_copy(), self._delivery.run(), self._tidy()):
+                self._in_background(work)
+            if await self._directory_loaded():
+                await self._listen()
+                await self._stopping.wait()
+        finally:
+            await self._stop()
+        return 1 if self._is_broken else 0
+
+    # What the control API asks.
+
+    def health(self) -> Health:
+        """Tell how the exchange is."""
+        return Health(
+            is_ready=self._is_listening and not self._stopping.is_set(),
+            directory_version=self._engine.directory.version,
+            is_journal_available=self._engine.journal_available,
+            undelivered_records=self._delivery.undelivered,
+        )
+
+    def information(self) -> Information:
+        """Tell what the exchange is."""
+        return Information(
+            version=_VERSION,
+            domain=self._settings.domain,
+            listening=self._listening,
+            started_at=self._started_at,
+        )
+
+    def live_calls(self) -> list[LiveCall]:
+        """List the calls that are being set up or talked on."""
+        return self._engine.live_calls()
+
+    def registrations(self) -> list[Registration]:
+        """List all bindings."""
+        return self._engine.registrations()
+
+    def end_call(self, call_id: str) -> bool:
+        """End a live call; False when there is none with this id."""
+        return self._driver.end_call(call_id)
+
+    # Starting and stopping.
+
+    def _restore(self, restored: Restored) -> None:
+        now = time.monotonic()
+        for number, state in restored.bindings:
+            self._engine.restore_bindings(number, state, now)
+        for call in restored.calls:
+            self._engine.restore_call(call.state, now, same_boot=call.same_boot)
+        self._driver.turn_ended()
+        if restored.calls or restored.bindings or restored.undelivered:
+            log.info(
+                "journal_restored",
+                calls=len(restored.calls),
+                numbers=len(restored.bindings),
+                undelivered=restored.undelivered,
+            )
+
+    async def _serve_control_api(self) -> None:
+        await self._http.setup()
+        address = self._settings.control_http
+        try:
+            await web.TCPSite(self._http, address.host, address.port).start()
+        except OSError as error:
+            raise unable_to_listen("TOLLBELL_CONTROL_HTTP", address, error) from error
+
+    async def _directory_loaded(self) -> bool:
+        """Wait for a directory: without one, every phone would be told that it is unknown."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._feed.loaded, self._stopping)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        return not self._stopping.is_set()
+
+    async def _listen(self) -> None:
+        for stream in self._streams.values():
+            await stream.start()
+        self._udp.start(asyncio.get_running_loop())
+        self._is_listening = True
+        host, port = self._http.addresses[0][:2]
+        log.info(
+            "listening",
+            sip=" ".join(self._listening),
+            control=f"{host}:{port}",
+            domain=self._settings.domain,
+            directory_version=self._engine.directory.version,
+        )
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY_INTERVAL_S)
+            self._driver.tidy()
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._background_ended)
+
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("exchange_broken", exc_info=error)
+            self._is_broken = True
+            self._stopping.set()
+
+    async def _stop(self) -> None:
+        """Stop in the order in which nothing is lost: no new messages, facts to disk, last answers out."""
+        log.info("stopping")
+        loop = asyncio.get_running_loop()
+        self._is_listening = False
+        self._udp.pause(loop)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._feed.save_copy()
+        if not await self._journal.close():
+            log.error("journal_not_flushed", effect="facts that were only in memory are lost")
+        # What the journal told last is heard in the next turn, and then sent.
+        await asyncio.sleep(0)
+        self._driver.stop()
+        for stream in self._streams.values():
+            await stream.close()
+        self._udp.close()
+        await self._http.cleanup()
+        await self._session.close()
+        log.info("stopped")
+
+
+def _stream_transports(sockets: Sockets, driver: Driver) -> dict[Transport, StreamTransport]:
+    limits = StreamLimits(connections=_most_connections())
+    numbers = itertools.count(1)
+    return {
+        transport: StreamTransport(
+            bound,
+            transport=transport,
+            handler=driver,
+            next_number=numbers,
+            clock=time.monotonic,
+            limits=limits,
+            tls=sockets.tls if transport is Transport.TLS else None,
+        )
+        for transport, bound in sockets.by_transport.items()
+        if transport is not Transport.UDP
+    }
+
+
+def _most_connections() -> int:
+    """Ask the system for as many open files as it grants; leave some for other things than connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = StreamLimits().connections
+    return wanted if hard == resource.RLIM_INFINITY else max(1, min(wanted, hard - _OTHER_FILES))
+
+
+def _boot_id() -> str:
+    """Return what tells one run of the machine from another: its monotonic clock is good for one run only."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:  # not Linux: take every start for a new boot
+        return str(uuid4())
+
+
+async def serve(settings: Settings) -> int:
+    """Run the exchange until a signal says stop; return the exit code.
+
+    Raises UnableToStart.
+    """
+    return await Server(settings).run()
