@@ -1,0 +1,86 @@
+"""Both raters agree with a second-by-second one, and with each other where that one would take too long."""
+
+from datetime import datetime, timedelta, tzinfo
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from billing_service.domain.curve import PriceCurve
+from billing_service.domain.money import Money
+from billing_service.domain.plan import Counting, Price, Window
+from billing_service.domain.rating import charge_call
+from tests.property.billing_service.plan_strategies import ZONES, answers, prices, zones
+from tests.property.billing_service.second_by_second import price_micros
+
+NIGHT = Window(None, 22 * 60, 6 * 60, Money(0))
+
+
+@given(prices(), answers, st.integers(0, 3 * 3600), zones)
+@settings(max_examples=100, deadline=None)
+@example(
+    Price(Money(600_000), next_increment_s=7, windows=(NIGHT,)),
+    datetime.fromisoformat("2026-11-01T05:30Z"),
+    7200,
+    ZONES[2],
+)
+def test_the_raters_agree_with_one_that_goes_second_by_second(
+    price: Price, answered_at: datetime, duration_s: int, zone: tzinfo
+) -> None:
+    expected = price_micros(price, answered_at, duration_s, zone)
+    duration_us = duration_s * 1_000_000
+    charge = charge_call(price, answered_at=answered_at, duration_us=duration_us, zone=zone)
+    assert charge.precise.micros == expected
+    compiled = PriceCurve(price).price_call(answered_at=answered_at, duration_us=duration_us, zone=zone)
+    assert compiled.micros == expected
+
+
+@given(
+    prices(),
+    answers,
+    st.integers(0, 999_999),
+    st.integers(0, 10**9) | st.integers(0, 40 * 86_400 * 10**6),
+    zones,
+)
+@settings(max_examples=100, deadline=None)
+def test_the_curve_agrees_with_the_plain_rater(
+    price: Price, answered_at: datetime, microsecond: int, duration_us: int, zone: tzinfo
+) -> None:
+    # A plain rating of weeks in seconds would take minutes.
+    if duration_us > 10**9 * price.next_increment_s:
+        duration_us //= 1000
+    answered_at = answered_at.replace(microsecond=microsecond)
+    charge = charge_call(price, answered_at=answered_at, duration_us=duration_us, zone=zone)
+    compiled = PriceCurve(price).price_call(answered_at=answered_at, duration_us=duration_us, zone=zone)
+    assert compiled == charge.precise
+
+
+@given(prices(), answers, st.integers(0, 10**10), zones)
+@settings(max_examples=100, deadline=None)
+def test_the_pieces_of_a_call_follow_on_each_other_and_explain_its_price(
+    price: Price, answered_at: datetime, duration_us: int, zone: tzinfo
+) -> None:
+    duration_us //= 1 if price.next_increment_s > 10 else 100
+    charge = charge_call(price, answered_at=answered_at, duration_us=duration_us, zone=zone)
+    at = answered_at
+    for piece in charge.pieces:
+        assert piece.starts_at == at
+        at += timedelta(microseconds=piece.length_us)
+    length_us = (at - answered_at) // timedelta(microseconds=1)
+    if price.counting is Counting.COMPLETED:
+        assert length_us == duration_us
+    else:
+        longest_s = max(price.initial_increment_s, price.next_increment_s)
+        assert duration_us <= length_us < duration_us + longest_s * 1_000_000
+    together = sum(piece.charged_s * piece.per_minute.micros for piece in charge.pieces)
+    assert charge.precise.micros == price.standing_charge.micros + together // 60
+
+
+@given(prices(counting=Counting.STARTED), answers, st.integers(0, 10**10), st.integers(0, 10**9), zones)
+@settings(max_examples=100, deadline=None)
+def test_a_longer_call_never_costs_less(
+    price: Price, answered_at: datetime, duration_us: int, more_us: int, zone: tzinfo
+) -> None:
+    curve = PriceCurve(price)
+    shorter = curve.price_call(answered_at=answered_at, duration_us=duration_us, zone=zone)
+    longer = curve.price_call(answered_at=answered_at, duration_us=duration_us + more_us, zone=zone)
+    assert longer >= shorter
