@@ -69,27 +69,28 @@ class Supervisor:
                 await self._finish(self._part("sample", "billing_service", "sample-data"))
         except PartFailed as failure:
             raise UnableToStart(str(failure)) from failure
-        services = (
-            (self._part("billing", "billing_service", "serve"), self.settings.billing_http),
-            (self._part("proxy", "sip_proxy"), self.settings.control_http),
-            (self._part("admin", "admin_web"), self.settings.admin_http),
-        )
-        for part, _ in services:
-            await self._keep_running(part)
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-            try:
-                async with asyncio.timeout(READY_TIMEOUT_S):
-                    for part, address in services:
-                        await _healthy(session, part, address)
-            except TimeoutError:
-                raise UnableToStart(
-                    f"not every part was ready within {READY_TIMEOUT_S:g} s; the lines above say why"
-                ) from None
+        try:
+            async with (
+                asyncio.timeout(READY_TIMEOUT_S),
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
+            ):
+                # Billing first: the exchange asks it for the directory.
+                billing = await self._keep_running(self._part("billing", "billing_service", "serve"))
+                await _healthy(session, billing, self.settings.billing_http)
+                proxy = await self._keep_running(self._part("proxy", "sip_proxy"))
+                admin = await self._keep_running(self._part("admin", "admin_web"))
+                await _healthy(session, proxy, self.settings.control_http)
+                await _healthy(session, admin, self.settings.admin_http)
+        except TimeoutError:
+            raise UnableToStart(
+                f"not every part was ready within {READY_TIMEOUT_S:g} s; the lines above say why"
+            ) from None
 
-    async def _keep_running(self, part: Part) -> None:
+    async def _keep_running(self, part: Part) -> Part:
         await part.start()
         self._running.append(part)
         self._watches.append(asyncio.create_task(part.watch()))
+        return part
 
     async def _finish(self, part: Part) -> None:
         """Run a part that ends by itself; a stop in the middle ends it."""
