@@ -425,7 +425,7 @@ def upgrade() -> None:
         "calls",
         ["account_id", "ended_at"],
         unique=False,
-        postgresql_where=sa.text("bill_id IS NULL AND account_id IS NOT NULL"),
+        postgresql_where=sa.text("bill_id IS NULL AND price IS NOT NULL AND account_id IS NOT NULL"),
     )
     op.create_table(
         "ledger_entries",

@@ -27,7 +27,7 @@ Model = TypeVar("Model", bound=RequestModel)
 async def read_body(request: web.Request, model: type[Model]) -> Model:
     """Return the JSON body as a model; raise Problem (400, 413, 415, 422) when it is not one."""
     value = await read_json(request)
-    problems = list(_unstorable_texts(value, ""))
+    problems = list(unstorable_texts(value, ""))
     if problems:
         raise invalid(problems)
     return _validate(value, model)
@@ -39,7 +39,7 @@ def read_query(request: web.Request, model: type[Model]) -> Model:
     if repeated:
         raise invalid(FieldProblem(name, "give it once") for name in sorted(repeated))
     value = dict(request.query)
-    problems = list(_unstorable_texts(value, ""))
+    problems = list(unstorable_texts(value, ""))
     if problems:
         raise invalid(problems)
     return _validate(value, model)
@@ -66,8 +66,12 @@ def _validate(value: Any, model: type[Model]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        wrong = error.errors(include_url=False)
-        raise invalid(FieldProblem(_path(one["loc"]), _message(one)) for one in wrong) from error
+        raise invalid(describe(error)) from error
+
+
+def describe(error: ValidationError) -> list[FieldProblem]:
+    """Return what is wrong, field by field."""
+    return [FieldProblem(_path(one["loc"]), _message(one)) for one in error.errors(include_url=False)]
 
 
 def _message(details: ErrorDetails) -> str:
@@ -84,7 +88,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     return path
 
 
-def _unstorable_texts(value: Any, path: str) -> Iterator[FieldProblem]:
+def unstorable_texts(value: Any, path: str) -> Iterator[FieldProblem]:
     """Find texts that a database cannot hold: JSON can carry the NUL character and halves of characters."""
     match value:
         case str():
@@ -92,7 +96,7 @@ def _unstorable_texts(value: Any, path: str) -> Iterator[FieldProblem]:
                 yield FieldProblem(path, "it contains a character that is none")
         case dict():
             for key, item in value.items():
-                yield from _unstorable_texts(item, f"{path}.{key}" if path else str(key))
+                yield from unstorable_texts(item, f"{path}.{key}" if path else str(key))
         case list():
             for index, item in enumerate(value):
-                yield from _unstorable_texts(item, f"{path}[{index}]")
+                yield from unstorable_texts(item, f"{path}[{index}]")

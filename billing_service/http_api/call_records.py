@@ -80,7 +80,7 @@ def _records(body: Any) -> list[dict[str, Any]]:
     unknown = sorted(body.keys() - {"records"})
     if unknown:
         raise invalid(FieldProblem(name, "Extra inputs are not permitted") for name in unknown)
-    records = body["records"]
+    records: list[Any] = body["records"]
     if len(records) > MOST_RECORDS:
         raise invalid([FieldProblem("records", f"at most {MOST_RECORDS} at once")])
     wrong = [

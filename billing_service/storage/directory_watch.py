@@ -10,7 +10,6 @@ import psycopg2
 import structlog
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection
 from sqlalchemy import URL
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from billing_service.storage.triggers import DIRECTORY_CHANNEL
 
@@ -82,10 +81,9 @@ class DirectoryWatch:
     def _pass_on(self, listener: "_Listener") -> None:
         probe_at = time.monotonic() + PROBE_EVERY_S
         while not self.closed:
-            ready, _, _ = select.select(
-                [listener.connection, self._woken], [], [], max(0.0, probe_at - time.monotonic())
-            )
-            if self._woken in ready:
+            sources = [listener.connection.fileno(), self._woken.fileno()]
+            ready, _, _ = select.select(sources, [], [], max(0.0, probe_at - time.monotonic()))
+            if self._woken.fileno() in ready:
                 return
             if not ready:
                 # A network that swallows packets looks like silence.
@@ -104,7 +102,7 @@ class _Listener:
     """The connection that listens."""
 
     def __init__(self, url: URL) -> None:
-        _, arguments = PGDialect_psycopg2().create_connect_args(url)
+        arguments = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
         self.connection: connection = psycopg2.connect(
             application_name="tollbell-directory-watch", connect_timeout=5, **arguments
         )
@@ -122,7 +120,7 @@ class _Listener:
         self._execute("SELECT 1")
 
     def heard(self) -> bool:
-        """Whether notifications have come since last asked; raises psycopg2.Error when the connection broke."""
+        """Whether notifications have come since last asked; raises psycopg2.Error on a broken connection."""
         self.connection.poll()
         any_heard = bool(self.connection.notifies)
         self.connection.notifies.clear()

@@ -14,13 +14,16 @@ from billing_service.storage.plan_queries import newest_version
 from billing_service.storage.tables import BillingPlan, PhoneAccount
 from billing_service.use_cases.sip_password import digest_hashes, draw_password
 
-EDITABLE = frozenset({"display_name", "call_limit", "outgoing_filter", "incoming_filter", "block_list"})
+EDITABLE = frozenset(
+    {"display_name", "billing_day", "call_limit", "outgoing_filter", "incoming_filter", "block_list"}
+)
 BY_ADMINISTRATOR = "administrator"
 
 
 def edit_account(session: Session, number: str, changes: Mapping[str, Any], *, actor: str) -> None:
     """Change some of an account's fields (see EDITABLE), in the form in which they are stored.
 
+    The open billing period stays as it is; the one after it follows a new billing day.
     Raises NotFound, or Conflict when the account is closed.
     """
     assert changes.keys() <= EDITABLE

@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from billing_service.domain.call import Call, contradictions
+from billing_service.domain.call import Call, Outcome, contradictions
 from billing_service.domain.compiled_plan import RatedCall
 from billing_service.domain.money import Currency, InvalidMoney, Money
 from billing_service.storage import tables
@@ -193,6 +193,10 @@ def _assign(
         plan = None
         if version_id is not None and call.is_chargeable:
             plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
+        if call.outcome is not Outcome.ANSWERED:
+            # No price at all, so that attempts are not looked through when bills are made.
+            assigned[index] = _Assigned(call, account_id, None, None)
+            continue
         rated = rate_call(call, plan, currency=currency, zone=zone)
         if rated is None:
             log.warning("call_not_rated", record_id=call.record_id, number=call.caller)

@@ -32,8 +32,8 @@ class CallRecordReceipt(Base):
 class Call(Base):
     """One call attempt, with its price once rated. Facts never change; the rated columns and the bill do.
 
-    `account_id` is null when the caller's number is nobody's. `price` is null when the call could not be
-    rated: nobody's call, or no plan was in force at its answer. What is free has the price 0.
+    `account_id` is null when the caller's number is nobody's. `price` is null when the call was not answered
+    or could not be rated (nobody's call, or no plan was in force at its answer); a free call has the price 0.
     """
 
     __tablename__ = "calls"
@@ -50,7 +50,7 @@ class Call(Base):
             "ix_calls_unbilled",
             "account_id",
             "ended_at",
-            postgresql_where=text("bill_id IS NULL AND account_id IS NOT NULL"),
+            postgresql_where=text("bill_id IS NULL AND price IS NOT NULL AND account_id IS NOT NULL"),
         ),
         Index("ix_calls_bill_id", "bill_id", postgresql_where=text("bill_id IS NOT NULL")),
     )

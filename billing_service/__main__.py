@@ -1,0 +1,127 @@
+"""`python -m billing_service`: the billing service and what belongs to running it."""
+
+import argparse
+import getpass
+import json
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from billing_service.app import DATABASE_TIMEOUT_S, serve
+from billing_service.domain.errors import DomainError
+from billing_service.errors import BadSetting, BillingServiceError, UnableToStart
+from billing_service.log_setup import configure_logging
+from billing_service.settings import Settings
+from billing_service.storage.embedded_postgres import EmbeddedPostgres, server_directory
+from billing_service.storage.migrations import migrate, require_current, wait_for_database
+from billing_service.storage.unit_of_work import Database
+from billing_service.use_cases.administrators import create_administrator
+
+EXIT_FAILED = 1
+EXIT_BAD_SETTING = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; say in one line why when it fails."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = Settings.from_environment()
+        configure_logging(settings.log_format)
+        command: Callable[[Settings, argparse.Namespace], None] = options.command
+        command(settings, options)
+    except BadSetting as error:
+        print(f"billing_service: {error}", file=sys.stderr)
+        return EXIT_BAD_SETTING
+    except (BillingServiceError, DomainError) as error:
+        print(f"billing_service: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m billing_service",
+        description="Tollbell's billing service. Settings come from TOLLBELL_… environment variables.",
+    )
+    parser.set_defaults(command=_serve)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    commands.add_parser("serve", help="serve the REST API (the default)").set_defaults(command=_serve)
+    commands.add_parser("postgres", help="run the embedded database server in the foreground").set_defaults(
+        command=_postgres
+    )
+    commands.add_parser("migrate", help="bring the database's schema up to date").set_defaults(
+        command=_migrate
+    )
+    commands.add_parser(
+        "sample-data", help="fill an empty database with customers, plans, calls and bills"
+    ).set_defaults(command=_sample_data)
+    create = commands.add_parser("create-administrator", help="add somebody who may use the admin console")
+    create.add_argument("login")
+    create.add_argument("--name", default="", help="the full name")
+    create.add_argument(
+        "--draw-password", action="store_true", help="draw a password and print it, instead of asking for one"
+    )
+    create.set_defaults(command=_create_administrator)
+    return parser
+
+
+def _serve(settings: Settings, _: argparse.Namespace) -> None:
+    serve(settings)
+
+
+def _postgres(settings: Settings, _: argparse.Namespace) -> None:
+    if not settings.uses_embedded_database:
+        raise UnableToStart("TOLLBELL_DATABASE_URL is set, so there is no embedded database to run")
+    server = EmbeddedPostgres(server_directory(settings.var))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.request_stop())
+    server.start()
+    if server.wait() != 0:
+        raise UnableToStart(f"the database server ended; see {server.directory / 'log'}")
+
+
+def _migrate(settings: Settings, _: argparse.Namespace) -> None:
+    database = Database.at(settings.database_url, threads=1)
+    try:
+        wait_for_database(database.engine, timeout_s=DATABASE_TIMEOUT_S)
+        migrate(database.engine)
+    finally:
+        database.close()
+
+
+def _create_administrator(settings: Settings, options: argparse.Namespace) -> None:
+    if options.draw_password:
+        password = secrets.token_urlsafe(12)
+    elif sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("Again: ") != password:
+            raise UnableToStart("the passwords differ")
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    database = Database.at(settings.database_url, threads=1)
+    try:
+        require_current(database.engine)
+        database.run_blocking(
+            lambda session: create_administrator(
+                session,
+                login=options.login,
+                name=options.name,
+                password=password,
+                actor="command line",
+                at=datetime.now(UTC),
+            )
+        )
+    finally:
+        database.close()
+    if options.draw_password:
+        print(json.dumps({"login": options.login.lower(), "password": password}))
+
+
+def _sample_data(settings: Settings, _: argparse.Namespace) -> None:
+    raise UnableToStart("sample data is not there yet")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

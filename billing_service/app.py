@@ -1,0 +1,143 @@
+"""The composition root: makes the application from its settings and runs it until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import web
+
+from billing_service.errors import UnableToStart
+from billing_service.http_api import (
+    account_actions,
+    call_records,
+    calls,
+    customers,
+    directory,
+    phone_accounts,
+    plans,
+    sign_in,
+    system,
+)
+from billing_service.http_api.authentication import token_middleware
+from billing_service.http_api.bodies import LARGEST_BODY
+from billing_service.http_api.problems import problem_middleware
+from billing_service.http_api.services import SERVICES, Services
+from billing_service.service_token import read_or_make_token
+from billing_service.settings import Settings
+from billing_service.storage.directory_watch import DirectoryWatch
+from billing_service.storage.migrations import require_current, wait_for_database
+from billing_service.storage.unit_of_work import Database
+from billing_service.use_cases.rate_call import CompiledPlans
+
+DATABASE_TIMEOUT_S = 60.0
+SHUTDOWN_TIMEOUT_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+def make_app(
+    settings: Settings,
+    *,
+    token: str,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> web.Application:
+    """Return the application. It opens its database connections when it starts and closes them when it ends."""
+    app = web.Application(
+        client_max_size=LARGEST_BODY, middlewares=[problem_middleware, token_middleware(token)]
+    )
+    for module in (
+        system,
+        sign_in,
+        customers,
+        phone_accounts,
+        account_actions,
+        plans,
+        calls,
+        directory,
+        call_records,
+    ):
+        app.add_routes(module.routes)
+    app[sign_in.FAILED_LOGINS] = sign_in.FailedLogins()
+    app[SERVICES] = Services(
+        settings=settings,
+        database=Database.at(settings.database_url),
+        plans=CompiledPlans(),
+        now=now,
+        started_at=now(),
+    )
+    app[directory.WATCH] = DirectoryWatch(settings.database_url)
+    app.cleanup_ctx.append(_database)
+    app.cleanup_ctx.append(_directory_watch)
+    app.on_shutdown.append(_release_waiters)
+    return app
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way.
+
+    Raises UnableToStart when the port is taken, the database stays away or its schema is another version's.
+    """
+    token = settings.service_token or read_or_make_token(settings.var / "service-token")
+    app = make_app(settings, token=token)
+    engine = app[SERVICES].database.engine
+    await asyncio.to_thread(wait_for_database, engine, timeout_s=DATABASE_TIMEOUT_S)
+    await asyncio.to_thread(require_current, engine)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,  # a long poll whose client has gone is over
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+    )
+    await runner.setup()
+    try:
+        await _listen(runner, settings)
+        log.info("billing_service_started", address=str(settings.http), realm=settings.sip_domain)
+        await stop.wait()
+        log.info("billing_service_stopping")
+    finally:
+        await runner.cleanup()
+    log.info("billing_service_stopped")
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    site = web.TCPSite(runner, settings.http.host, settings.http.port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise UnableToStart(
+            f"cannot listen on {settings.http}: {error.strerror or error}; "
+            "choose another address with TOLLBELL_BILLING_HTTP"
+        ) from error
+
+
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await asyncio.to_thread(app[SERVICES].database.close)
+
+
+async def _directory_watch(app: web.Application) -> AsyncIterator[None]:
+    watch = app[directory.WATCH]
+    watch.start()
+    yield
+    await watch.close()
+
+
+async def _release_waiters(app: web.Application) -> None:
+    # A graceful stop must not wait for long polls to end by themselves.
+    app[directory.WATCH].wake_all()
+
+
+def serve(settings: Settings) -> None:
+    """Run the service on an event loop of its own; see `run`."""
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(settings))

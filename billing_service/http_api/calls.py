@@ -1,0 +1,149 @@
+"""Calls with their prices, and the call records that were rejected."""
+
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import Field, StringConstraints
+from sqlalchemy.orm import Session
+
+from billing_service.errors import NotFound
+from billing_service.http_api.bodies import RequestModel, read_query
+from billing_service.http_api.fields import (
+    Instant,
+    format_instant,
+    format_money,
+    format_optional_instant,
+    format_precise,
+    parse_instant,
+)
+from billing_service.http_api.pages import PageQuery, page
+from billing_service.http_api.services import services
+from billing_service.settings import Settings
+from billing_service.storage.call_queries import (
+    CallFilter,
+    CallView,
+    find_call,
+    list_calls,
+    list_rejected,
+    to_domain,
+)
+from billing_service.storage.plan_queries import load_terms
+from billing_service.use_cases.rate_call import explain_call
+
+routes = web.RouteTableDef()
+
+Party = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class CallQuery(PageQuery):
+    """What the list takes."""
+
+    number: Party | None = None
+    caller: Party | None = None
+    callee: Party | None = None
+    outcome: Literal["answered", "cancelled", "busy", "no_answer", "rejected", "failed"] | None = None
+    invited_from: Annotated[Instant | None, Field(alias="from")] = None
+    invited_to: Annotated[Instant | None, Field(alias="to")] = None
+
+    def to_filter(self) -> CallFilter:
+        """Return the wish as the storage knows it."""
+        return CallFilter(
+            number=self.number,
+            caller=self.caller,
+            callee=self.callee,
+            outcome=self.outcome,
+            invited_from=self.invited_from,
+            invited_to=self.invited_to,
+        )
+
+
+class NoQuery(RequestModel):
+    """A query that takes nothing."""
+
+
+@routes.get("/v1/calls")
+async def get_calls(request: web.Request) -> web.Response:
+    """List calls, newest first."""
+    query = read_query(request, CallQuery)
+    after = query.after(parse_instant, str)
+    parts = services(request)
+    found = await parts.database.run(
+        lambda session: list_calls(session, query.to_filter(), before=after, limit=query.limit + 1)
+    )
+    return page(
+        query,
+        found,
+        key=lambda view: (format_instant(view.call.invited_at), view.call.record_id),
+        show=lambda view: _show(view, parts.settings),
+    )
+
+
+@routes.get(r"/v1/calls/{record_id:[0-9A-Za-z._-]{1,64}}")
+async def get_call(request: web.Request) -> web.Response:
+    """Read one call, with its rating explained."""
+    parts, record_id = services(request), request.match_info["record_id"]
+
+    def work(session: Session) -> dict[str, Any]:
+        view = find_call(session, record_id)
+        if view is None:
+            raise NotFound(f"There is no call {record_id}.")
+        version_id = view.call.plan_version_id
+        terms = (
+            None
+            if version_id is None
+            else parts.plans.get(version_id, lambda wanted: load_terms(session, wanted)).terms
+        )
+        explanation = explain_call(
+            to_domain(view.call), terms, currency=parts.settings.currency, zone=parts.settings.timezone
+        )
+        return {**_show(view, parts.settings), "explanation": explanation}
+
+    return web.json_response(await parts.database.run(work))
+
+
+@routes.get("/v1/rejected-call-records")
+async def get_rejected(request: web.Request) -> web.Response:
+    """List rejected call records, newest first."""
+    query = read_query(request, PageQuery)
+    after = query.after(int)
+    found = await services(request).database.run(
+        lambda session: list_rejected(session, before_id=after[0] if after else None, limit=query.limit + 1)
+    )
+    return page(
+        query,
+        found,
+        key=lambda row: (row.id,),
+        show=lambda row: {
+            "id": row.id,
+            "received_at": format_instant(row.received_at),
+            "reason": row.reason,
+            "record": row.record,
+        },
+    )
+
+
+def _show(view: CallView, settings: Settings) -> dict[str, Any]:
+    call = view.call
+    return {
+        "record_id": call.record_id,
+        "call_id": call.call_id,
+        "caller": call.caller,
+        "callee": call.callee,
+        "emergency": call.emergency,
+        "invited_at": format_instant(call.invited_at),
+        "ringing_at": format_optional_instant(call.ringing_at),
+        "answered_at": format_optional_instant(call.answered_at),
+        "acknowledged_at": format_optional_instant(call.acknowledged_at),
+        "ended_at": format_instant(call.ended_at),
+        "duration_us": call.duration_us,
+        "outcome": call.outcome,
+        "status": call.status,
+        "reason": call.reason,
+        "ended_by": call.ended_by,
+        "account": view.account,
+        "plan_name": view.plan_name,
+        "price_precise": None if call.price_precise is None else format_precise(call.price_precise),
+        "price": None if call.price is None else format_money(call.price, settings.currency),
+        "bill": view.bill,
+        "late": call.late,
+    }

@@ -1,0 +1,217 @@
+"""Billing plans: list, create, read, edit."""
+
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import ConfigDict, Field, StringConstraints
+from sqlalchemy.orm import Session
+
+from billing_service.domain.errors import FieldProblem, InvalidFields
+from billing_service.domain.money import Money
+from billing_service.domain.plan import PlanTerms, Price, Tariff
+from billing_service.domain.plan_document import format_price, price_from_document, tariff_from_document
+from billing_service.errors import NotFound
+from billing_service.http_api.bodies import RequestModel, read_body, read_query
+from billing_service.http_api.fields import Amount, Instant, Line, format_instant, format_optional_instant
+from billing_service.http_api.pages import PageQuery, page
+from billing_service.http_api.services import actor, services
+from billing_service.storage import tables
+from billing_service.storage.plan_queries import PlanView, find_plan, list_plans, load_terms, newest_version
+from billing_service.use_cases.manage_plans import create_plan, edit_plan
+
+routes = web.RouteTableDef()
+
+MOST_TARIFFS = 20_000
+MOST_WINDOWS = 200
+
+AmountText = Annotated[str, StringConstraints(min_length=1, max_length=30)]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,15}$")]
+
+
+class WindowModel(RequestModel):
+    """A discount period."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] | None = (
+        None
+    )
+    begins: Annotated[str, Field(alias="from")]
+    ends: Annotated[str, Field(alias="to")]
+    per_minute: AmountText
+
+
+class PriceModel(RequestModel):
+    """The form of a price; whether it makes sense, the domain says."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    standing_charge: AmountText = "0"
+    per_minute: AmountText
+    initial_increment_s: int = 60
+    next_increment_s: int = 60
+    counting: Literal["started", "completed"] = "started"
+    windows: Annotated[list[WindowModel], Field(default_factory=list, max_length=MOST_WINDOWS)]
+
+
+class TariffModel(RequestModel):
+    """The form of a tariff."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    source_prefix: Prefix = ""
+    destination_prefix: Prefix = ""
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
+    price: PriceModel
+
+
+class NewPlan(RequestModel):
+    """A plan to be created."""
+
+    name: Line
+    monthly_fee: Amount = Money(0)
+    base_price: PriceModel
+    tariffs: Annotated[list[TariffModel], Field(default_factory=list, max_length=MOST_TARIFFS)]
+
+
+class PlanChanges(RequestModel):
+    """What is to change; fields that are left out stay as they are. `tariffs` replaces them all."""
+
+    name: Line = ""
+    monthly_fee: Amount = Money(0)
+    base_price: PriceModel | None = None
+    tariffs: Annotated[list[TariffModel], Field(default_factory=list, max_length=MOST_TARIFFS)]
+    active: bool = True
+
+
+@routes.get("/v1/plans")
+async def get_plans(request: web.Request) -> web.Response:
+    """List plans by name."""
+    query = read_query(request, PageQuery)
+    after = query.after(str, int)
+    parts = services(request)
+    found = await parts.database.run(
+        lambda session: list_plans(session, after=after, limit=query.limit + 1, at=parts.now())
+    )
+    return page(query, found, key=lambda view: (view.plan.name, view.plan.id), show=_show)
+
+
+@routes.post("/v1/plans")
+async def post_plan(request: web.Request) -> web.Response:
+    """Create a plan."""
+    new = await read_body(request, NewPlan)
+    problems: list[FieldProblem] = []
+    base_price = _price(new.base_price, problems)
+    tariffs = _tariffs(new.tariffs, problems)
+    if base_price is None or problems:
+        raise InvalidFields(problems)
+    terms = PlanTerms(name=new.name, monthly_fee=new.monthly_fee, base_price=base_price, tariffs=tariffs)
+    parts, who = services(request), actor(request)
+    plan = await parts.database.run(lambda session: create_plan(session, terms, actor=who, at=parts.now()))
+    return web.json_response(await _read(request, plan.id), status=201)
+
+
+@routes.get(r"/v1/plans/{id:[0-9]{1,18}}")
+async def get_plan(request: web.Request) -> web.Response:
+    """Read one plan, at its newest version."""
+    return web.json_response(await _read(request, int(request.match_info["id"])))
+
+
+@routes.patch(r"/v1/plans/{id:[0-9]{1,18}}")
+async def patch_plan(request: web.Request) -> web.Response:
+    """Change some fields of a plan; new prices make a new version."""
+    body = await read_body(request, PlanChanges)
+    given = body.model_fields_set
+    problems: list[FieldProblem] = []
+    replaced: dict[str, Any] = {}
+    if "name" in given:
+        replaced["name"] = body.name
+    if "monthly_fee" in given:
+        replaced["monthly_fee"] = body.monthly_fee
+    if "base_price" in given:
+        if body.base_price is None:
+            raise InvalidFields.one("base_price", "a plan needs one")
+        replaced["base_price"] = _price(body.base_price, problems)
+    if "tariffs" in given:
+        replaced["tariffs"] = _tariffs(body.tariffs, problems)
+    if problems:
+        raise InvalidFields(problems)
+    parts, who = services(request), actor(request)
+    plan_id = int(request.match_info["id"])
+
+    def work(session: Session) -> None:
+        # Locked before it is read, so that two editors don't undo each other's change.
+        session.get(tables.BillingPlan, plan_id, with_for_update=True)
+        version = newest_version(session, plan_id)
+        if version is None:
+            raise NotFound(f"There is no billing plan {plan_id}.")
+        edit_plan(
+            session,
+            plan_id,
+            terms=_changed(load_terms(session, version.id), replaced) if replaced else None,
+            active=body.active if "active" in given else None,
+            actor=who,
+            at=parts.now(),
+        )
+
+    await parts.database.run(work)
+    return web.json_response(await _read(request, plan_id))
+
+
+def _changed(terms: PlanTerms, replaced: dict[str, Any]) -> PlanTerms:
+    return PlanTerms(
+        name=replaced.get("name", terms.name),
+        monthly_fee=replaced.get("monthly_fee", terms.monthly_fee),
+        base_price=replaced.get("base_price", terms.base_price),
+        tariffs=replaced.get("tariffs", terms.tariffs),
+    )
+
+
+def _price(model: PriceModel, problems: list[FieldProblem]) -> Price | None:
+    try:
+        return price_from_document(model.model_dump())
+    except InvalidFields as error:
+        problems.extend(problem.under("base_price") for problem in error.problems)
+    return None
+
+
+def _tariffs(models: list[TariffModel], problems: list[FieldProblem]) -> tuple[Tariff, ...]:
+    tariffs = []
+    for index, model in enumerate(models):
+        try:
+            tariffs.append(tariff_from_document(model.model_dump()))
+        except InvalidFields as error:
+            problems.extend(problem.under(f"tariffs[{index}]") for problem in error.problems)
+    return tuple(tariffs)
+
+
+async def _read(request: web.Request, plan_id: int) -> dict[str, Any]:
+    parts = services(request)
+    view = await parts.database.run(lambda session: find_plan(session, plan_id, at=parts.now()))
+    if view is None:
+        raise NotFound(f"There is no billing plan {plan_id}.")
+    return _show(view)
+
+
+def _show(view: PlanView) -> dict[str, Any]:
+    return {
+        "id": view.plan.id,
+        "name": view.plan.name,
+        "version": view.version.version,
+        "monthly_fee": format_price(Money.from_decimal(view.version.monthly_fee)),
+        "base_price": view.version.base_price,
+        "tariffs": [
+            {
+                "source_prefix": tariff.source_prefix,
+                "destination_prefix": tariff.destination_prefix,
+                "valid_from": format_optional_instant(tariff.valid_from),
+                "valid_to": format_optional_instant(tariff.valid_to),
+                "price": tariff.price,
+            }
+            for tariff in view.tariffs
+        ],
+        "active": view.plan.active,
+        "account_count": view.account_count,
+        "created_at": format_instant(view.plan.created_at),
+    }
