@@ -8,7 +8,7 @@ been, it finds the account's period moved on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
@@ -69,11 +69,22 @@ class Closing:
     suspended: tuple[str, ...]
 
 
-def close_due(database: Database, *, as_of: datetime, currency: Currency, zone: tzinfo) -> Closing:
+def _never() -> bool:
+    return False
+
+
+def close_due(
+    database: Database,
+    *,
+    as_of: datetime,
+    currency: Currency,
+    zone: tzinfo,
+    should_stop: Callable[[], bool] = _never,
+) -> Closing:
     """Close every period that has ended by `as_of`, however many of an account.
 
-    Blocks; run it in a thread. When it returns, nothing is due: what another closer was just doing has been
-    waited for.
+    Blocks; run it in a thread. `should_stop` is asked before each account, and leaves the rest due. When it
+    returns, nothing is due: what another closer was just doing has been waited for.
 
     Raises:
         UnableToCloseBills: after closing all others, if some account could not be.
@@ -84,6 +95,8 @@ def close_due(database: Database, *, as_of: datetime, currency: Currency, zone: 
     # Whoever another closer holds is passed over first and waited for in the end.
     for wait in (False, True):
         for account_id, number in database.run_blocking(lambda session: _due_accounts(session, as_of)):
+            if should_stop():
+                break
             if number in failed:
                 continue
             try:
@@ -145,7 +158,7 @@ def close_next_period(
     account = session.scalar(
         select(PhoneAccount)
         .where(PhoneAccount.id == account_id)
-        .with_for_update(skip_locked=not wait)
+        .with_for_update(skip_locked=not wait, key_share=True)
         .execution_options(populate_existing=True)
     )
     # Whether it is due is asked under the lock: another closer may have been here just before.
