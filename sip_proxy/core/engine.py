@@ -1,18 +1,33 @@
 """The exchange as one object: bytes and a clock value in; bytes, events and a next deadline out.
 
 No method blocks, reads a clock or touches a socket. After any call that takes `now`, the driver drains
-`take_outputs()` and arms one timer for `next_deadline()`.
+`take_outputs()` and arms one timer for `next_deadline()`. Instants must not go backwards.
 """
 
 from collections.abc import Callable
 
 from sip_proxy.core.configuration import EngineConfig
+from sip_proxy.core.dialog.call_table import CallTable
 from sip_proxy.core.directory import Directory
+from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
-from sip_proxy.core.outputs import LiveCall, Output, Registration
-
+from sip_proxy.core.gatekeeper import Gatekeeper
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.framing import FramingError
+from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.message.parser import parse_message
+from sip_proxy.core.outputs import LiveCall, LiveCallState, Output, Registration, SecurityEventKind
+from sip_proxy.core.reception import Reception, answer_malformed
+from sip_proxy.core.registrar.location import LocationTable
+from sip_proxy.core.registrar.registrar import Registrar
+from sip_proxy.core.routing.in_dialog import InDialogRouter
+from sip_proxy.core.routing.router import Router
 
 __all__ = ["Engine", "EngineConfig"]
+
+_KEEP_ALIVE_BYTES = b"\r\n\0 "
+_LONGEST_KEEP_ALIVE = 8
 
 
 class Engine:
@@ -21,53 +36,141 @@ class Engine:
     def __init__(
         self, *, config: EngineConfig, directory: Directory, random_bytes: Callable[[int], bytes]
     ) -> None:
-        self.config = config
-        self.directory = directory
-        self.random_bytes = random_bytes
-        self.wall_offset = 0.0
-        self.journal_available = True
-        self.online = True
+        self._exchange = Exchange(config=config, directory=directory, random_bytes=random_bytes)
+        self._location = LocationTable()
+        hops = Hops(self._exchange, self._location)
+        self._calls = CallTable(self._exchange, hops)
+        self._registrar = Registrar(self._exchange, self._location)
+        self._reception = Reception(
+            exchange=self._exchange,
+            hops=hops,
+            gatekeeper=Gatekeeper(self._exchange, random_bytes),
+            registrar=self._registrar,
+            router=Router(self._exchange, self._calls, hops, self._location),
+            in_dialog=InDialogRouter(self._exchange, self._calls, hops),
+        )
+
+    @property
+    def config(self) -> EngineConfig:
+        """What the engine was told at its start."""
+        return self._exchange.config
+
+    @property
+    def directory(self) -> Directory:
+        """The accounts and settings in force; the driver replaces it, or changes it in place."""
+        return self._exchange.directory
+
+    @directory.setter
+    def directory(self, directory: Directory) -> None:
+        self._exchange.directory = directory
+
+    @property
+    def wall_offset(self) -> float:
+        """Seconds to add to the monotonic clock to have the wall clock; the driver keeps it up to date."""
+        return self._exchange.wall_offset
+
+    @wall_offset.setter
+    def wall_offset(self, wall_offset: float) -> None:
+        self._exchange.wall_offset = wall_offset
+
+    @property
+    def journal_available(self) -> bool:
+        """While False, new calls are refused with 503, emergency calls excepted."""
+        return self._exchange.journal_available
+
+    @journal_available.setter
+    def journal_available(self, available: bool) -> None:
+        self._exchange.journal_available = available
+
+    @property
+    def online(self) -> bool:
+        """While False, new calls are refused with 503, emergency calls excepted; calls in progress go on."""
+        return self._exchange.online
+
+    @online.setter
+    def online(self, online: bool) -> None:
+        self._exchange.online = online
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one datagram, or one framed message of a stream. Never raises because of what is in it."""
-        raise NotImplementedError
+        if flow.transport.is_reliable:
+            self._exchange.open_flows.add(flow)
+        if len(data) <= _LONGEST_KEEP_ALIVE and not data.strip(_KEEP_ALIVE_BYTES):
+            return
+        try:
+            message = parse_message(data)
+        except MalformedMessage as error:
+            self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
+            return
+        if isinstance(message, Request):
+            self._reception.take_request(message, flow, now)
+        elif isinstance(message, Response):
+            self._reception.take_response(message, flow, now)
+
+    def framing_failed(self, error: FramingError, flow: Flow, now: float) -> None:
+        """A stream can't be cut into messages any further: give a last answer, if anybody can be answered."""
+        self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", str(error))
+        try:
+            message = parse_message(error.head)
+        except MalformedMessage:
+            return
+        if isinstance(message, Request):
+            answer_malformed(self._exchange, message, flow, MalformedMessage(str(error), status=error.status))
 
     def flow_closed(self, flow: Flow, now: float) -> None:
         """A connection is gone, and with it the bindings that were reached over it."""
-        raise NotImplementedError
+        self._exchange.open_flows.discard(flow)
+        self._exchange.layer.transport_failed(flow, now)
+        self._registrar.flow_closed(flow, now)
 
     def unable_to_send(self, to: Flow | Destination, now: float) -> None:
         """Sending failed: transactions waiting on this peer fail as 503 (RFC 3261 §17.1.4, §16.9)."""
-        raise NotImplementedError
+        self._exchange.layer.transport_failed(to, now)
 
     def next_deadline(self) -> float | None:
         """Return the instant at which `expire` must be called, or None."""
-        raise NotImplementedError
+        timers = self._exchange.timers.next_deadline()
+        bindings = self._location.next_deadline()
+        if timers is None or bindings is None:
+            return bindings if timers is None else timers
+        return min(timers, bindings)
 
     def expire(self, now: float) -> None:
         """Run every timer that is due."""
-        raise NotImplementedError
+        self._exchange.timers.expire(now)
+        self._registrar.expire(now)
 
     def take_outputs(self) -> list[Output]:
         """Hand out what has come up since the last call, in order."""
-        raise NotImplementedError
+        outputs = self._exchange.outputs
+        taken = outputs.copy()
+        outputs.clear()
+        return taken
 
     def live_calls(self) -> list[LiveCall]:
         """List the calls that are being set up or talked on."""
-        raise NotImplementedError
+        return self._calls.live_calls()
 
     def registrations(self) -> list[Registration]:
         """List all bindings."""
-        raise NotImplementedError
+        return self._registrar.registrations()
 
     def end_call(self, call_id: str, now: float) -> bool:
         """End the live call with this `LiveCall.id`: BYE to both sides, CANCEL while it rings."""
-        raise NotImplementedError
+        call = self._calls.find_live(call_id)
+        if call is None:
+            return False
+        text = "The call was ended by the administrator"
+        if call.state is LiveCallState.ANSWERED:
+            self._calls.hang_up(call, text, now)
+        elif call.setup is not None:
+            call.setup.give_up(text, now)
+        return True
 
     def restore_call(self, state: str, now: float, *, same_boot: bool) -> None:
         """Take up a call from `CallSaved.state`. `same_boot`: `now` is on the clock that it was saved by."""
-        raise NotImplementedError
+        self._calls.restore(state, now, same_boot=same_boot)
 
     def restore_bindings(self, number: str, state: str, now: float) -> None:
         """Take up the bindings of a number from `BindingsChanged.state`; those that expired are left out."""
-        raise NotImplementedError
+        self._registrar.restore(number, state, now)

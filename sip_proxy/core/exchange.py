@@ -75,6 +75,10 @@ class Exchange:
         tag = "" if request.to_tag else self.response_to_tag(request)
         return build_response(request, status, reason=reason, to_tag=tag, headers=headers)
 
+    def trying(self, request: Request) -> bytes:
+        """Build the 100 that stops the caller's retransmissions (§17.2.1)."""
+        return build_response(request, 100)
+
     def rejection(self, request: Request, rejection: Rejection) -> bytes:
         """Build the response for a refusal, with the text for people in `Warning` and `Reason`."""
         cause = None if rejection.cause is None else int(rejection.cause)

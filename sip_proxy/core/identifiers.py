@@ -10,7 +10,7 @@ _POOL_BYTES = 4096
 class Identifiers:
     """Makes branches, tags and record ids.
 
-    Randomness is drawn in pools, because a call needs half a dozen identifiers and each draw is a system call.
+    Randomness is drawn in pools: a call needs half a dozen identifiers, and each draw is a system call.
     """
 
     __slots__ = ("_offset", "_pool", "_random_bytes", "_salt")

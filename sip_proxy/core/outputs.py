@@ -69,7 +69,7 @@ class CallRecorded:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One binding of a number, as an administrator sees it. Instants are wall-clock seconds since the epoch."""
+    """One binding of a number, as an administrator sees it. Instants are on the wall clock."""
 
     number: str
     contact: str

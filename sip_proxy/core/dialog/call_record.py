@@ -1,4 +1,4 @@
-"""The call record: the immutable facts of one call attempt, as billing receives them (`docs/api/internal.md`)."""
+"""The call record: the immutable facts of one call attempt (`docs/api/internal.md`)."""
 
 from dataclasses import dataclass
 from enum import Enum

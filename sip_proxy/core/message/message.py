@@ -5,6 +5,7 @@ The text is decoded as UTF-8 with `surrogateescape`, so bytes that are no UTF-8 
 
 import re
 
+from sip_proxy.core.flow import Flow
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import TOKEN, split_commas
 from sip_proxy.core.message.headers import MANDATORY, SINGLE
@@ -186,9 +187,9 @@ class Request(Message):
 
 
 class Response(Message):
-    """A response."""
+    """A response. `flow` is how it came, once the engine has set it."""
 
-    __slots__ = ("reason", "status")
+    __slots__ = ("flow", "reason", "status")
 
     def __init__(
         self,
@@ -202,6 +203,7 @@ class Response(Message):
         super().__init__(lines, keys, body, defect)
         self.status = status
         self.reason = reason
+        self.flow: Flow | None = None
 
 
 def encode(lines: list[str], body: bytes) -> bytes:

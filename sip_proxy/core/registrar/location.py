@@ -1,9 +1,11 @@
 """The location table: the bindings of every number."""
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.registrar.binding import Binding
+
+_MOST_STALE = 1024
 
 
 class LocationTable:
@@ -38,6 +40,8 @@ class LocationTable:
             if binding.flow.transport.is_reliable:
                 self._numbers_by_flow.setdefault(binding.flow, set()).add(number)
             heappush(self._expiries, (binding.expires_at, number))
+        if len(self._expiries) > 4 * len(self._by_number) + _MOST_STALE:
+            self._rebuild_expiries()
 
     def numbers_on(self, flow: Flow) -> set[str]:
         """Return the numbers with a binding that is reached over this connection."""
@@ -62,6 +66,15 @@ class LocationTable:
     def items(self) -> list[tuple[str, tuple[Binding, ...]]]:
         """Return every number that has bindings, with them."""
         return list(self._by_number.items())
+
+    def _rebuild_expiries(self) -> None:
+        """Let go of expiries that refreshes have overtaken."""
+        self._expiries = [
+            (binding.expires_at, number)
+            for number, bindings in self._by_number.items()
+            for binding in bindings
+        ]
+        heapify(self._expiries)
 
     def _drop_to(self, number: str, remaining: tuple[Binding, ...]) -> None:
         """Like `replace`, for bindings whose expiries are known already."""

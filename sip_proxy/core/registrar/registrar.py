@@ -57,7 +57,7 @@ class Registrar:
             self.report(number, now)
         headers = [_contact_line(binding, now) for binding in after]
         data = self._exchange.response(request, 200, headers=headers)
-        transaction.respond(200, data, now, after_journal=after is not before)
+        transaction.respond(200, data, now)
 
     def flow_closed(self, flow: Flow, now: float) -> None:
         """Drop the bindings that were reached over a connection that is gone (RFC 5626 §5.3)."""
@@ -112,6 +112,9 @@ class Registrar:
             uri = contact.parsed_uri()
             if uri.scheme not in {"sip", "sips"}:
                 raise MalformedMessage("A contact must be a SIP URI")
+            if (uri.address, uri.port or 5060) in self._exchange.config.local_addresses:
+                # Calls to it would come back to us for ever.
+                raise RegistrationRefused(Rejection(403, "A contact can't be the exchange itself"))
             key = uri.equality_key()
             existing = kept.get(key)
             if existing is not None:

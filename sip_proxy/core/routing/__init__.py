@@ -1,1 +1,1 @@
-"""What a stateful proxy does with a request and its responses (RFC 3261 §16)."""
+"""The proxy: where requests go and which response goes back (RFC 3261 §16)."""

@@ -52,7 +52,7 @@ class ResponseTaker(Protocol):
 class ClientTransaction(Machine):
     """A request that we sent. `request` is what went out, as bytes in `data`."""
 
-    __slots__ = ("data", "method", "owner", "request", "response")
+    __slots__ = ("data", "method", "owner", "request", "response", "response_seen")
 
     def __init__(
         self,
@@ -70,10 +70,12 @@ class ClientTransaction(Machine):
         self.method = request.method
         self.owner = owner
         self.response: Response | None = None
+        self.response_seen = False
 
     def receive(self, response: Response, now: float) -> None:
         """Take a response that was matched to this transaction (§17.1.3)."""
         self.response = response
+        self.response_seen = True
         status = response.status
         if status < 200:
             self.fire(ClientEvent.PROVISIONAL, now)
@@ -99,3 +101,18 @@ class ClientTransaction(Machine):
     def report_transport_error(self, now: float) -> None:
         """Tell the owner that the request could not be sent."""
         self.owner.request_failed(self, RequestFailure.TRANSPORT_ERROR, now)
+
+
+class _Nobody:
+    """Takes the responses to requests of our own: whatever they say, there is nothing left to do."""
+
+    __slots__ = ()
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """Nothing depends on it."""
+
+    def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
+        """Nothing depends on it."""
+
+
+NOBODY = _Nobody()

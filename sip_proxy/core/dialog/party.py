@@ -1,0 +1,64 @@
+"""The two sides of a dialog, and requests that the exchange itself sends within one."""
+
+from dataclasses import dataclass
+
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.message import Message, Request
+from sip_proxy.core.message.name_addr import parse_name_addr
+
+
+@dataclass(slots=True)
+class Party:
+    """One side of a dialog, as the other side would see it (RFC 3261 §12.1): enough to send it a request.
+
+    `address` is its From or To header value with the tag; `contact` the remote target; `route_set` what lies
+    between us and it; `cseq` the highest CSeq number that it has used, 0 for none; `flow` where it was
+    last seen.
+    """
+
+    number: str
+    address: str
+    tag: str
+    contact: str
+    route_set: tuple[str, ...]
+    cseq: int
+    flow: Flow | Destination
+
+
+def contact_of(message: Message, fallback: str) -> str:
+    """Return the URI in the Contact header; a peer that forgot it is reached as before."""
+    for value in message.values("contact"):
+        try:
+            return parse_name_addr(value).uri
+        except MalformedMessage:
+            break
+    return fallback
+
+
+def build_dialog_request(
+    method: str, *, call_id: str, sender: Party, receiver: Party, cseq: int, via: str, headers: list[str]
+) -> Request:
+    """Build a request from one side of a dialog to the other (§12.2.1.1), as sent by the exchange."""
+    names = ["", "via", "max-forwards", "from", "to", "call-id", "cseq"]
+    lines = [
+        f"{method} {receiver.contact} SIP/2.0",
+        via,
+        "Max-Forwards: 70",
+        f"From: {sender.address}",
+        f"To: {receiver.address}",
+        f"Call-ID: {call_id}",
+        f"CSeq: {cseq} {method}",
+    ]
+    for route in receiver.route_set:
+        names.append("route")
+        lines.append(f"Route: {route}")
+    names += ["reason"] * len(headers)
+    lines += headers
+    names.append("content-length")
+    lines.append("Content-Length: 0")
+    request = Request(method, receiver.contact, lines, names, b"")
+    request.call_id = call_id
+    request.cseq = cseq
+    request.cseq_method = method
+    return request

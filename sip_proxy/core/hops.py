@@ -1,0 +1,82 @@
+"""Our place between two hops: what we write into Via and Record-Route, and how a peer is reached."""
+
+from sip_proxy.core.exchange import Exchange
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.message.uri import Uri
+from sip_proxy.core.registrar.binding import destination_of, port_of
+from sip_proxy.core.registrar.location import LocationTable
+
+
+class Hops:
+    """Knows our own addresses and the ways to our peers."""
+
+    __slots__ = ("_exchange", "_local_hosts", "_location")
+
+    def __init__(self, exchange: Exchange, location: LocationTable) -> None:
+        self._exchange = exchange
+        self._location = location
+        addresses = {address for address, _ in exchange.config.local_addresses}
+        self._local_hosts = addresses | {exchange.config.domain.lower()}
+
+    def is_local(self, uri: Uri) -> bool:
+        """Tell whether a Request-URI is for our domain (RFC 3261 §16.5): any of our addresses counts."""
+        return uri.address in self._local_hosts or uri.scheme == "tel"
+
+    def is_our_route(self, uri: Uri) -> bool:
+        """Tell whether a Route value means this very element, its port included (§16.4)."""
+        config = self._exchange.config
+        if uri.host == config.domain.lower():
+            return True
+        transport = Transport.TLS if uri.scheme == "sips" else Transport.UDP
+        asked = uri.parameters.get("transport", "").upper()
+        if asked in Transport.__members__:
+            transport = Transport[asked]
+        return (uri.address, port_of(uri, transport)) in config.local_addresses
+
+    def is_our_via(self, host: str, port: int | None) -> bool:
+        """Tell whether a Via value was written by us."""
+        return (host.strip("[]"), port or 5060) in self._exchange.config.local_addresses
+
+    def local_address(self, to: Flow | Destination) -> tuple[str, int]:
+        """Return the address that a peer knows us by."""
+        if isinstance(to, Flow):
+            return to.local
+        listening = self._exchange.config.listening
+        return listening.get(to.transport) or next(iter(listening.values()))
+
+    def via(self, to: Flow | Destination, branch: str) -> str:
+        """Our Via line on a message to this peer (§18.1.1)."""
+        host, port = self.local_address(to)
+        return f"Via: SIP/2.0/{to.transport.value} {_bracketed(host)}:{port};branch={branch}"
+
+    def record_routes(self, incoming: Flow, outgoing: Flow | Destination) -> list[str]:
+        """Our Record-Route lines, topmost first (§16.6 step 4).
+
+        When the two sides know us by different addresses or transports, each gets its own (RFC 5658 §3.3).
+        """
+        theirs = self._record_route(outgoing)
+        ours = self._record_route(incoming)
+        return [theirs] if theirs == ours else [theirs, ours]
+
+    def _record_route(self, to: Flow | Destination) -> str:
+        host, port = self.local_address(to)
+        transport = "" if to.transport is Transport.UDP else f";transport={to.transport.value.lower()}"
+        return f"Record-Route: <sip:{_bracketed(host)}:{port}{transport};lr>"
+
+    def reach(
+        self, flow: Flow | Destination, contact: str, number: str, now: float
+    ) -> Flow | Destination | None:
+        """Return how to send to a contact that was last seen on this flow; None when there is no way.
+
+        The flow itself while it lives; else a newer flow of the same contact; else the contact's own address.
+        """
+        if isinstance(flow, Destination) or self._exchange.is_open(flow):
+            return flow
+        for binding in self._location.find(number, now):
+            if binding.contact == contact and self._exchange.is_open(binding.flow):
+                return binding.flow
+        return destination_of(contact, flow.transport)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,179 @@
+"""Where every message goes first: to the transaction it belongs to, or to whoever is in charge of it."""
+
+from sip_proxy.core.directory import AccountState
+from sip_proxy.core.exchange import Exchange, reply_flow
+from sip_proxy.core.flow import Flow
+from sip_proxy.core.gatekeeper import Gatekeeper
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.message.building import build_response
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.message.uri import Uri
+from sip_proxy.core.outputs import SecurityEventKind, Send
+from sip_proxy.core.registrar.registrar import Registrar
+from sip_proxy.core.rejection import Rejection
+from sip_proxy.core.routing.in_dialog import InDialogRouter
+from sip_proxy.core.routing.router import Router
+from sip_proxy.core.routing.validation import check_request, request_uri
+from sip_proxy.core.transaction.server import ServerEvent, ServerState
+
+_ALLOW = (
+    "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, SUBSCRIBE, NOTIFY, "
+    "REFER, PUBLISH"
+)
+_OPTIONS_HEADERS = (_ALLOW, "Accept: application/sdp", "Supported:")
+
+
+class Reception:
+    """Takes messages that came in and finds out whose they are."""
+
+    __slots__ = ("_exchange", "_gatekeeper", "_hops", "_in_dialog", "_layer", "_registrar", "_router")
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        hops: Hops,
+        gatekeeper: Gatekeeper,
+        registrar: Registrar,
+        router: Router,
+        in_dialog: InDialogRouter,
+    ) -> None:
+        self._exchange = exchange
+        self._layer = exchange.layer
+        self._hops = hops
+        self._gatekeeper = gatekeeper
+        self._registrar = registrar
+        self._router = router
+        self._in_dialog = in_dialog
+
+    def take_response(self, response: Response, flow: Flow, now: float) -> None:
+        """Hand a response to its transaction; one that belongs to none is dropped (RFC 6026 §8.9)."""
+        try:
+            response.check()
+        except MalformedMessage as error:
+            self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
+            return
+        transaction = self._layer.find_client(response)
+        if transaction is not None:
+            response.flow = flow
+            transaction.receive(response, now)
+
+    def take_request(self, request: Request, flow: Flow, now: float) -> None:
+        """Take a request: absorb copies, serve CANCEL and ACK, send the rest on its way."""
+        try:
+            request.read_via()
+            request.stamp_source(*flow.remote)
+            request.check()
+            if request.via is not None and not request.via.has_magic_cookie:
+                raise MalformedMessage("The Via branch is not one of RFC 3261")
+        except MalformedMessage as error:
+            self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
+            answer_malformed(self._exchange, request, flow, error)
+            return
+        method = request.method
+        if method == "ACK":
+            self._take_ack(request, flow, now)
+            return
+        transaction = self._layer.find_server(request, method)
+        if transaction is not None:
+            transaction.fire(ServerEvent.REQUEST_AGAIN, now)
+        elif method == "CANCEL":
+            self._take_cancel(request, flow, now)
+        else:
+            self._take_new(request, flow, now)
+
+    def _take_ack(self, request: Request, flow: Flow, now: float) -> None:
+        """The ACK of a refusal ends its transaction (§17.2.1); that of a 2xx goes to who answered."""
+        transaction = self._layer.find_server(request, "INVITE")
+        if transaction is not None and transaction.state != ServerState.ACCEPTED:
+            transaction.fire(ServerEvent.ACK, now)
+        elif request.to_tag:
+            self._in_dialog.handle_ack(request, flow, now)
+
+    def _take_cancel(self, request: Request, flow: Flow, now: float) -> None:
+        """§9.2, §16.10: CANCEL is answered here, and each hop cancels on its own."""
+        invite = self._layer.find_server(request, "INVITE")
+        if invite is None:
+            self._exchange.refuse(request, flow, Rejection(481, "Call/Transaction Does Not Exist"))
+            return
+        transaction = self._layer.start_server(request, reply_flow(request, flow))
+        transaction.respond(200, self._exchange.response(request, 200), now)
+        if invite.cancellable is not None and not invite.is_answered():
+            invite.cancellable.cancel(now)
+
+    def _take_new(self, request: Request, flow: Flow, now: float) -> None:
+        uri = request_uri(request)
+        if isinstance(uri, Rejection):
+            self._exchange.refuse(request, flow, uri)
+        elif request.method == "REGISTER":
+            self._take_register(request, uri, flow, now)
+        elif request.method == "OPTIONS" and not uri.user and self._is_local(uri, flow):
+            self._exchange.answer(request, flow, 200, headers=_OPTIONS_HEADERS)
+        else:
+            self._take_forwardable(request, uri, flow, now)
+
+    def _take_forwardable(self, request: Request, uri: Uri, flow: Flow, now: float) -> None:
+        refused = check_request(request, self._hops, self._exchange.identifiers)
+        if refused is not None:
+            self._exchange.refuse(request, flow, refused)
+        elif request.to_tag:
+            self._in_dialog.handle(request, flow, now)
+        else:
+            number = self._gatekeeper.identify(request, flow, now)
+            caller = None if number is None else self._exchange.directory.find(number)
+            if caller is not None:
+                self._router.handle(request, uri, caller, flow, now)
+
+    def _take_register(self, request: Request, uri: Uri, flow: Flow, now: float) -> None:
+        """§10.3 steps 1 to 5."""
+        if not self._is_local(uri, flow):
+            self._exchange.report(SecurityEventKind.FOREIGN_DOMAIN, flow, "", "REGISTER to another domain")
+            self._exchange.refuse(request, flow, Rejection(403, "This exchange serves other domains"))
+            return
+        if "require" in request.keys:
+            unsupported = f"Unsupported: {', '.join(request.values('require'))}"
+            self._exchange.refuse(request, flow, Rejection(420, "Bad Extension", headers=(unsupported,)))
+            return
+        number = self._gatekeeper.identify(request, flow, now)
+        if number is None:
+            return
+        try:
+            address_of_record = request.to_address().parsed_uri()
+        except MalformedMessage as error:
+            self._exchange.refuse(request, flow, Rejection(error.status, error.reason))
+            return
+        if address_of_record.number != number:
+            detail = "REGISTER for another number"
+            self._exchange.report(SecurityEventKind.FORBIDDEN_IDENTITY, flow, number, detail)
+            self._exchange.refuse(request, flow, Rejection(403, "This number is not your own"))
+        elif not self._is_local(address_of_record, flow):
+            self._exchange.refuse(request, flow, Rejection(404, "There is no such address here"))
+        elif self._is_closed(number):
+            self._exchange.refuse(request, flow, Rejection(403, "Your account is closed"))
+        else:
+            transaction = self._layer.start_server(request, reply_flow(request, flow))
+            self._registrar.handle(request, transaction, number, flow, now)
+
+    def _is_closed(self, number: str) -> bool:
+        account = self._exchange.directory.find(number)
+        return account is None or account.state is AccountState.CLOSED
+
+    def _is_local(self, uri: Uri, flow: Flow) -> bool:
+        return self._hops.is_local(uri) or uri.address == flow.local[0]
+
+
+def answer_malformed(exchange: Exchange, request: Request, flow: Flow, error: MalformedMessage) -> None:
+    """Answer what can't be worked with, if its Via can be read; an ACK never."""
+    if request.via is None:
+        try:
+            request.read_via()
+            request.stamp_source(*flow.remote)
+        except MalformedMessage:
+            return
+    if request.method == "ACK":
+        return
+    has_tag = "tag=" in (request.first("to") or "").lower()
+    tag = "" if has_tag else exchange.response_to_tag(request)
+    data = build_response(request, error.status, reason=error.reason, to_tag=tag)
+    exchange.emit(Send(reply_flow(request, flow), data))

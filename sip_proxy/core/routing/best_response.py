@@ -1,0 +1,55 @@
+"""Which of the final responses of all branches goes to the caller (RFC 3261 §16.7 steps 6 and 7)."""
+
+from typing import NamedTuple
+
+from sip_proxy.core.message.message import Response
+
+_CHALLENGES = {"www-authenticate", "proxy-authenticate"}
+# §16.7 step 6: these tell the caller how to come again with more luck.
+_HELPFUL = (401, 407, 415, 420, 484)
+# These tell least: somebody else's answer is worth more than nobody's.
+_POOR = (480, 487, 408)
+
+
+class Final(NamedTuple):
+    """How a branch ended; `response` is None when nothing came and the status stands for that."""
+
+    status: int
+    reason: str
+    response: Response | None
+
+
+def choose_best(finals: list[Final]) -> Final:
+    """Return the best of responses other than 2xx: any 6xx, else the most helpful of the lowest class."""
+    for final in finals:
+        if final.status >= 600:
+            return final
+    lowest = min(final.status // 100 for final in finals)
+    return min((final for final in finals if final.status // 100 == lowest), key=_rank)
+
+
+def gathered_challenges(best: Final, finals: list[Final]) -> list[str]:
+    """Return the challenges of the other branches, to be added to a 401 or 407 (§16.7 step 7)."""
+    if best.status not in {401, 407}:
+        return []
+    return [
+        line
+        for final in finals
+        if final is not best and final.status in {401, 407} and final.response is not None
+        for key, line in zip(final.response.keys, final.response.lines, strict=True)
+        if key in _CHALLENGES
+    ]
+
+
+def _rank(final: Final) -> tuple[int, int]:
+    """Lower is better; what a phone said goes before what its silence means."""
+    status = final.status
+    if status in _HELPFUL:
+        rank = 0
+    elif status in _POOR:
+        rank = 2 + _POOR.index(status)
+    elif status == 503:
+        rank = 2
+    else:
+        rank = 1
+    return rank, int(final.response is None)

@@ -1,0 +1,167 @@
+"""A call on its way to an answer: what the responses to its INVITE mean for the call."""
+
+from enum import IntEnum
+
+from sip_proxy.core.dialog.call import Call
+from sip_proxy.core.dialog.call_record import EndedBy, Outcome
+from sip_proxy.core.dialog.call_table import CallTable
+from sip_proxy.core.dialog.party import Party, contact_of
+from sip_proxy.core.exchange import Exchange
+from sip_proxy.core.message.grammar import quote_string
+from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.outputs import LiveCallState
+from sip_proxy.core.rejection import Cause, Rejection
+from sip_proxy.core.routing.best_response import Final
+from sip_proxy.core.routing.response_context import Branch, ResponseContext
+from sip_proxy.core.transaction.timers import Timer
+
+_BUSY = frozenset({486, 600, 603})
+_NO_ANSWER = frozenset({408, 480})
+
+
+class SetupTimer(IntEnum):
+    """The timer of a call setup."""
+
+    RING_TIME = 0
+
+
+class CallSetup:
+    """Observes the response context of a call's INVITE."""
+
+    __slots__ = (
+        "_calls", "_context", "_exchange", "_invite", "_is_cancelled", "_refused", "_timer", "call",
+    )  # fmt: skip
+
+    def __init__(self, exchange: Exchange, calls: CallTable, call: Call, invite: Request) -> None:
+        self._exchange = exchange
+        self._calls = calls
+        self._invite = invite
+        self._context: ResponseContext | None = None
+        self._is_cancelled = False
+        self._refused: set[str] | None = None
+        self._timer: Timer | None = None
+        self.call = call
+        call.setup = self
+
+    def start(self, context: ResponseContext, now: float) -> None:
+        """The INVITE is on its way: let it ring for as long as the settings say."""
+        self._context = context
+        ring_time_s = float(self._exchange.directory.settings.ring_time_s)
+        self._timer = self._exchange.timers.start(ring_time_s, self, SetupTimer.RING_TIME, now)
+
+    def provisional(self, branch: Branch, response: Response, now: float) -> None:
+        """A phone rings, or plays something before the answer; its early dialog may be used (§12.1)."""
+        call = self.call
+        if call.state is LiveCallState.ANSWERED or call.state is LiveCallState.ENDED:
+            return
+        if response.to_tag:
+            if call.early is None:
+                call.early = {}
+            if response.to_tag not in call.early and len(call.early) < 32:
+                call.early[response.to_tag] = self._called_party(branch, response)
+        if response.status in {180, 183}:
+            self._calls.rang(call, now)
+
+    def success(self, branch: Branch, response: Response, now: float) -> bool:
+        """Somebody answered. The first one has the call; everybody else is hung up on.
+
+        RFC 3261 §16.7 step 5 would pass every 2xx. One attempt is one call and one record here, so the
+        exchange itself does what a caller does with a 2xx that it has no use for (§13.2.2.4): ACK and BYE.
+        """
+        call = self.call
+        if call.called is not None and call.called.tag == response.to_tag:
+            return True  # a retransmission
+        if call.called is not None or self._has_ended():
+            self._refuse(branch, response, now)
+            return False
+        self._stop_timer()
+        self._calls.answered(call, self._called_party(branch, response), now)
+        return True
+
+    def cancelled(self, now: float) -> None:
+        """The caller gave up; what the branches answer decides whether in time."""
+        self._is_cancelled = True
+        self._stop_timer()
+
+    def failure(self, final: Final, now: float) -> None:
+        """Nobody answered, and the caller hears so."""
+        self._stop_timer()
+        outcome = self._outcome(final)
+        if outcome is Outcome.CANCELLED:
+            ended_by = EndedBy.CALLER
+        elif final.response is not None:
+            ended_by = EndedBy.CALLEE
+        else:
+            ended_by = EndedBy.EXCHANGE
+        self._calls.failed(
+            self.call, now, outcome=outcome, status=final.status, reason=final.reason, ended_by=ended_by
+        )
+
+    def give_up(self, text: str, now: float) -> None:
+        """End the attempt from the middle (an administrator did)."""
+        self._finish(Rejection(480, text, Cause.TEMPORARY_FAILURE), now)
+
+    def on_timer(self, event: int, now: float) -> None:
+        """It rang long enough."""
+        self._timer = None
+        self._finish(Rejection(480, "No answer", Cause.NO_ANSWER), now)
+
+    def _finish(self, rejection: Rejection, now: float) -> None:
+        if self._context is not None:
+            self._context.finish(rejection, Final(rejection.status, rejection.text, None), now)
+
+    def _has_ended(self) -> bool:
+        return self.call.state is LiveCallState.ENDED
+
+    def _outcome(self, final: Final) -> Outcome:
+        if self._is_cancelled and final.status == 487:
+            return Outcome.CANCELLED
+        if final.status in _BUSY:
+            return Outcome.BUSY
+        return Outcome.NO_ANSWER if final.status in _NO_ANSWER else Outcome.FAILED
+
+    def _called_party(self, branch: Branch, response: Response) -> Party:
+        """The called side of the dialog that a response makes (§12.1.2): the routes beyond us, reversed."""
+        transaction = branch.transaction
+        assert transaction is not None
+        routes: tuple[str, ...] = ()
+        if "record-route" in response.keys:
+            recorded = response.values("record-route")
+            beyond = len(recorded) - len(transaction.request.values("record-route"))
+            routes = tuple(reversed(recorded[: max(0, beyond)]))
+        return Party(
+            number=self.call.callee,
+            address=response.first("to") or "",
+            tag=response.to_tag,
+            contact=contact_of(response, branch.contact),
+            route_set=routes,
+            cseq=0,
+            flow=response.flow or transaction.to,
+        )
+
+    def _refuse(self, branch: Branch, response: Response, now: float) -> None:
+        """Acknowledge a 2xx and hang up. The ACK is repeated with the 2xx, the BYE goes by itself."""
+        leg = self._called_party(branch, response)
+        call = self.call
+        caller = Party(
+            number=call.caller,
+            address=self._invite.first("from") or "",
+            tag=self._invite.from_tag,
+            contact="",
+            route_set=(),
+            cseq=self._invite.cseq,
+            flow=call.calling.flow,
+        )
+        self._calls.send_ack(call.call_id, caller, leg, self._invite.cseq, now)
+        if self._refused is None:
+            self._refused = set()
+        if response.to_tag not in self._refused:
+            self._refused.add(response.to_tag)
+            text = quote_string("The call was over or answered elsewhere")
+            reason = [f"Reason: SIP;cause=200;text={text}"]
+            self._calls.send_bye(call.call_id, caller, leg, now, headers=reason)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,149 @@
+"""Requests within a dialog: they go to its other side, and nowhere else (RFC 3261 §16.4 to §16.6, §12.2)."""
+
+from sip_proxy.core.dialog.call import Call
+from sip_proxy.core.dialog.call_table import CallTable, DialogMatch
+from sip_proxy.core.dialog.party import Party, contact_of
+from sip_proxy.core.exchange import Exchange, reply_flow
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.message.uri import Uri, parse_uri
+from sip_proxy.core.outputs import LiveCallState, Send
+from sip_proxy.core.rejection import Rejection
+from sip_proxy.core.routing.best_response import Final
+from sip_proxy.core.routing.forwarding import Copy
+from sip_proxy.core.routing.response_context import Branch, ResponseContext
+from sip_proxy.core.routing.route_set import remaining_routes
+from sip_proxy.core.routing.validation import loop_mark
+
+_TARGET_REFRESH = frozenset({"INVITE", "UPDATE"})  # RFC 3261 §12.2, RFC 3311 §5.1
+
+
+class InDialogRouter:
+    """Relays requests between the two sides of a call.
+
+    Where they go is what we know of the dialog, not what they claim: so the exchange is no open relay.
+    """
+
+    __slots__ = ("_calls", "_exchange", "_hops")
+
+    def __init__(self, exchange: Exchange, calls: CallTable, hops: Hops) -> None:
+        self._exchange = exchange
+        self._calls = calls
+        self._hops = hops
+
+    def handle_ack(self, request: Request, flow: Flow, now: float) -> None:
+        """Relay the ACK of a 2xx; it has no transaction (§16.11). Nobody answers one that belongs nowhere."""
+        match = self._calls.find_dialog(request)
+        if match is None or request.max_forwards == 0:
+            return
+        self._calls.acknowledged(match.call, now)
+        to = self._reach(match.receiver, now)
+        if to is None:
+            return
+        assert request.via is not None
+        branch = self._exchange.identifiers.repeatable_branch(
+            request.via.branch, request.call_id, request.cseq
+        )
+        copy, uri = self._prepare(request, match, flow)
+        ack = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
+        self._exchange.emit(Send(to, ack.encode()))
+
+    def handle(self, request: Request, flow: Flow, now: float) -> None:
+        """Relay any other request, statefully; one of a dialog that we don't know is answered 481."""
+        match = self._calls.find_dialog(request)
+        if match is None:
+            self._exchange.refuse(request, flow, Rejection(481, "Call/Transaction Does Not Exist"))
+            return
+        sender = match.sender
+        if request.method == "BYE" and request.cseq <= sender.cseq:
+            # §12.2.2. It must not end the record while the other side refuses it.
+            self._exchange.refuse(request, flow, Rejection(500, "CSeq out of order"))
+            return
+        server = self._exchange.layer.start_server(request, reply_flow(request, flow))
+        if request.method == "INVITE":
+            server.respond(100, self._exchange.trying(request), now)
+        to = self._reach(match.receiver, now)
+        if request.method == "BYE":
+            self._calls.hung_up(match.call, now, ended_by=match.sent_by)
+        if to is None:
+            rejection = Rejection(480, "The other side can't be reached")
+            server.respond(480, self._exchange.rejection(request, rejection), now)
+            return
+        copy, uri = self._prepare(request, match, flow)
+        sender.cseq = max(sender.cseq, request.cseq)
+        if sender.flow != flow and request.method != "BYE":
+            sender.flow = flow
+        context = ResponseContext(
+            self._exchange,
+            server,
+            _Watch(self._calls, match, request),
+            waits_for_journal=request.method == "BYE" and not match.call.emergency,
+        )
+        branch = self._exchange.identifiers.branch(loop_mark(request, self._exchange.identifiers))
+        forwarded = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
+        context.add_branch(match.receiver.contact).start(forwarded, branch=branch, to=to, now=now)
+
+    def _reach(self, receiver: Party, now: float) -> Flow | Destination | None:
+        return self._hops.reach(receiver.flow, receiver.contact, receiver.number, now)
+
+    def _prepare(self, request: Request, match: DialogMatch, flow: Flow) -> tuple[Copy, str]:
+        """Return the request without our own routes, and the Request-URI to send it with."""
+        routes = remaining_routes(request, self._hops)
+        uri = request.uri
+        parsed = _parsed(uri)
+        if parsed is None or self._is_us(parsed, flow):
+            # A strict router before us wrote our Record-Route there (§16.4), or the phone ignored the route
+            # set and its peer's Contact, as simple ones do.
+            uri = match.receiver.contact
+            if routes and parsed is not None and "lr" in parsed.parameters:
+                routes = routes[:-1]
+        return Copy(request, routes=routes, our_realm=self._exchange.config.domain), uri
+
+    def _is_us(self, uri: Uri, flow: Flow) -> bool:
+        return self._hops.is_our_route(uri) or (uri.address, uri.port or 5060) == flow.local
+
+
+class _Watch:
+    """Watches a request within a dialog for what it means to the call."""
+
+    __slots__ = ("_call", "_calls", "_match", "_request")
+
+    def __init__(self, calls: CallTable, match: DialogMatch, request: Request) -> None:
+        self._calls = calls
+        self._match = match
+        self._call: Call = match.call
+        self._request = request
+
+    def provisional(self, branch: Branch, response: Response, now: float) -> None:
+        """Says nothing about the call."""
+
+    def success(self, branch: Branch, response: Response, now: float) -> bool:
+        """A target refresh was accepted: both sides may have moved (§12.2.1.2, §12.2.2)."""
+        if self._request.method in _TARGET_REFRESH and self._call.state is LiveCallState.ANSWERED:
+            match = self._match
+            match.sender.contact = contact_of(self._request, match.sender.contact)
+            match.receiver.contact = contact_of(response, match.receiver.contact)
+            self._calls.save(self._call)
+        return True
+
+    def cancelled(self, now: float) -> None:
+        """A re-INVITE was given up; the call goes on."""
+
+    def failure(self, final: Final, now: float) -> None:
+        """A BYE was not accepted: the record is closed, so the other side must not talk on.
+
+        The sender considers the session over whatever the answer is (§15.1.1); a BYE that was made to be
+        refused must not give a free call.
+        """
+        if self._request.method == "BYE" and self._call.called is not None:
+            match = self._match
+            self._calls.send_bye(self._call.call_id, match.sender, match.receiver, now, headers=[])
+
+
+def _parsed(text: str) -> Uri | None:
+    try:
+        return parse_uri(text)
+    except MalformedMessage:
+        return None

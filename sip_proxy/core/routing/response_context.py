@@ -1,0 +1,239 @@
+"""The response context: what came back from each branch, and what goes to the caller (RFC 3261 §16.7)."""
+
+from enum import IntEnum
+from typing import Protocol
+
+from sip_proxy.core.exchange import Exchange
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.message.building import build_cancel
+from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.message.parser import parse_message
+from sip_proxy.core.message.status import reason_phrase
+from sip_proxy.core.rejection import Rejection
+from sip_proxy.core.routing.best_response import Final, choose_best, gathered_challenges
+from sip_proxy.core.routing.forwarding import response_upstream
+from sip_proxy.core.transaction.client import NOBODY, ClientTransaction, RequestFailure
+from sip_proxy.core.transaction.server import ServerTransaction
+from sip_proxy.core.transaction.timers import Timer
+
+
+class BranchTimer(IntEnum):
+    """The timers of a branch."""
+
+    C = 0  # §16.6 step 11: an INVITE must not ring for ever
+    CANCELLED = 1  # §9.1: 64*T1 after CANCEL no final response is expected any more
+
+
+class Observer(Protocol):
+    """Who watches a request on its way and knows what its responses mean."""
+
+    def provisional(self, branch: "Branch", response: Response, now: float) -> None:
+        """A 1xx other than 100 came, and goes to the caller unless that one was answered already."""
+
+    def success(self, branch: "Branch", response: Response, now: float) -> bool:
+        """A 2xx came; return whether it goes to the caller. `branch.context.is_finished` tells the rest."""
+
+    def cancelled(self, now: float) -> None:
+        """The caller sent CANCEL."""
+
+    def failure(self, final: Final, now: float) -> None:
+        """This final response other than 2xx goes to the caller, or would if a 408 could (RFC 4320)."""
+
+
+class Branch:
+    """One copy of the request on its way to one target."""
+
+    __slots__ = ("contact", "context", "final", "is_cancel_sent", "is_cancelled", "timer", "transaction")
+
+    def __init__(self, context: "ResponseContext", contact: str) -> None:
+        self.context = context
+        self.contact = contact
+        self.transaction: ClientTransaction | None = None
+        self.final: Final | None = None
+        self.is_cancelled = False
+        self.is_cancel_sent = False
+        self.timer: Timer | None = None
+
+    def start(self, request: Request, *, branch: str, to: Flow | Destination, now: float) -> None:
+        """Send the copy."""
+        self._restart_timer_c(request.method, now)
+        layer = self.context.exchange.layer
+        self.transaction = layer.start_client(request, branch=branch, to=to, owner=self, now=now)
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """Take a response of this branch."""
+        status = response.status
+        if status < 200:
+            if self.final is None:
+                self._take_provisional(transaction, response, now)
+            return
+        self._stop_timer()
+        if status < 300:
+            self.final = Final(status, response.reason, response)
+            self.context.take_success(self, response, now)
+        else:
+            self.final = Final(status, response.reason, response)
+            self.context.take_failure(self, now)
+
+    def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
+        """No response will come: as if there had been a 408 or 503 (§16.8, §16.9)."""
+        self._fail(failure.value, now)
+
+    def on_timer(self, event: int, now: float) -> None:
+        """Timer C: CANCEL a branch that rings (§16.8); after a CANCEL, stop waiting for it (§9.1)."""
+        self.timer = None
+        if event == BranchTimer.C and self.transaction is not None and self.transaction.response_seen:
+            self.cancel(now)
+        else:
+            self._give_up(now)
+
+    def cancel(self, now: float) -> None:
+        """Cancel this branch, at once if it answered provisionally, else when it does (§9.1)."""
+        if self.final is not None or self.is_cancelled:
+            return
+        self.is_cancelled = True
+        if self.transaction is not None and self.transaction.response_seen:
+            self._send_cancel(self.transaction, now)
+
+    def _take_provisional(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        if self.is_cancelled:
+            if not self.is_cancel_sent:
+                self._send_cancel(transaction, now)
+        elif response.status > 100:
+            self._restart_timer_c(transaction.method, now)
+        if response.status > 100:
+            self.context.take_provisional(self, response, now)
+
+    def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
+        self.is_cancel_sent = True
+        request = parse_message(build_cancel(transaction.request))
+        assert isinstance(request, Request)
+        exchange = self.context.exchange
+        exchange.layer.start_client(
+            request, branch=request.read_via().branch, to=transaction.to, owner=NOBODY, now=now
+        )
+        self._stop_timer()
+        timeout_s = exchange.layer.values.transaction_timeout_s
+        self.timer = exchange.timers.start(timeout_s, self, BranchTimer.CANCELLED, now)
+
+    def _give_up(self, now: float) -> None:
+        if self.transaction is not None:
+            self.transaction.end(now)
+        self._fail(487 if self.is_cancelled else 408, now)
+
+    def _fail(self, status: int, now: float) -> None:
+        self._stop_timer()
+        if self.final is None:
+            if self.is_cancelled and status == 408:
+                status = 487
+            self.final = Final(status, reason_phrase(status), None)
+            self.context.take_failure(self, now)
+
+    def _restart_timer_c(self, method: str, now: float) -> None:
+        if method == "INVITE":
+            self._stop_timer()
+            exchange = self.context.exchange
+            self.timer = exchange.timers.start(exchange.layer.values.timer_c_s, self, BranchTimer.C, now)
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class ResponseContext:
+    """A request with all its branches. Exactly one final response other than 2xx goes back, or 2xx do."""
+
+    __slots__ = ("branches", "exchange", "is_finished", "observer", "server", "waits_for_journal")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        server: ServerTransaction,
+        observer: Observer | None,
+        *,
+        waits_for_journal: bool = False,
+    ) -> None:
+        self.exchange = exchange
+        self.server = server
+        self.observer = observer
+        self.branches: list[Branch] = []
+        self.is_finished = False  # a final response has gone to the caller
+        self.waits_for_journal = waits_for_journal
+        server.cancellable = self
+
+    def add_branch(self, contact: str) -> Branch:
+        """Add a branch that goes to this contact; the caller starts it, before any other event."""
+        branch = Branch(self, contact)
+        self.branches.append(branch)
+        return branch
+
+    def take_provisional(self, branch: Branch, response: Response, now: float) -> None:
+        """Pass a 1xx to the caller (§16.7 step 5)."""
+        if self.observer is not None:
+            self.observer.provisional(branch, response, now)
+        if not self.is_finished:
+            self.server.respond(response.status, response_upstream(response, []), now)
+
+    def take_success(self, branch: Branch, response: Response, now: float) -> None:
+        """Pass a 2xx to the caller at once, and cancel the rest (§16.7 steps 5 and 10)."""
+        passes = self.observer is None or self.observer.success(branch, response, now)
+        is_invite = self.server.request.method == "INVITE"
+        if passes and (is_invite or not self.is_finished):
+            self.is_finished = True
+            data = response_upstream(response, [])
+            self.server.respond(response.status, data, now, after_journal=self.waits_for_journal)
+        self.cancel_pending(now)
+
+    def take_failure(self, branch: Branch, now: float) -> None:
+        """A branch is over; 6xx ends the others, and when all are over the best response goes back."""
+        assert branch.final is not None
+        if branch.final.status >= 600:
+            self.cancel_pending(now)
+        if self.is_finished:
+            return
+        finals = [found.final for found in self.branches if found.final is not None]
+        if len(finals) == len(self.branches):
+            self._finish_with_best(finals, now)
+
+    def finish(self, rejection: Rejection, final: Final, now: float) -> None:
+        """Answer the caller ourselves and cancel what is still going on."""
+        if not self.is_finished:
+            self.is_finished = True
+            if self.observer is not None:
+                self.observer.failure(final, now)
+            data = self.exchange.rejection(self.server.request, rejection)
+            self.server.respond(rejection.status, data, now)
+        self.cancel_pending(now)
+
+    def cancel(self, now: float) -> None:
+        """The caller sent CANCEL (§16.10)."""
+        if not self.is_finished:
+            if self.observer is not None:
+                self.observer.cancelled(now)
+            self.cancel_pending(now)
+
+    def cancel_pending(self, now: float) -> None:
+        """Cancel every branch of an INVITE that has no final response; nothing else can be cancelled."""
+        if self.server.request.method == "INVITE":
+            for branch in self.branches:
+                branch.cancel(now)
+
+    def _finish_with_best(self, finals: list[Final], now: float) -> None:
+        self.is_finished = True
+        best = choose_best(finals)
+        if best.status == 503 and best.response is not None:
+            # §16.7 step 6: the callee is overloaded, not the exchange.
+            best = Final(500, "Server Internal Error", None)
+        if self.observer is not None:
+            self.observer.failure(best, now)
+        if best.status == 408 and self.server.request.method != "INVITE":
+            self.server.abandon(now)
+            return
+        if best.response is None:
+            data = self.exchange.response(self.server.request, best.status, reason=best.reason)
+        else:
+            data = response_upstream(best.response, gathered_challenges(best, finals))
+        # Refusing an INVITE needs no journal: nothing is owed for it, and it must work when that is full.
+        waits = self.waits_for_journal and self.server.request.method != "INVITE"
+        self.server.respond(best.status, data, now, after_journal=waits)

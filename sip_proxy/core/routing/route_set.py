@@ -1,0 +1,20 @@
+"""Route headers: what is left of them after our own values (RFC 3261 §16.4, §16.6 step 6)."""
+
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.name_addr import parse_name_addr
+
+
+def remaining_routes(request: Request, hops: Hops) -> list[str]:
+    """Return the Route values after those of ours at the front: one, or two of a double Record-Route."""
+    routes = request.values("route")
+    while routes:
+        try:
+            uri = parse_name_addr(routes[0]).parsed_uri()
+        except MalformedMessage:
+            break
+        if not hops.is_our_route(uri):
+            break
+        del routes[0]
+    return routes

@@ -1,0 +1,154 @@
+"""Requests outside of dialogs: who may send what to whom, and where it goes (RFC 3261 §16.5, §16.6)."""
+
+from sip_proxy.core.dialog.call import Call
+from sip_proxy.core.dialog.call_record import EndedBy, Outcome
+from sip_proxy.core.dialog.call_table import CallTable
+from sip_proxy.core.dialog.party import Party, contact_of
+from sip_proxy.core.directory import Account
+from sip_proxy.core.exchange import Exchange, reply_flow
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.grammar import printable
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.uri import Uri
+from sip_proxy.core.outputs import SecurityEventKind
+from sip_proxy.core.registrar.location import LocationTable
+from sip_proxy.core.rejection import Cause, Rejection
+from sip_proxy.core.routing.call_setup import CallSetup
+from sip_proxy.core.routing.calling_rules import Load, judge_call
+from sip_proxy.core.routing.forwarding import Copy, asserted_identity
+from sip_proxy.core.routing.response_context import ResponseContext
+from sip_proxy.core.routing.route_set import remaining_routes
+from sip_proxy.core.routing.validation import loop_mark
+from sip_proxy.core.transaction.server import ServerTransaction
+
+Target = tuple[str, Flow | Destination]
+"""A contact, and the way to it."""
+
+
+class Router:
+    """Switches calls and relays other requests between the accounts of the exchange."""
+
+    __slots__ = ("_calls", "_exchange", "_hops", "_location")
+
+    def __init__(self, exchange: Exchange, calls: CallTable, hops: Hops, location: LocationTable) -> None:
+        self._exchange = exchange
+        self._calls = calls
+        self._hops = hops
+        self._location = location
+
+    def handle(self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float) -> None:
+        """Route a request of this account. An INVITE is a call attempt, and will have its record."""
+        load = self._load(caller) if request.method == "INVITE" else None
+        server = self._exchange.layer.start_server(request, reply_flow(request, flow))
+        call = None if load is None else self._begin_call(request, caller, uri.number, flow, now)
+        rejection = (
+            self._check_identity(request, caller, flow)
+            or self._check_domain(request, uri, caller, flow)
+            or judge_call(self._exchange.directory, caller=caller, callee_number=uri.number, load=load)
+        )
+        targets = [] if rejection is not None else self._targets(uri.number, now)
+        if targets:
+            self._forward(request, server, call, caller, targets, flow, now)
+            return
+        if rejection is None:
+            text = "No phone is registered for this number"
+            rejection = Rejection(480, text, Cause.SUBSCRIBER_ABSENT)
+        if call is not None:
+            self._calls.failed(
+                call,
+                now,
+                outcome=Outcome.REJECTED,
+                status=rejection.status,
+                reason=rejection.text,
+                ended_by=EndedBy.EXCHANGE,
+            )
+        server.respond(rejection.status, self._exchange.rejection(request, rejection), now)
+
+    def _load(self, caller: Account) -> Load:
+        return Load(
+            is_online=self._exchange.online,
+            journal_available=self._exchange.journal_available,
+            live_calls=self._calls.live_count(),
+            live_calls_of_caller=self._calls.live_count_of(caller.number),
+        )
+
+    def _begin_call(self, request: Request, caller: Account, callee: str, flow: Flow, now: float) -> Call:
+        from_value = request.first("from") or ""
+        calling = Party(
+            number=caller.number,
+            address=from_value,
+            tag=request.from_tag,
+            contact=contact_of(request, request.from_address().uri),
+            route_set=tuple(request.values("record-route")),
+            cseq=request.cseq,
+            flow=flow,
+        )
+        emergency = self._exchange.directory.is_emergency(callee)
+        return self._calls.begin(
+            call_id=request.call_id, callee=callee, emergency=emergency, calling=calling, now=now
+        )
+
+    def _check_identity(self, request: Request, caller: Account, flow: Flow) -> Rejection | None:
+        """The From number must be the account's own. Its host may be anything: phones write their own."""
+        try:
+            number = request.from_address().parsed_uri().number
+        except MalformedMessage:
+            number = ""
+        if number == caller.number:
+            return None
+        detail = f"{request.method} in the name of {printable(number, 64) or 'nobody'}"
+        self._exchange.report(SecurityEventKind.FORBIDDEN_IDENTITY, flow, caller.number, detail)
+        return Rejection(403, "The From number is not your own", Cause.CALL_REJECTED)
+
+    def _check_domain(self, request: Request, uri: Uri, caller: Account, flow: Flow) -> Rejection | None:
+        """Never relay to somebody else's domain, by Request-URI or by a Route that was put there."""
+        if self._hops.is_local(uri) or uri.address == flow.local[0]:
+            if not remaining_routes(request, self._hops):
+                return None
+            detail = f"{request.method} with a Route to elsewhere"
+        else:
+            detail = f"{request.method} to {printable(uri.host, 64)}"
+        self._exchange.report(SecurityEventKind.FOREIGN_DOMAIN, flow, caller.number, detail)
+        return Rejection(403, "This exchange does not relay to other domains", Cause.CALL_REJECTED)
+
+    def _targets(self, number: str, now: float) -> list[Target]:
+        """Return every phone of a number that can be reached (RFC 3261 §16.5)."""
+        targets = []
+        for binding in self._location.find(number, now):
+            to = self._hops.reach(binding.flow, binding.contact, number, now)
+            if to is not None:
+                targets.append((binding.contact, to))
+        return targets
+
+    def _forward(
+        self,
+        request: Request,
+        server: ServerTransaction,
+        call: Call | None,
+        caller: Account,
+        targets: list[Target],
+        flow: Flow,
+        now: float,
+    ) -> None:
+        """Send a copy to every target at once (§16.6). Only an INVITE is kept on our path for its dialog."""
+        exchange = self._exchange
+        setup = None
+        if call is not None:
+            server.respond(100, exchange.trying(request), now)
+            setup = CallSetup(exchange, self._calls, call, request)
+        waits = call is not None and not call.emergency
+        context = ResponseContext(exchange, server, setup, waits_for_journal=waits)
+        domain = exchange.config.domain
+        identity = asserted_identity(caller.number, caller.display_name, domain)
+        copy = Copy(request, routes=[], our_realm=domain, identity=identity)
+        mark = loop_mark(request, exchange.identifiers)
+        branches = [context.add_branch(contact) for contact, _ in targets]
+        for branch, (contact, to) in zip(branches, targets, strict=True):
+            branch_id = exchange.identifiers.branch(mark)
+            record_routes = [] if setup is None else self._hops.record_routes(flow, to)
+            forwarded = copy.to(contact, via=self._hops.via(to, branch_id), record_routes=record_routes)
+            branch.start(forwarded, branch=branch_id, to=to, now=now)
+        if setup is not None:
+            setup.start(context, now)

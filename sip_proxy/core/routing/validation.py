@@ -1,0 +1,54 @@
+"""May this request be worked on at all (RFC 3261 §16.3)?"""
+
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.identifiers import Identifiers
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.uri import Uri, parse_uri
+from sip_proxy.core.message.via import MAGIC_COOKIE, parse_via
+from sip_proxy.core.rejection import Rejection
+
+
+def request_uri(request: Request) -> Uri | Rejection:
+    """Read the Request-URI: 400 when it is malformed, 416 when its scheme is unknown."""
+    try:
+        return parse_uri(request.uri)
+    except MalformedMessage as error:
+        return Rejection(error.status, error.reason)
+
+
+def check_request(request: Request, hops: Hops, identifiers: Identifiers) -> Rejection | None:
+    """Make the checks of §16.3 that concern every request to be forwarded."""
+    if request.max_forwards == 0:
+        return Rejection(483, "Too Many Hops")
+    if "proxy-require" in request.keys:
+        options = ", ".join(request.values("proxy-require"))
+        return Rejection(420, "Bad Extension", headers=(f"Unsupported: {options}",))
+    if request.keys.count("via") > 1 or request.via_rest:
+        return _check_loop(request, hops, identifiers)
+    return None
+
+
+def loop_mark(request: Request, identifiers: Identifiers) -> str:
+    """Sum up what decides about a request's way; with the same mark in our own Via it is in a loop."""
+    return identifiers.loop_mark(
+        request.uri,
+        request.call_id,
+        request.from_tag,
+        request.to_tag,
+        request.cseq,
+        *request.values("route"),
+    )
+
+
+def _check_loop(request: Request, hops: Hops, identifiers: Identifiers) -> Rejection | None:
+    """§16.3 step 4, as RFC 5393 §4.2 has it: we forwarded it before, and it is to go the same way again."""
+    mark = f"{MAGIC_COOKIE}{loop_mark(request, identifiers)}."
+    for value in request.values("via")[1:]:
+        try:
+            via = parse_via(value)
+        except MalformedMessage:
+            return Rejection(400, "Malformed Via header")
+        if via.branch.startswith(mark) and hops.is_our_via(via.host, via.port):
+            return Rejection(482, "Loop Detected")
+    return None
