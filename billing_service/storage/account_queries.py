@@ -38,7 +38,7 @@ class AccountView:
 
 def find_account(session: Session, number: str, *, at: datetime) -> AccountView | None:
     """Return one account, or None."""
-    row = session.execute(_accounts(at).where(PhoneAccount.number == number)).tuples().one_or_none()
+    row = session.execute(_accounts(at).where(PhoneAccount.number == number)).one_or_none()
     return None if row is None else AccountView(*row)
 
 
@@ -68,7 +68,7 @@ def list_accounts(
         )
     if after_number is not None:
         query = query.where(PhoneAccount.number > after_number)
-    return [AccountView(*row) for row in session.execute(query).tuples()]
+    return [AccountView(*row) for row in session.execute(query)]
 
 
 def plan_version_at(session: Session, account_id: int, at: datetime) -> int | None:

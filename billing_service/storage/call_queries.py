@@ -43,20 +43,16 @@ class CallView:
 
 def find_call(session: Session, record_id: str) -> CallView | None:
     """Return one call, or None."""
-    row = (
-        session.execute(
-            # The receipt knows when the call was, which is the first part of the calls' key.
-            _calls()
-            .join(
-                CallRecordReceipt,
-                (CallRecordReceipt.record_id == Call.record_id)
-                & (CallRecordReceipt.invited_at == Call.invited_at),
-            )
-            .where(CallRecordReceipt.record_id == record_id)
+    row = session.execute(
+        # The receipt knows when the call was, which is the first part of the calls' key.
+        _calls()
+        .join(
+            CallRecordReceipt,
+            (CallRecordReceipt.record_id == Call.record_id)
+            & (CallRecordReceipt.invited_at == Call.invited_at),
         )
-        .tuples()
-        .one_or_none()
-    )
+        .where(CallRecordReceipt.record_id == record_id)
+    ).one_or_none()
     return None if row is None else CallView(*row)
 
 
@@ -80,7 +76,7 @@ def list_calls(
         query = query.where(Call.invited_at < wanted.invited_to)
     if before is not None:
         query = query.where(tuple_(Call.invited_at, Call.record_id) < before)
-    return [CallView(*row) for row in session.execute(query).tuples()]
+    return [CallView(*row) for row in session.execute(query)]
 
 
 def to_domain(call: Call) -> domain.Call:

@@ -45,7 +45,7 @@ def list_customers(
                 has_number,
             )
         )
-    return [CustomerView(customer, count) for customer, count in session.execute(query).tuples()]
+    return [CustomerView(customer, count) for customer, count in session.execute(query)]
 
 
 def _customers() -> Select[Customer, int]:

@@ -26,13 +26,11 @@ class Overview:
 def read_overview(session: Session, *, today_from: datetime) -> Overview:
     """Count everything; `today_from` is the local midnight with which today began."""
     states = dict(
-        session.execute(select(PhoneAccount.state, func.count()).group_by(PhoneAccount.state)).tuples().all()
+        session.execute(select(PhoneAccount.state, func.count()).group_by(PhoneAccount.state)).all()
     )
-    calls_today, charged_today = (
-        session.execute(select(func.count(), func.sum(Call.price)).where(Call.invited_at >= today_from))
-        .tuples()
-        .one()
-    )
+    calls_today, charged_today = session.execute(
+        select(func.count(), func.sum(Call.price)).where(Call.invited_at >= today_from)
+    ).one()
     open_total = session.scalars(
         select(func.sum(Call.price)).where(Call.bill_id.is_(None), Call.account_id.is_not(None))
     ).one()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from billing_service.domain.money import Money
@@ -81,7 +82,7 @@ def _views(session: Session, plans: Sequence[BillingPlan], at: datetime) -> list
         for version in session.scalars(
             select(PlanVersion)
             .where(PlanVersion.plan_id.in_(ids))
-            .distinct(PlanVersion.plan_id)
+            .ext(distinct_on(PlanVersion.plan_id))
             .order_by(PlanVersion.plan_id, PlanVersion.version.desc())
         )
     }
@@ -97,9 +98,7 @@ def _views(session: Session, plans: Sequence[BillingPlan], at: datetime) -> list
                 or_(AccountPlanHistory.valid_to.is_(None), AccountPlanHistory.valid_to > at),
             )
             .group_by(PlanVersion.plan_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     tariffs = _tariffs(session, [version.id for version in newest.values()])
     return [

@@ -152,9 +152,7 @@ def _claim(session: Session, calls: dict[int, Call]) -> dict[int, DeliveryResult
             select(CallRecordReceipt.record_id, CallRecordReceipt.digest).where(
                 CallRecordReceipt.record_id.in_(first)
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     for index, call in calls.items():
         if call.record_id in new and first[call.record_id] == index:
@@ -174,9 +172,7 @@ def _assign(
             select(PhoneAccount.number, PhoneAccount.id).where(
                 PhoneAccount.number.in_({call.caller for call in calls.values()})
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     histories: defaultdict[int, list[AccountPlanHistory]] = defaultdict(list)
     for row in session.scalars(

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: one server per test process, and a fresh migrated database per test."""
+"""A real PostgreSQL for tests: one server per test process, a migrated database without data per test."""
 
 import itertools
 import shutil
@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, NullPool, create_engine, text
 
 from billing_service.storage.embedded_postgres import EmbeddedPostgres, server_directory
 from billing_service.storage.embedded_postgres import database_url as embedded_url
 from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import migrate
+from billing_service.storage.tables import Base
 from billing_service.storage.unit_of_work import Database
 
 # Nothing of a test has to survive a power cut.
@@ -26,6 +27,18 @@ FAST_AND_LOOSE = {
 }
 _TEMPLATE = "tollbell_template"
 _numbers = itertools.count(1)
+_clean: list[str] = []
+_EMPTYING = (
+    "SET LOCAL session_replication_role = replica",  # no triggers: history may go, and no foreign keys
+    *(f"DELETE FROM {table}" for table in Base.metadata.tables),
+    *(
+        f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1, false)"
+        for table, definition in Base.metadata.tables.items()
+        if "id" in definition.columns and definition.columns["id"].identity is not None
+    ),
+    "INSERT INTO directory_clock DEFAULT VALUES",
+    "INSERT INTO system_settings DEFAULT VALUES",
+)
 
 
 @pytest.fixture(scope="session")
@@ -63,12 +76,24 @@ def empty_database_url(postgres_var: Path) -> Iterator[URL]:
 
 
 @pytest.fixture
-def database_url(postgres_var: Path, template_database: str) -> Iterator[URL]:
-    """A migrated database of the test's own."""
-    name = f"test_{next(_numbers)}"
-    _administer(postgres_var, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+def fresh_database_url(postgres_var: Path, template_database: str) -> Iterator[URL]:
+    """A migrated database that the test may alter as it likes; takes 0.4 s to make."""
+    name = _clone(postgres_var, template_database)
     yield embedded_url(postgres_var, name)
     _administer(postgres_var, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(postgres_var: Path, template_database: str) -> Iterator[URL]:
+    """A migrated database without data, the test's own. Its schema has to stay as it is.
+
+    Emptied after the test and used again, which is many times faster than a new one.
+    """
+    name = _clean.pop() if _clean else _clone(postgres_var, template_database)
+    url = embedded_url(postgres_var, name)
+    yield url
+    _empty(url)
+    _clean.append(name)
 
 
 @pytest.fixture
@@ -77,6 +102,27 @@ def database(database_url: URL) -> Iterator[Database]:
     database = Database.at(database_url, threads=4)
     yield database
     database.close()
+
+
+def _clone(var: Path, template: str) -> str:
+    name = f"test_{next(_numbers)}"
+    _administer(var, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return name
+
+
+def _empty(url: URL) -> None:
+    """Put a database back to how the migrations left it."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        # Whoever is still connected (a killed program's work under way) must not write into the next test.
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        connection.execute(text("; ".join(_EMPTYING)))
+    engine.dispose()
 
 
 def _administer(var: Path, statement: str) -> None:

@@ -58,17 +58,17 @@ def test_models_make_the_same_schema_as_migrations(database_url: URL, empty_data
     assert from_models == from_migrations
 
 
-def test_migrating_down_leaves_nothing_and_up_again_works(database_url: URL) -> None:
-    before = dump(database_url)
-    engine = make_engine(database_url)
+def test_migrating_down_leaves_nothing_and_up_again_works(fresh_database_url: URL) -> None:
+    before = dump(fresh_database_url)
+    engine = make_engine(fresh_database_url)
     config = configuration()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
-    assert not any("CREATE TABLE" in line or "CREATE FUNCTION" in line for line in dump(database_url))
+    assert not any("CREATE TABLE" in line or "CREATE FUNCTION" in line for line in dump(fresh_database_url))
     migrate(engine)
     engine.dispose()
-    assert dump(database_url) == before
+    assert dump(fresh_database_url) == before
 
 
 def test_migrating_twice_changes_nothing(database_url: URL) -> None:
