@@ -1,0 +1,231 @@
+"""A telephone company on a calendar: what customers, callers and the clock do to a real database."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from sqlalchemy import func, select
+
+from billing_service.domain.call import Call, EndedBy, Outcome
+from billing_service.domain.money import Currency, Money
+from billing_service.domain.plan import PlanTerms, Price
+from billing_service.storage.account_queries import AccountView, find_account
+from billing_service.storage.tables import (
+    AccountStateHistory,
+    Bill,
+    BillRevision,
+    BillSettlement,
+    LedgerEntry,
+    PhoneAccount,
+)
+from billing_service.storage.unit_of_work import Database
+from billing_service.use_cases.close_bills import Closing, close_due
+from billing_service.use_cases.edit_account import change_plan
+from billing_service.use_cases.manage_customers import create_customer
+from billing_service.use_cases.manage_plans import create_plan
+from billing_service.use_cases.open_account import AccountRequest, open_account
+from billing_service.use_cases.open_bill import open_bill
+from billing_service.use_cases.rate_call import CompiledPlans
+from billing_service.use_cases.record_payment import Payment, PaymentReceipt, record_payment
+from billing_service.use_cases.store_call_records import Delivery, Receipt, store_call_records
+
+USD = Currency.of("USD")
+ACTOR = "test"
+
+
+def at(text: str, zone: tzinfo = UTC) -> datetime:
+    """An instant as the wall clock of a zone shows it."""
+    return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+
+
+@dataclass
+class BillingWorld:
+    """What a test does with the billing service, in the words of the test."""
+
+    database: Database
+    zone: tzinfo = UTC
+    plans: CompiledPlans = field(default_factory=CompiledPlans)
+    records: itertools.count[int] = field(default_factory=itertools.count)
+
+    def plan(self, name: str, fee: str, price: Price | None = None) -> int:
+        """A new plan; without a price, ten cents a started minute."""
+        terms = PlanTerms(name, Money.parse(fee), price or Price(Money.parse("0.10")))
+        return self.database.run_blocking(
+            lambda session: create_plan(session, terms, actor=ACTOR, at=at("2020-01-01")).id
+        )
+
+    def account(
+        self, number: str, plan_id: int, opened_at: datetime, *, billing_day: int | None = None
+    ) -> str:
+        """A new customer with one account."""
+
+        def work(session: Any) -> None:
+            customer = create_customer(
+                session,
+                name=f"Customer of {number}",
+                email=None,
+                address=None,
+                alternative_number=None,
+                actor=ACTOR,
+                at=opened_at,
+            )
+            request = AccountRequest(customer.id, number, plan_id, billing_day=billing_day)
+            open_account(session, request, realm="test", zone=self.zone, actor=ACTOR, at=opened_at)
+
+        self.database.run_blocking(work)
+        return number
+
+    def call(
+        self,
+        caller: str,
+        answered_at: datetime,
+        minutes: int = 1,
+        *,
+        emergency: bool = False,
+        answered: bool = True,
+    ) -> str:
+        """A call whose record arrives now; returns its record's identifier."""
+        call = self.record_of(caller, answered_at, minutes, emergency=emergency, answered=answered)
+        self.deliver(call)
+        return call.record_id
+
+    def record_of(
+        self,
+        caller: str,
+        answered_at: datetime,
+        minutes: int = 1,
+        *,
+        emergency: bool = False,
+        answered: bool = True,
+    ) -> Call:
+        """The record of a call that has not arrived yet."""
+        record_id = f"record-{next(self.records)}"
+        duration = timedelta(minutes=minutes) if answered else timedelta()
+        return Call(
+            record_id=record_id,
+            call_id=f"{record_id}@test",
+            caller=caller,
+            callee="4911" if emergency else "5000",
+            emergency=emergency,
+            invited_at=answered_at,
+            ringing_at=answered_at,
+            answered_at=answered_at if answered else None,
+            acknowledged_at=answered_at if answered else None,
+            ended_at=answered_at + duration,
+            duration_us=duration // timedelta(microseconds=1),
+            outcome=Outcome.ANSWERED if answered else Outcome.NO_ANSWER,
+            status=200 if answered else 480,
+            reason="OK" if answered else "No answer",
+            ended_by=EndedBy.CALLER,
+        )
+
+    def deliver(self, *calls: Call) -> None:
+        """Records that arrive together."""
+        results = self.database.run_blocking(
+            lambda session: store_call_records(
+                session,
+                [Delivery({}, call) for call in calls],
+                plans=self.plans,
+                currency=USD,
+                zone=self.zone,
+            )
+        )
+        assert {result.receipt for result in results} == {Receipt.STORED}, results
+
+    def close(self, as_of: datetime) -> Closing:
+        return close_due(self.database, as_of=as_of, currency=USD, zone=self.zone)
+
+    def pay(self, account: str, amount: str, when: datetime, *, bill: str | None = None) -> PaymentReceipt:
+        payment = Payment(account, Money.parse(amount), bill, "", ACTOR)
+        return self.database.run_blocking(
+            lambda session: record_payment(session, payment, at=when, currency=USD)
+        )
+
+    def change_plan(self, account: str, plan_id: int, when: datetime) -> None:
+        self.database.run_blocking(
+            lambda session: change_plan(session, account, plan_id=plan_id, at=when, actor=ACTOR)
+        )
+
+    def open_bill(self, account: str, when: datetime) -> Mapping[str, Any]:
+        return self.database.run_blocking(
+            lambda session: open_bill(session, account, as_of=when, currency=USD, zone=self.zone)
+        )
+
+    def look(self, account: str, when: datetime) -> AccountView:
+        view = self.database.run_blocking(lambda session: find_account(session, account, at=when))
+        assert view is not None
+        return view
+
+    def documents(self, account: str) -> list[dict[str, Any]]:
+        """The frozen bills of an account, the oldest first."""
+        return self.database.run_blocking(
+            lambda session: list(
+                session.scalars(
+                    select(BillRevision.document)
+                    .join(Bill, Bill.id == BillRevision.bill_id)
+                    .join(PhoneAccount, PhoneAccount.id == Bill.account_id)
+                    .where(PhoneAccount.number == account, BillRevision.revision == Bill.revision)
+                    .order_by(Bill.period_start)
+                )
+            )
+        )
+
+    def states(self, account: str) -> list[tuple[str, datetime, datetime | None, str]]:
+        """The state history of an account."""
+        return self.database.run_blocking(
+            lambda session: [
+                tuple(row)
+                for row in session.execute(
+                    select(
+                        AccountStateHistory.state,
+                        AccountStateHistory.valid_from,
+                        AccountStateHistory.valid_to,
+                        AccountStateHistory.reason,
+                    )
+                    .join(PhoneAccount, PhoneAccount.id == AccountStateHistory.account_id)
+                    .where(PhoneAccount.number == account)
+                    .order_by(AccountStateHistory.valid_from)
+                )
+            ]
+        )
+
+    def check_books(self) -> None:
+        """What must always hold: documents, bills, ledger and settlements tell the same story."""
+
+        def work(session: Any) -> None:
+            for bill in session.scalars(select(Bill)):
+                revision = session.get(BillRevision, (bill.id, bill.revision))
+                document = revision.document
+                lines = sum(Money.parse(line["amount"]).micros for line in document["lines"])
+                assert Money.parse(document["total"]).micros == lines == Money.from_decimal(bill.total).micros
+                charged = session.scalar(
+                    select(func.coalesce(func.sum(LedgerEntry.amount), 0)).where(
+                        LedgerEntry.bill_id == bill.id, LedgerEntry.kind == "charge"
+                    )
+                )
+                assert charged == -bill.total
+                paid = session.scalar(
+                    select(func.coalesce(func.sum(BillSettlement.amount), 0)).where(
+                        BillSettlement.bill_id == bill.id
+                    )
+                )
+                assert paid <= bill.total
+                assert (bill.state == "paid") == (paid == bill.total)
+            for entry in session.scalars(select(LedgerEntry).where(LedgerEntry.amount > 0)):
+                used = session.scalar(
+                    select(func.coalesce(func.sum(BillSettlement.amount), 0)).where(
+                        BillSettlement.ledger_entry_id == entry.id
+                    )
+                )
+                assert used <= entry.amount
+            numbers = sorted(session.scalars(select(Bill.number)))
+            for year, group in itertools.groupby(numbers, key=lambda number: number[:4]):
+                assert [int(number[5:]) for number in group] == list(
+                    range(1, 1 + sum(n[:4] == year for n in numbers))
+                )
+
+        self.database.run_blocking(work)
