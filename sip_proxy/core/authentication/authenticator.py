@@ -6,6 +6,7 @@ from enum import Enum
 
 from sip_proxy.core.authentication.digest import Algorithm, DigestCredentials, compute_response, no_ones_ha1
 from sip_proxy.core.authentication.nonce import NonceSource, NonceUse, NonceUses
+from sip_proxy.core.authentication.offer import algorithms_for
 from sip_proxy.core.authentication.uri_match import digest_uri_matches
 
 HashesOf = Callable[[str], tuple[str, str] | None]
@@ -33,18 +34,17 @@ class Authenticator:
         self._realm = realm
         self._nonces = NonceSource(secret=secret, random_bytes=random_bytes)
         self._uses = NonceUses(on_full=self._nonces.disown_all)
-        # The strongest first: a phone takes the topmost that it knows (RFC 8760 §2.3).
-        self._suffixes = [f'", algorithm={algorithm.value}, qop="auth"' for algorithm in Algorithm]
+        self._suffixes = {algorithm: f'", algorithm={algorithm.value}, qop="auth"' for algorithm in Algorithm}
 
-    def challenges(self, now: float, *, stale: bool = False) -> list[str]:
+    def challenges(self, now: float, *, stale: bool = False, user_agent: str = "") -> list[str]:
         """Return the values for `WWW-Authenticate` or `Proxy-Authenticate` headers, one header for each.
 
         They share one nonce: a phone answers one of them. `stale` tells it that its password was not at
-        fault.
+        fault. `user_agent` is the header of the request, which decides what is offered and in what order.
         """
         head = f'Digest realm="{self._realm}", nonce="{self._nonces.make(now)}'
         tail = ", stale=true" if stale else ""
-        return [head + suffix + tail for suffix in self._suffixes]
+        return [head + self._suffixes[algorithm] + tail for algorithm in algorithms_for(user_agent)]
 
     def verify(
         self,

@@ -73,15 +73,28 @@ def judge(
     )
 
 
-def test_challenges_with_the_strongest_algorithm_first() -> None:
-    sha256, md5 = make_authenticator().challenges(10.0)
+MD5_CHALLENGE = r'Digest realm="tollbell\.local", nonce="[A-Za-z0-9+/]{32}", algorithm=MD5, qop="auth"'
+SHA_256_CHALLENGE = MD5_CHALLENGE.replace("MD5", "SHA-256")
 
-    assert re.fullmatch(
-        r'Digest realm="tollbell\.local", nonce="[A-Za-z0-9+/]{32}", algorithm=SHA-256, qop="auth"', sha256
-    )
-    assert re.fullmatch(
-        r'Digest realm="tollbell\.local", nonce="[A-Za-z0-9+/]{32}", algorithm=MD5, qop="auth"', md5
-    )
+
+def test_offers_md5_first_because_many_phones_take_the_first_or_fail() -> None:
+    md5, sha_256 = make_authenticator().challenges(10.0)
+
+    assert re.fullmatch(MD5_CHALLENGE, md5)
+    assert re.fullmatch(SHA_256_CHALLENGE, sha_256)
+
+
+def test_offers_the_strongest_first_to_a_phone_that_knows_it() -> None:
+    sha_256, md5 = make_authenticator().challenges(10.0, user_agent="Linphone/5.2.0 (belle-sip)")
+
+    assert re.fullmatch(SHA_256_CHALLENGE, sha_256)
+    assert re.fullmatch(MD5_CHALLENGE, md5)
+
+
+def test_offers_nothing_but_md5_to_a_phone_that_chokes_on_anything_else() -> None:
+    (md5,) = make_authenticator().challenges(10.0, user_agent="baresip v1.0.0 (x86_64/linux)")
+
+    assert re.fullmatch(MD5_CHALLENGE, md5)
 
 
 def test_a_stale_challenge_says_so() -> None:
@@ -102,7 +115,7 @@ def test_the_right_password_is_accepted_by_either_algorithm(choice: int) -> None
 
 def test_upper_case_hex_digits_are_accepted() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[1])
+    value = answer(authenticator.challenges(10.0)[0])
     response = re.search(r'response="([^"]+)"', value)
     assert response is not None
 
@@ -128,42 +141,42 @@ def test_an_unknown_user_is_told_apart_but_hashed_all_the_same(monkeypatch: pyte
     authenticator = make_authenticator()
 
     assert (
-        judge(authenticator, answer(authenticator.challenges(10.0)[1], number="9999")) is Verdict.UNKNOWN_USER
+        judge(authenticator, answer(authenticator.challenges(10.0)[0], number="9999")) is Verdict.UNKNOWN_USER
     )
     assert hashed == ["INVITE"]
 
 
 def test_credentials_for_another_method_are_wrong() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[1], method="REGISTER")
+    value = answer(authenticator.challenges(10.0)[0], method="REGISTER")
 
     assert judge(authenticator, value, method="INVITE") is Verdict.WRONG
 
 
 def test_credentials_for_another_number_dialled_are_wrong() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[1])
+    value = answer(authenticator.challenges(10.0)[0])
 
     assert judge(authenticator, value, uri="sip:0900@tollbell.local") is Verdict.WRONG
 
 
 def test_credentials_for_another_realm_are_wrong() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[1], realm="elsewhere")
+    value = answer(authenticator.challenges(10.0)[0], realm="elsewhere")
 
     assert judge(authenticator, value) is Verdict.WRONG
 
 
 def test_a_response_with_characters_outside_ascii_is_wrong_and_harmless() -> None:
     authenticator = make_authenticator()
-    value = re.sub(r'response="[^"]+"', 'response="é\udcff"', answer(authenticator.challenges(10.0)[1]))
+    value = re.sub(r'response="[^"]+"', 'response="é\udcff"', answer(authenticator.challenges(10.0)[0]))
 
     assert judge(authenticator, value) is Verdict.WRONG
 
 
 def test_an_old_nonce_is_stale_even_with_the_right_password() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[1])
+    value = answer(authenticator.challenges(10.0)[0])
 
     assert judge(authenticator, value, now=10.0 + NONCE_LIFETIME_S) is Verdict.STALE
 
@@ -179,7 +192,7 @@ def test_a_forged_nonce_is_stale_without_a_look_at_the_password() -> None:
 
 def test_the_same_credentials_twice_are_a_replay() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[1])
+    value = answer(authenticator.challenges(10.0)[0])
     judge(authenticator, value)
 
     assert judge(authenticator, value) is Verdict.REPLAYED
@@ -187,7 +200,7 @@ def test_the_same_credentials_twice_are_a_replay() -> None:
 
 def test_a_nonce_may_be_used_again_with_the_next_count() -> None:
     authenticator = make_authenticator()
-    challenge = authenticator.challenges(10.0)[1]
+    challenge = authenticator.challenges(10.0)[0]
 
     assert [judge(authenticator, answer(challenge, count=count)) for count in (1, 2, 3)] == [
         Verdict.ACCEPTED
@@ -196,7 +209,7 @@ def test_a_nonce_may_be_used_again_with_the_next_count() -> None:
 
 def test_a_wrong_password_uses_up_no_count() -> None:
     authenticator = make_authenticator()
-    challenge = authenticator.challenges(10.0)[1]
+    challenge = authenticator.challenges(10.0)[0]
     judge(authenticator, answer(challenge, password="guess"))
 
     assert judge(authenticator, answer(challenge)) is Verdict.ACCEPTED
