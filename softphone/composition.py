@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from types import TracebackType
 
 from PyQt6.QtCore import QTimer
 from PyQt6.QtWidgets import QApplication
@@ -19,13 +20,27 @@ def run_window(settings: Settings) -> int:
     """Open the phone's window and run until it is closed. Returns an exit code."""
     application = QApplication(sys.argv[:1])
     application.setApplicationName("Tollbell phone")
+    _end_in_order_after_a_fault(application)
     session = PhoneSession(
         settings, start_engine=lambda: EngineClient(log_path=settings.log_path), now=time.monotonic()
     )
-    window = PhoneWindow(session, clock=time.monotonic)
-    _close_on_signals(window)
-    window.show()
-    return application.exec()
+    try:
+        window = PhoneWindow(session, clock=time.monotonic)
+        _close_on_signals(window)
+        window.show()
+        return application.exec()
+    finally:
+        session.close()
+
+
+def _end_in_order_after_a_fault(application: QApplication) -> None:
+    """Without this, PyQt aborts the process at the first exception that leaves a slot."""
+
+    def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        sys.__excepthook__(kind, error, trace)
+        application.exit(1)
+
+    sys.excepthook = end
 
 
 def _close_on_signals(window: PhoneWindow) -> None:

@@ -88,9 +88,7 @@ class DeskPhone:
             elif self.dialled:
                 self._place_call()
             else:
-                self.state = PhoneState.DIAL_TONE
-                self._play(DIAL_TONE)
-                self._deadline = now + self._timings.first_digit_s
+                self._give_dial_tone(now)
 
     def replace_handset(self) -> None:
         """End whatever is going on. A phone that rings goes on ringing: its handset is down already."""
@@ -133,11 +131,15 @@ class DeskPhone:
             self._dial_key(key, now)
 
     def press_erase(self, now: float) -> None:
-        """Take back the last key of a number that has not been sent off."""
-        if self.state in (PhoneState.ON_HOOK, PhoneState.DIALLING):
+        """Take back the last key of a number that was not sent off; of the only one: dial tone again."""
+        if self.state is PhoneState.ON_HOOK:
             self.dialled = self.dialled[:-1]
-        if self.state is PhoneState.DIALLING:
-            self._deadline = now + self._timings.inter_digit_s if self.dialled else None
+        elif self.state is PhoneState.DIALLING:
+            self.dialled = self.dialled[:-1]
+            if self.dialled:
+                self._deadline = now + self._timings.inter_digit_s
+            else:
+                self._give_dial_tone(now)
 
     def _dial_key(self, key: str, now: float) -> None:
         # "#" ends a number, but service codes that begin with "*" contain it: *21#.
@@ -219,6 +221,11 @@ class DeskPhone:
         self._commands.clear()
 
     # -- helpers --
+
+    def _give_dial_tone(self, now: float) -> None:
+        self.state = PhoneState.DIAL_TONE
+        self._play(DIAL_TONE)
+        self._deadline = now + self._timings.first_digit_s
 
     def _place_call(self) -> None:
         self._placed += 1
