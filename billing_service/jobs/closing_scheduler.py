@@ -43,7 +43,7 @@ class ClosingScheduler:
         self._now = now
         self._retry_after = FIRST_RETRY
         self._stopping = False
-        self._idle = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
         self._scheduler = AsyncIOScheduler(
             timezone=zone, job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
         )
@@ -51,20 +51,21 @@ class ClosingScheduler:
     def start(self) -> None:
         """Begin, with a closing at once. Call it on the event loop."""
         self._scheduler.start()
-        self._scheduler.add_job(self.run_now, self._trigger, id="closing", next_run_time=self._now())
+        self._scheduler.add_job(self.run_now, id="catch-up")
+        self._scheduler.add_job(self.run_now, self._trigger, id="closing")
 
     async def stop(self) -> None:
         """End; wait for the account that is being closed, not for all that are due."""
         self._stopping = True
         self._scheduler.remove_all_jobs()
-        async with self._idle:
+        async with self._one_at_a_time:
             self._scheduler.shutdown(wait=False)
             # The scheduler does its part of the shutdown in the loop's next round.
             await asyncio.sleep(0)
 
     async def run_now(self) -> None:
         """Close what is due now. Never raises: a failure is logged and a retry planned."""
-        async with self._idle:
+        async with self._one_at_a_time:
             if self._stopping:
                 return
             as_of = self._now()

@@ -11,7 +11,8 @@ from billing_service.domain.bill import BillContents
 from billing_service.domain.money import Currency, Money
 
 BillDocument = dict[str, Any]
-_ONLY_IN_FULL: Final = ("lines", "calls")
+ONLY_IN_FULL: Final = ("lines", "calls")
+"""What lists of bills leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,6 @@ def present(
         "paid": paid.format(currency),
         "amount_due": due.format(currency),
     }
-
-
-def without_details(document: BillDocument) -> BillDocument:
-    """A bill as lists show it."""
-    return {name: value for name, value in document.items() if name not in _ONLY_IN_FULL}
 
 
 def _instant(instant: datetime) -> str:

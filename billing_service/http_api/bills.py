@@ -1,0 +1,105 @@
+"""Bills: the open bill of an account, closed bills, and closing what is due."""
+
+from datetime import timedelta
+from typing import Literal
+
+from aiohttp import web
+
+from billing_service.domain.errors import InvalidFields
+from billing_service.errors import NotFound
+from billing_service.http_api.bodies import RequestModel, read_body, read_query
+from billing_service.http_api.fields import (
+    Instant,
+    Number,
+    QueryBoolean,
+    QueryIdentifier,
+    format_instant,
+    parse_instant,
+)
+from billing_service.http_api.pages import PageQuery, page
+from billing_service.http_api.phone_accounts import ACCOUNT
+from billing_service.http_api.services import services
+from billing_service.use_cases.close_bills import close_due
+from billing_service.use_cases.find_bills import BillQuery, find_bill, list_bills
+from billing_service.use_cases.open_bill import open_bill
+
+routes = web.RouteTableDef()
+
+# A slip of the pen in the year must not close a century of periods.
+FURTHEST_AHEAD = timedelta(days=366)
+
+
+class BillListQuery(PageQuery):
+    """What the list takes."""
+
+    account: Number | None = None
+    customer_id: QueryIdentifier | None = None
+    state: Literal["closed", "paid", "void"] | None = None
+    unpaid: QueryBoolean | None = None
+
+
+class CloseDueRequest(RequestModel):
+    """Up to when to close; now, unless told otherwise."""
+
+    as_of: Instant | None = None
+
+
+@routes.get(ACCOUNT + "/open-bill")
+async def get_open_bill(request: web.Request) -> web.Response:
+    """Read the bill of an account's open period as it would be closed now."""
+    parts, number = services(request), request.match_info["number"]
+    settings = parts.settings
+    document = await parts.database.run(
+        lambda session: open_bill(
+            session, number, as_of=parts.now(), currency=settings.currency, zone=settings.timezone
+        ),
+        one_snapshot=True,
+    )
+    return web.json_response(document)
+
+
+@routes.get("/v1/bills")
+async def get_bills(request: web.Request) -> web.Response:
+    """List closed bills, newest first."""
+    query = read_query(request, BillListQuery)
+    key = query.after(parse_instant, int)
+    wanted = BillQuery(query.account, query.customer_id, query.state, query.unpaid)
+    found = await services(request).database.run(
+        lambda session: list_bills(
+            session, wanted, before=(key[0], key[1]) if key else None, limit=query.limit + 1
+        )
+    )
+    return page(
+        query,
+        found,
+        key=lambda bill: (format_instant(bill.closed_at), bill.bill_id),
+        show=lambda bill: bill.document,
+    )
+
+
+@routes.get(r"/v1/bills/{number:[0-9]{4}-[0-9]{6,9}}")
+async def get_bill(request: web.Request) -> web.Response:
+    """Read one closed bill in full."""
+    number = request.match_info["number"]
+    document = await services(request).database.run(lambda session: find_bill(session, number))
+    if document is None:
+        raise NotFound(f"There is no bill {number}.")
+    return web.json_response(document)
+
+
+@routes.post("/v1/bills/close-due")
+async def post_close_due(request: web.Request) -> web.Response:
+    """Close every period that is over and not closed."""
+    wish = await read_body(request, CloseDueRequest)
+    parts = services(request)
+    now = parts.now()
+    as_of = wish.as_of or now
+    if as_of > now + FURTHEST_AHEAD:
+        raise InvalidFields.one("as_of", "at most a year ahead")
+    settings = parts.settings
+    closing = await parts.database.in_thread(
+        lambda: close_due(parts.database, as_of=as_of, currency=settings.currency, zone=settings.timezone)
+    )
+    return web.json_response(
+        {"closed": len(closing.bills), "bills": closing.bills, "suspended": closing.suspended}
+    )

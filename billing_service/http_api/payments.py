@@ -1,0 +1,76 @@
+"""Payments: each once, whatever the network does to the request."""
+
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import StringConstraints
+from sqlalchemy.orm import Session
+
+from billing_service.domain.errors import InvalidFields
+from billing_service.http_api.bodies import RequestModel, read_body
+from billing_service.http_api.fields import Amount, Number, OptionalLine
+from billing_service.http_api.services import actor, services
+from billing_service.storage.audit import record_change
+from billing_service.storage.idempotency import run_once
+from billing_service.use_cases.record_payment import Payment, record_payment
+
+routes = web.RouteTableDef()
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+LONGEST_KEY = 200
+
+BillNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{6,9}$")]
+
+
+class NewPayment(RequestModel):
+    """A payment to be taken."""
+
+    account: Number
+    amount: Amount
+    bill: BillNumber | None = None
+    note: OptionalLine = ""
+
+
+@routes.post("/v1/payments")
+async def post_payment(request: web.Request) -> web.Response:
+    """Take a payment; the same `Idempotency-Key` again gets the first answer again and pays nothing."""
+    key = _idempotency_key(request)
+    new = await read_body(request, NewPayment)
+    parts, who = services(request), actor(request)
+    payment = Payment(new.account, new.amount, new.bill, new.note, who)
+    facts = {
+        "account": new.account,
+        "amount": new.amount.format_precise(),
+        "bill": new.bill,
+        "note": new.note,
+    }
+
+    def pay(session: Session) -> tuple[int, dict[str, Any]]:
+        receipt = record_payment(session, payment, at=parts.now(), currency=parts.settings.currency)
+        record_change(
+            session,
+            actor=who,
+            action="pay",
+            subject_kind="account",
+            subject=new.account,
+            changes={**facts, "ledger_entry": receipt.entry_id, "reactivated": receipt.reactivated},
+        )
+        return 201, {
+            "id": receipt.entry_id,
+            "settled": list(receipt.settled),
+            "reactivated": receipt.reactivated,
+        }
+
+    status, answer = await parts.database.run(
+        lambda session: run_once(session, scope="payments", key=key, request=facts, work=pay)
+    )
+    return web.json_response(answer, status=status)
+
+
+def _idempotency_key(request: web.Request) -> str:
+    key = request.headers.get(IDEMPOTENCY_KEY, "")
+    if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise InvalidFields.one(
+            IDEMPOTENCY_KEY, f"a payment needs this header: 1 to {LONGEST_KEY} characters that it alone has"
+        )
+    return key
