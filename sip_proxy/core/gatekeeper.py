@@ -81,5 +81,7 @@ class Gatekeeper:
     def _challenge(self, request: Request, flow: Flow, now: float, *, stale: bool) -> None:
         is_register = request.method == "REGISTER"
         name = "WWW-Authenticate" if is_register else "Proxy-Authenticate"
-        headers = [f"{name}: {value}" for value in self._authenticator.challenges(now, stale=stale)]
+        user_agent = request.first("user-agent") or ""
+        challenges = self._authenticator.challenges(now, stale=stale, user_agent=user_agent)
+        headers = [f"{name}: {value}" for value in challenges]
         self._exchange.answer(request, flow, 401 if is_register else 407, headers=headers)

@@ -499,7 +499,7 @@ class Attempt:
     def in_dialog(
         self, method: str, *, cseq: int = 0, headers: tuple[str, ...] = (), use_routes: bool = True
     ) -> bytes:
-        """Write a request in the dialog of the last response with a To tag, with its route set (§12.2.1.1)."""
+        """Write a request in the dialog of the last response with a To tag, with its route set."""
         response = next(each for each in reversed(self.responses) if each.to_tag)
         routes = [f"Route: {value}" for value in reversed(response.values("record-route"))]
         if method != "ACK" and not cseq:

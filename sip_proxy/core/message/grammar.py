@@ -8,6 +8,8 @@ PARAMETER = re.compile(
     r"""\s*;\s*([^\s;=,"<>]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?""",
     re.DOTALL,
 )
+# What nearly every header has: no spaces, no quotes.
+_SIMPLE_PARAMETERS = re.compile(r"""(?:;[^\s;=,"<>]+(?:=[^\s;,"]*)?)+\Z""")
 _QUOTED_OR_BRACKETED = re.compile(r'"(?:[^"\\]|\\.)*"|<[^>]*>|,', re.DOTALL)
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -34,6 +36,10 @@ def parse_parameters(text: str) -> dict[str, str] | None:
     Quoted values come without their quotes. Returns None when the text breaks the grammar or names a
     parameter twice.
     """
+    if _SIMPLE_PARAMETERS.match(text):
+        pairs = [part.partition("=") for part in text[1:].split(";")]
+        simple = {name.lower(): value for name, _, value in pairs}
+        return simple if len(simple) == len(pairs) else None
     parameters: dict[str, str] = {}
     position = 0
     for match in PARAMETER.finditer(text):

@@ -27,7 +27,7 @@ _COMPACT_FORMS = {
 _NAME = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*\Z")
 _MOST_REMEMBERED = 512
 _LONGEST_REMEMBERED = 40
-_keys: dict[str, str] = {}
+known_keys: dict[str, str] = {}
 
 # A message may carry each of these once (RFC 3261 §7.3.1: their values are no lists).
 SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length")
@@ -37,9 +37,9 @@ MANDATORY = ("from", "to", "call-id", "cseq", "via")
 def header_key(name: str) -> str | None:
     """Return the key of a header name: its long form in lower case; None when it is no token.
 
-    Spellings seen are remembered, up to a limit, because this runs for every header of every message.
+    Spellings seen are remembered in `known_keys`, up to a limit: there the parser looks first.
     """
-    key = _keys.get(name)
+    key = known_keys.get(name)
     if key is not None:
         return key
     match = _NAME.match(name)
@@ -47,6 +47,6 @@ def header_key(name: str) -> str | None:
         return None
     key = match[1].lower()
     key = _COMPACT_FORMS.get(key, key)
-    if len(_keys) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
-        _keys[name] = key
+    if len(known_keys) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
+        known_keys[name] = key
     return key

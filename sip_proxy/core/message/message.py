@@ -111,12 +111,11 @@ class Message:
         if self.defect is not None:
             raise self.defect
         keys = self.keys
-        for key in MANDATORY:
-            if key not in keys:
-                raise MalformedMessage(f"Missing {key.title()}")
-        for key in SINGLE:
-            if keys.count(key) > 1:
-                raise MalformedMessage(f"More than one {key.title()}")
+        count = keys.count
+        if not (count("from") == count("to") == count("call-id") == count("cseq") == 1 and "via" in keys):
+            self._complain(MANDATORY, SINGLE)
+        if count("content-length") > 1 or count("max-forwards") > 1:
+            self._complain((), SINGLE)
         if self.via is None:
             self.read_via()
         self._check_body()
@@ -130,6 +129,15 @@ class Message:
         self.cseq_method = match[2]
         self.from_tag = self.from_address().tag
         self.to_tag = self.to_address().tag
+
+    def _complain(self, mandatory: tuple[str, ...], single: tuple[str, ...]) -> None:
+        """Say which header is missing or there too often."""
+        for key in mandatory:
+            if key not in self.keys:
+                raise MalformedMessage(f"Missing {key.title()}")
+        for key in single:
+            if self.keys.count(key) > 1:
+                raise MalformedMessage(f"More than one {key.title()}")
 
     def _check_body(self) -> None:
         """RFC 3261 §18.3: of a datagram, what is past Content-Length is dropped; less than it is an error."""

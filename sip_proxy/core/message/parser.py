@@ -1,10 +1,11 @@
 """From bytes to a `Request` or `Response`."""
 
 import re
+from typing import cast
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.framing import MAXIMUM_HEADER_BYTES
-from sip_proxy.core.message.headers import header_key
+from sip_proxy.core.message.headers import header_key, known_keys
 from sip_proxy.core.message.message import Message, Request, Response, is_token
 
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
@@ -20,6 +21,8 @@ def parse_message(data: bytes) -> Message:
     `check` raises, so that even a broken request can be answered.
     """
     defect = None
+    if data[:1] in b"\r\n":
+        data = data.lstrip(b"\r\n")  # §7.5
     end = data.find(b"\r\n\r\n")
     if end < 0:
         end = len(data)
@@ -27,7 +30,7 @@ def parse_message(data: bytes) -> Message:
     if end > MAXIMUM_HEADER_BYTES:
         defect = MalformedMessage("The header is too long", status=513)
         end = MAXIMUM_HEADER_BYTES
-    head = data[:end].decode("utf-8", "surrogateescape").lstrip("\r\n")
+    head = data[:end].decode("utf-8", "surrogateescape")
     if "\r\n " in head or "\r\n\t" in head:
         head = _FOLD.sub(" ", head)
     lines = head.split("\r\n")
@@ -36,19 +39,30 @@ def parse_message(data: bytes) -> Message:
         # A peer that takes a bare CR or LF for a line end would read other headers than we did.
         defect = MalformedMessage("Bare CR or LF in the header")
     body = data[end + 4 :]
-    keys = [""]
-    append = keys.append
-    for line in lines[1:]:
-        name, colon, _ = line.partition(":")
-        key = header_key(name)
-        if key is None or not colon:
-            key = _UNUSABLE
-            defect = defect or MalformedMessage("Malformed header line")
-        append(key)
+    known = known_keys.get
+    keys = [known(line[: line.find(":")]) for line in lines]
+    if None in keys:
+        defect = _complete_keys(keys, lines) or defect
+    keys[0] = ""
     start = lines[0]
+    known_now = cast(list[str], keys)
     if start[:4].upper() == "SIP/":
-        return _response(start, lines, keys, body, defect)
-    return _request(start, lines, keys, body, defect)
+        return _response(start, lines, known_now, body, defect)
+    return _request(start, lines, known_now, body, defect)
+
+
+def _complete_keys(keys: list[str | None], lines: list[str]) -> MalformedMessage | None:
+    """Find the keys of names that aren't known yet; the start line has none."""
+    defect = None
+    for index in range(1, len(keys)):
+        if keys[index] is None:
+            name, colon, _ = lines[index].partition(":")
+            key = header_key(name) if colon else None
+            if key is None:
+                key = _UNUSABLE
+                defect = MalformedMessage("Malformed header line")
+            keys[index] = key
+    return defect
 
 
 def _request(
