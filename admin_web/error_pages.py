@@ -71,5 +71,11 @@ async def _error_page(
     wants_page = "text/html" in request.headers.get("Accept", "") or "HX-Request" in request.headers
     if not wants_page or request.path.startswith("/static/"):
         return web.Response(status=status, text=f"{title}: {text}\n")
-    context = {"title": title, "status": status, "text": text, "try_again": retry and request.method == "GET"}
+    context = {
+        "title": title,
+        "status": status,
+        "text": text,
+        "try_again": retry and request.method == "GET",
+        "links": [],
+    }
     return await render(request, "error.html", context, status=status)

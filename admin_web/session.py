@@ -1,7 +1,7 @@
 """Who is logged in: signed cookies, ten idle minutes, logout that holds.
 
 The cookie carries the session and the time of its last activity, signed, so a restart of the console logs
-nobody out. What happened since (activity in another tab, a logout) is kept in memory and wins over the cookie.
+nobody out. What happened since (activity in another tab, a logout) is kept in memory and wins over it.
 """
 
 import hashlib

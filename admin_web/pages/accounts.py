@@ -9,7 +9,7 @@ from admin_web.billing_models import AccountState, PhoneAccount
 from admin_web.keys import BOARD, SESSION
 from admin_web.pages.acting import billing_of, text_field
 from admin_web.rendering import fetch_part, render
-from admin_web.service_http import ServiceError
+from admin_web.service_http import NotFound, ServiceError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -64,12 +64,15 @@ async def _account_page(request: web.Request, *, problem: str = "", status: int 
     calls_cursor = text_field(request, "calls", longest=500)
     bills_cursor = text_field(request, "bills", longest=500)
     billing, board = billing_of(request), request.app[BOARD]
-    account, calls, bills, open_bill = await asyncio.gather(
-        fetch_part(billing.account(number)),
-        fetch_part(billing.calls(number=number, cursor=calls_cursor, limit=CALLS_PER_PAGE)),
-        fetch_part(billing.bills(account=number, cursor=bills_cursor, limit=BILLS_PER_PAGE)),
-        fetch_part(billing.open_bill(number)),
-    )
+    try:
+        account, calls, bills, open_bill = await asyncio.gather(
+            fetch_part(billing.account(number)),
+            fetch_part(billing.calls(number=number, cursor=calls_cursor, limit=CALLS_PER_PAGE)),
+            fetch_part(billing.bills(account=number, cursor=bills_cursor, limit=BILLS_PER_PAGE)),
+            fetch_part(billing.open_bill(number)),
+        )
+    except NotFound:
+        return await _no_account_page(request, number)
     context = {
         "number": number,
         "account": account,
@@ -83,6 +86,18 @@ async def _account_page(request: web.Request, *, problem: str = "", status: int 
         "refused": problem,
     }
     return await render(request, "account.html", context, status=status)
+
+
+async def _no_account_page(request: web.Request, number: str) -> web.Response:
+    """Numbers that people dial link here too, and not each of them is ours."""
+    context = {
+        "title": "Not one of our numbers",
+        "status": 404,
+        "text": f"No phone account has the number {number}.",
+        "try_again": False,
+        "links": [(f"/calls?number={number}", f"Calls with {number}")],
+    }
+    return await render(request, "error.html", context, status=404)
 
 
 ROUTES = [

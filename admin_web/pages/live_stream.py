@@ -26,6 +26,8 @@ async def stream_live(request: web.Request) -> EventSourceResponse:
     """
     board, sessions, session = request.app[BOARD], request.app[SESSIONS], request[SESSION]
     wanted = PIECES & set(request.query.get("show", "").split(","))
+    if not wanted:
+        raise web.HTTPNotFound
     seen = NEVER_SEEN
     async with sse_response(request) as response:
         with suppress(ConnectionError):

@@ -77,38 +77,31 @@ document.addEventListener(
   (event) => {
     const form = event.target;
     const button = event.submitter;
-    const question = button?.dataset.confirm;
-    if (!question || form.dataset.confirmed) {
-      delete form.dataset.confirmed;
-      return;
-    }
+    if (!button?.dataset.confirm) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    const dialog = document.getElementById("confirm");
-    dialog.querySelector("[data-question]").textContent = question;
-    dialog.querySelector("[value=yes]").textContent = button.dataset.confirmYes ?? "Yes";
-    dialog.returnValue = "";
-    dialog.addEventListener(
-      "close",
-      () => {
-        if (dialog.returnValue !== "yes") return;
-        form.dataset.confirmed = "yes";
-        // The button may have been exchanged by an update while the question was open; its value must still go along.
-        if (button.isConnected) {
-          form.requestSubmit(button);
-        } else {
-          const value = Object.assign(document.createElement("input"), { type: "hidden", name: button.name, value: button.value });
-          form.append(value);
-          form.requestSubmit();
-          value.remove();
-        }
-      },
-      { once: true },
-    );
-    dialog.showModal();
+    ask(button.dataset.confirm, button.dataset.confirmYes ?? "Yes", () => {
+      // The list may have changed while the question was open, so what the button stood for goes along by itself.
+      const choice = document.createElement("input");
+      Object.assign(choice, { type: "hidden", name: button.name, value: button.value });
+      if (button.name) form.append(choice);
+      form.requestSubmit();
+      choice.remove();
+    });
   },
   true,
 );
+
+function ask(question, yes, onYes) {
+  const dialog = document.getElementById("confirm");
+  dialog.querySelector("[data-question]").textContent = question;
+  dialog.querySelector("[value=yes]").textContent = yes;
+  dialog.returnValue = "";
+  dialog.onclose = () => {
+    if (dialog.returnValue === "yes") onYes();
+  };
+  dialog.showModal();
+}
 
 // --- Notices go away by themselves -----------------------------------------------------------------------------------
 

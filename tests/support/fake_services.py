@@ -1,4 +1,4 @@
-"""Billing and the exchange as the console sees them: in-process servers that speak `docs/api`, with real state.
+"""Billing and the exchange as the console sees them: servers that speak `docs/api` and keep real state.
 
 They are for the console's own tests. What is asked of them is recorded, and they can be taken away and put
 back on the same port.
