@@ -12,10 +12,12 @@ from aiohttp import web
 from billing_service.errors import UnableToStart
 from billing_service.http_api import (
     account_actions,
+    bills,
     call_records,
     calls,
     customers,
     directory,
+    payments,
     phone_accounts,
     plans,
     sign_in,
@@ -25,6 +27,7 @@ from billing_service.http_api.authentication import token_middleware
 from billing_service.http_api.bodies import LARGEST_BODY
 from billing_service.http_api.problems import problem_middleware
 from billing_service.http_api.services import SERVICES, Services
+from billing_service.jobs.closing_scheduler import closing_scheduler
 from billing_service.service_token import read_or_make_token
 from billing_service.settings import Settings
 from billing_service.storage.directory_watch import DirectoryWatch
@@ -43,8 +46,12 @@ def make_app(
     *,
     token: str,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    closes_daily: bool = False,
 ) -> web.Application:
-    """Return the application. It opens its database connections when it starts and closes them when it ends."""
+    """Return the application, whose database connections last as long as it runs.
+
+    With `closes_daily` it also closes bills: what is due when it starts, then every day.
+    """
     app = web.Application(
         client_max_size=LARGEST_BODY, middlewares=[problem_middleware, token_middleware(token)]
     )
@@ -56,6 +63,8 @@ def make_app(
         account_actions,
         plans,
         calls,
+        bills,
+        payments,
         directory,
         call_records,
     ):
@@ -71,6 +80,8 @@ def make_app(
     app[directory.WATCH] = DirectoryWatch(settings.database_url)
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_directory_watch)
+    if closes_daily:
+        app.cleanup_ctx.append(_daily_closing)
     app.on_shutdown.append(_release_waiters)
     return app
 
@@ -81,7 +92,7 @@ async def run(settings: Settings) -> None:
     Raises UnableToStart when the port is taken, the database stays away or its schema is another version's.
     """
     token = settings.service_token or read_or_make_token(settings.var / "service-token")
-    app = make_app(settings, token=token)
+    app = make_app(settings, token=token, closes_daily=True)
     engine = app[SERVICES].database.engine
     await asyncio.to_thread(wait_for_database, engine, timeout_s=DATABASE_TIMEOUT_S)
     await asyncio.to_thread(require_current, engine)
@@ -130,6 +141,20 @@ async def _directory_watch(app: web.Application) -> AsyncIterator[None]:
     watch.start()
     yield
     await watch.close()
+
+
+async def _daily_closing(app: web.Application) -> AsyncIterator[None]:
+    parts = app[SERVICES]
+    scheduler = closing_scheduler(
+        parts.database,
+        closing_time=parts.settings.closing_time,
+        currency=parts.settings.currency,
+        zone=parts.settings.timezone,
+        now=parts.now,
+    )
+    scheduler.start()
+    yield
+    await scheduler.stop()
 
 
 async def _release_waiters(app: web.Application) -> None:
