@@ -94,7 +94,7 @@ def close_due(
     failed: list[str] = []
     # Whoever another closer holds is passed over first and waited for in the end.
     for wait in (False, True):
-        for account_id, number in database.run_blocking(lambda session: _due_accounts(session, as_of)):
+        for account_id, number in database.run_blocking(lambda session: due_accounts(session, as_of)):
             if should_stop():
                 break
             if number in failed:
@@ -116,7 +116,8 @@ def close_due(
     )
 
 
-def _due_accounts(session: Session, as_of: datetime) -> list[tuple[int, str]]:
+def due_accounts(session: Session, as_of: datetime) -> list[tuple[int, str]]:
+    """The identifiers and numbers of the accounts with a period to close by `as_of`, the oldest first."""
     rows = session.execute(_due(as_of).order_by(PhoneAccount.period_start, PhoneAccount.id))
     return [(account_id, number) for account_id, number in rows]
 

@@ -1,4 +1,4 @@
-"""Closing twice, from two places at once, with an accident in the middle: nothing is lost, nothing doubled."""
+"""Closing twice, from two places at once, or with an accident in the middle: nothing lost, nothing doubled."""
 
 import threading
 from collections import Counter

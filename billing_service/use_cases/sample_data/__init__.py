@@ -1,0 +1,1 @@
+"""What the sample data is made of: a small company with its plans, its customers and their calls."""
