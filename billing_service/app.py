@@ -70,6 +70,7 @@ def make_app(
     ):
         app.add_routes(module.routes)
     app[sign_in.FAILED_LOGINS] = sign_in.FailedLogins()
+    app[sign_in.HASHING] = asyncio.Semaphore(sign_in.MOST_AT_ONCE)
     app[SERVICES] = Services(
         settings=settings,
         database=Database.at(settings.database_url),

@@ -1,5 +1,6 @@
 """`POST /v1/login`: checks an administrator's password, slowly enough for those who guess."""
 
+import asyncio
 from collections import deque
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -61,6 +62,9 @@ class FailedLogins:
 
 
 FAILED_LOGINS = web.AppKey("failed_logins", FailedLogins)
+# Argon2 takes a good part of a second and 64 MB: guessers must not get all the threads.
+HASHING = web.AppKey("hashing", asyncio.Semaphore)
+MOST_AT_ONCE = 2
 
 
 @routes.post("/v1/login")
@@ -79,7 +83,9 @@ async def post_login(request: web.Request) -> web.Response:
     # Counted first: a hundred guesses at once must not all pass the check above.
     failed.note(login, now)
     credentials = await parts.database.run(lambda session: find_credentials(session, login))
-    if not await parts.database.in_thread(lambda: password_matches(credentials, body.password)):
+    async with request.app[HASHING]:
+        matches = await parts.database.in_thread(lambda: password_matches(credentials, body.password))
+    if not matches:
         log.warning("login_failed", login=login)
         raise Problem(HTTPStatus.UNAUTHORIZED, "Login or password is wrong.")
     failed.forget(login)

@@ -1,8 +1,10 @@
 """Administrators: who they are and whether a password is theirs."""
 
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
@@ -19,8 +21,12 @@ LONGEST_PASSWORD = 1024
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}", re.ASCII)
 
 _hasher = PasswordHasher()
-# Compared with when a login is unknown, so that the answer takes as long as for a wrong password.
-_NOBODY = _hasher.hash("nobody")
+
+
+@cache
+def _hash_of_nobody() -> str:
+    # Compared with when a login is unknown, so that the answer takes as long as for a wrong password.
+    return _hasher.hash(secrets.token_urlsafe())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def find_credentials(session: Session, login: str) -> Credentials:
         select(Administrator).where(Administrator.login == login.lower(), Administrator.active)
     )
     if found is None:
-        return Credentials(login, "", "", _NOBODY, exists=False)
+        return Credentials(login, "", "", _hash_of_nobody(), exists=False)
     return Credentials(found.login, found.name, found.role, found.password_hash, exists=True)
 
 
