@@ -1,4 +1,4 @@
-"""Closing twice, from two places at once, or with an accident in the middle: nothing lost, nothing doubled."""
+"""Closing twice, from two places at once, or with an accident in the middle: nothing lost, nothing double."""
 
 import threading
 from collections import Counter
