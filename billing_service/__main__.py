@@ -9,18 +9,24 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import structlog
+
 from billing_service.app import DATABASE_TIMEOUT_S, serve
 from billing_service.domain.errors import DomainError
 from billing_service.errors import BadSetting, BillingServiceError, UnableToStart
 from billing_service.log_setup import configure_logging
+from billing_service.private_file import private_file
 from billing_service.settings import Settings
 from billing_service.storage.embedded_postgres import EmbeddedPostgres, server_directory
 from billing_service.storage.migrations import migrate, require_current, wait_for_database
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.administrators import create_administrator
+from billing_service.use_cases.load_sample_data import load_sample_data
 
 EXIT_FAILED = 1
 EXIT_BAD_SETTING = 2
+
+log = structlog.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,7 +126,23 @@ def _create_administrator(settings: Settings, options: argparse.Namespace) -> No
 
 
 def _sample_data(settings: Settings, _: argparse.Namespace) -> None:
-    raise UnableToStart("sample data is not there yet")
+    database = Database.at(settings.database_url, threads=1)
+    try:
+        require_current(database.engine)
+        # Made first: once the data is stored, the passwords exist nowhere else.
+        with private_file(settings.var / "sample-credentials.json") as file:
+            credentials = load_sample_data(
+                database,
+                now=datetime.now(UTC),
+                currency=settings.currency,
+                zone=settings.timezone,
+                realm=settings.sip_domain,
+            )
+            if credentials is not None:
+                file.write(json.dumps(credentials.to_document(), indent=2) + "\n")
+    finally:
+        database.close()
+    log.info("sample_data_there_already" if credentials is None else "sample_data_loaded")
 
 
 if __name__ == "__main__":
