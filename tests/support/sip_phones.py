@@ -130,6 +130,10 @@ class Exchange:
             assert response.status == 200
         return phone
 
+    def phones_of(self, number: str) -> list["Phone"]:
+        """The phones attached for a number."""
+        return [phone for phone in self.phones.values() if phone.number == number]
+
     def receive(self, data: bytes, flow: Flow) -> None:
         """Let the engine have a message, and deliver what it sends."""
         self.engine.receive(data, flow, self.now)
@@ -205,6 +209,7 @@ class Phone:
         if transport is not Transport.UDP:
             self.contact += f";transport={transport.value.lower()}"
         self.inbox: list[Request | Response] = []
+        self.sent: list[bytes] = []
         self.cseq = 0
 
     @property
@@ -239,6 +244,7 @@ class Phone:
 
     def send(self, data: bytes) -> None:
         """Send bytes to the exchange."""
+        self.sent.append(data)
         self.exchange.receive(data, self.flow)
 
     def new_branch(self) -> str:
@@ -347,9 +353,7 @@ class Phone:
             self.send(("\r\n".join(lines) + "\r\n\r\n").encode())
             return self.responses("REGISTER")[-1]
 
-        self.cseq = max(self.cseq, cseq - 1)
-        if not cseq:
-            self.cseq += 1
+        self.cseq = cseq or self.cseq + 1
         challenged = send(self.cseq, ())
         if challenged.status != 401:
             return challenged
@@ -500,7 +504,11 @@ class Attempt:
         self, method: str, *, cseq: int = 0, headers: tuple[str, ...] = (), use_routes: bool = True
     ) -> bytes:
         """Write a request in the dialog of the last response with a To tag, with its route set."""
-        response = next(each for each in reversed(self.responses) if each.to_tag)
+        response = next(
+            each
+            for each in reversed(self.phone.responses(self.method))
+            if each.call_id == self.call_id and each.to_tag and each.status < 300
+        )
         routes = [f"Route: {value}" for value in reversed(response.values("record-route"))]
         if method != "ACK" and not cseq:
             self.cseq += 1

@@ -10,9 +10,13 @@ from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.grammar import printable
-from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.message import HIGHEST_CSEQ, Request
 from sip_proxy.core.outputs import CallChanged, CallRecorded, CallSaved, LiveCall, LiveCallState, Send
 from sip_proxy.core.transaction.client import NOBODY
+
+# A party may have used CSeq numbers that we haven't seen, or that were not saved before a restart; a request
+# in its name must have a higher one (RFC 3261 §12.2.1.1).
+_CSEQ_MARGIN = 1000
 
 
 @dataclass(slots=True)
@@ -129,7 +133,7 @@ class CallTable:
         self, call_id: str, sender: Party, receiver: Party, now: float, *, headers: list[str]
     ) -> None:
         """Send a BYE to one side in the name of the other (§15.1.1)."""
-        sender.cseq += 1
+        sender.cseq = min(sender.cseq + _CSEQ_MARGIN, HIGHEST_CSEQ)
         to = self._reach(receiver, now)
         branch = self._exchange.identifiers.branch("")
         request = build_dialog_request(

@@ -9,9 +9,6 @@ from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.outputs import LiveCallState
 from sip_proxy.core.registrar.binding import flow_from_json, flow_to_json
 
-# After a restart a party may have used CSeq numbers that were not saved; ours must be higher.
-_CSEQ_MARGIN = 1000
-
 
 def save_call(call: Call) -> str:
     """Write an answered call."""
@@ -87,6 +84,6 @@ def _party_from_json(saved: dict[str, Any]) -> Party:
         tag=saved["tag"],
         contact=saved["contact"],
         route_set=tuple(saved["route_set"]),
-        cseq=saved["cseq"] + _CSEQ_MARGIN,
+        cseq=saved["cseq"],
         flow=flow,
     )

@@ -13,7 +13,7 @@ from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
 from sip_proxy.core.message.via import Via, parse_via, with_source
 
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
-_HIGHEST_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5
+HIGHEST_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5
 _HIGHEST_MAX_FORWARDS = 255  # §20.22
 
 
@@ -123,7 +123,7 @@ class Message:
         if not self.call_id or " " in self.call_id or "\t" in self.call_id:
             raise MalformedMessage("Malformed Call-Id")
         match = _CSEQ.match(self.first("cseq") or "")
-        if match is None or (number := int(match[1])) > _HIGHEST_CSEQ:
+        if match is None or (number := int(match[1])) > HIGHEST_CSEQ:
             raise MalformedMessage("Malformed Cseq")
         self.cseq = number
         self.cseq_method = match[2]

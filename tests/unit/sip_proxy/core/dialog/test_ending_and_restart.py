@@ -1,0 +1,175 @@
+"""Calls ended from the middle, and calls that outlive the process (RFC 3261 §15.1.1)."""
+
+import json
+
+import pytest
+
+from sip_proxy.core.dialog.call_record import EndedBy, Outcome
+from sip_proxy.core.flow import Transport
+from sip_proxy.core.outputs import CallSaved, LiveCallState
+from tests.support.sip_calls import AnsweredCall
+from tests.support.sip_phones import Exchange
+
+
+def end(exchange: Exchange, call_id: str) -> bool:
+    was_live = exchange.engine.end_call(call_id, exchange.now)
+    exchange.deliver()
+    return was_live
+
+
+def test_ending_an_answered_call_sends_bye_to_both_sides_in_the_name_of_the_other() -> None:
+    call = AnsweredCall()
+    call.exchange.advance(10)
+    (live,) = call.exchange.engine.live_calls()
+    assert end(call.exchange, live.id)
+    to_caller, to_callee = call.caller.request("BYE"), call.callee.request("BYE")
+    assert to_caller.uri == call.caller.contact
+    assert (to_caller.from_tag, to_caller.to_tag) == ("callee", call.attempt.from_tag)
+    assert to_callee.uri == call.callee.contact
+    assert (to_callee.from_tag, to_callee.to_tag) == (call.attempt.from_tag, "callee")
+    assert to_callee.cseq > call.attempt.cseq
+    assert to_caller.call_id == to_callee.call_id == call.attempt.call_id
+    record = call.exchange.the_record
+    assert (record.outcome, record.ended_by, record.duration_us) == (
+        Outcome.ANSWERED, EndedBy.EXCHANGE, 10_050_000,
+    )  # fmt: skip
+
+
+def test_our_bye_is_repeated_until_it_is_answered() -> None:
+    call = AnsweredCall()
+    (live,) = call.exchange.engine.live_calls()
+    end(call.exchange, live.id)
+    call.callee.answer(call.callee.request("BYE"), 200)
+    call.exchange.advance(40)
+    assert len(call.callee.requests("BYE")) == 1
+    assert len(call.caller.requests("BYE")) == 11
+    assert len(call.exchange.records) == 1
+
+
+def test_ending_a_ringing_call_cancels_it_and_tells_the_caller() -> None:
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 180)
+    (live,) = exchange.engine.live_calls()
+    assert end(exchange, live.id)
+    assert attempt.statuses == [100, 180, 480]
+    assert callee.requests("CANCEL")
+    record = exchange.the_record
+    assert record.ended_by is EndedBy.EXCHANGE
+    assert record.reason == "The call was ended by the administrator"
+    assert record.answered_at is None
+
+
+def test_a_call_that_is_not_there_cannot_be_ended() -> None:
+    call = AnsweredCall()
+    (live,) = call.exchange.engine.live_calls()
+    assert end(call.exchange, live.id)
+    assert not end(call.exchange, live.id)
+    assert not end(call.exchange, "nonsense")
+    assert len(call.exchange.records) == 1
+
+
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_a_call_outlives_a_restart_and_is_recorded_with_its_true_duration(
+    by_caller: bool, transport: Transport
+) -> None:
+    call = AnsweredCall(callee_transport=transport)
+    before = call.exchange.engine.live_calls()
+    call.exchange.advance(30)
+    call.exchange.restart()
+    (live,) = call.exchange.engine.live_calls()
+    assert live.id == before[0].id
+    assert live.state is LiveCallState.ANSWERED
+    call.exchange.advance(30)
+    if by_caller:
+        call.attempt.bye()
+        call.callee.answer(call.callee.request("BYE"), 200)
+        assert call.caller.statuses("BYE") == [200]
+    else:
+        call.callee_sends("BYE")
+        call.caller.answer(call.caller.request("BYE"), 200)
+        assert call.callee.statuses("BYE") == [200]
+    record = call.exchange.the_record
+    assert record.record_id == live.id
+    assert record.duration_us == 60_050_000
+    assert record.answered_at == before[0].answered_at
+    assert record.ended_by is (EndedBy.CALLER if by_caller else EndedBy.CALLEE)
+
+
+def test_after_a_reboot_the_duration_is_taken_from_the_wall_clock() -> None:
+    call = AnsweredCall()
+    (saved,) = [output for output in call.exchange.outputs if isinstance(output, CallSaved)]
+    exchange = call.exchange
+    exchange.engine = exchange.make_engine(seed=3)
+    exchange.engine.wall_offset += exchange.now + 100.0  # the monotonic clock began anew, 100 s later
+    exchange.now = 0.0
+    exchange.engine.restore_call(saved.state, exchange.now, same_boot=False)
+    exchange.advance(20)
+    call.attempt.bye()
+    assert exchange.the_record.duration_us == pytest.approx(120_050_000, abs=10)
+
+
+def test_a_restored_call_can_be_ended_from_the_middle_with_cseq_numbers_above_all_used() -> None:
+    call = AnsweredCall()
+    for cseq in (10, 11, 12):
+        call.callee_sends("INFO", cseq=cseq)
+    call.exchange.restart()
+    (live,) = call.exchange.engine.live_calls()
+    assert end(call.exchange, live.id)
+    assert call.caller.request("BYE").cseq > 12
+    assert call.callee.request("BYE").cseq > call.attempt.cseq
+
+
+def test_a_bye_right_after_a_restart_is_not_too_old() -> None:
+    """Our margin for requests of our own must not make the phones' own CSeq numbers look old."""
+    call = AnsweredCall()
+    call.exchange.restart()
+    call.attempt.bye()
+    assert call.callee.requests("BYE")
+    assert len(call.exchange.records) == 1
+
+
+def test_a_call_that_was_over_does_not_come_back() -> None:
+    call = AnsweredCall()
+    call.attempt.bye()
+    call.exchange.restart()
+    assert call.exchange.engine.live_calls() == []
+
+
+def test_restoring_twice_is_restoring_once() -> None:
+    call = AnsweredCall()
+    (saved,) = [output for output in call.exchange.outputs if isinstance(output, CallSaved)]
+    call.exchange.restart()
+    call.exchange.engine.restore_call(saved.state, call.exchange.now, same_boot=True)
+    assert len(call.exchange.engine.live_calls()) == 1
+    call.attempt.bye()
+    assert len(call.exchange.records) == 1
+
+
+def test_a_call_that_was_only_ringing_is_lost_with_the_process_and_never_billed() -> None:
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 180)
+    exchange.restart()
+    callee.answer(callee.request("INVITE"), 200)
+    assert attempt.statuses == [100, 180]
+    assert exchange.engine.live_calls() == []
+
+
+def test_restored_calls_count_against_the_limits() -> None:
+    call = AnsweredCall()
+    call.exchange.restart()
+    engine = call.exchange.engine
+    assert engine._calls.live_count() == 1
+    assert engine._calls.live_count_of("0001") == 1
+
+
+def test_saved_calls_are_small_and_plain() -> None:
+    call = AnsweredCall()
+    (saved,) = [output for output in call.exchange.outputs if isinstance(output, CallSaved)]
+    assert len(saved.state) < 1500
+    assert saved.state.isascii()
+    assert json.loads(saved.state)["record_id"] == saved.record_id

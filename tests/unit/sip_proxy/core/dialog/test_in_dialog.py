@@ -1,0 +1,197 @@
+"""Requests within a dialog reach its other side, and nobody else (RFC 3261 §12.2, §16.4, §16.6)."""
+
+import pytest
+
+from sip_proxy.core.flow import Transport
+from sip_proxy.core.outputs import CallSaved
+from tests.support.sip_calls import AnsweredCall
+from tests.support.sip_phones import DOMAIN, Exchange, callee_request
+
+
+def test_requests_go_to_the_contact_of_the_other_side_without_our_route() -> None:
+    call = AnsweredCall()
+    call.caller.send(call.attempt.in_dialog("INFO"))
+    info = call.callee.request("INFO")
+    assert info.uri == call.callee.contact
+    assert "route" not in info.keys
+    call.callee.answer(info, 200)
+    assert call.caller.statuses("INFO") == [200]
+    call.callee_sends("INFO")
+    assert call.caller.request("INFO").uri == call.caller.contact
+
+
+@pytest.mark.parametrize("callee_transport", [Transport.UDP, Transport.TCP])
+@pytest.mark.parametrize("caller_transport", [Transport.UDP, Transport.TCP])
+def test_all_transports_may_meet(caller_transport: Transport, callee_transport: Transport) -> None:
+    call = AnsweredCall(caller_transport=caller_transport, callee_transport=callee_transport)
+    assert call.callee.request("ACK").uri == call.callee.contact
+    call.callee_sends("BYE")
+    bye = call.caller.request("BYE")
+    assert "route" not in bye.keys
+    call.caller.answer(bye, 200)
+    assert call.callee.statuses("BYE") == [200]
+    assert len(call.exchange.records) == 1
+
+
+def test_a_phone_that_ignores_the_route_set_is_understood() -> None:
+    """Simple phones send ACK and BYE to the number they called."""
+    call = AnsweredCall(acknowledged=False)
+    call.attempt.ack(use_routes=False)
+    assert call.callee.request("ACK").uri == call.callee.contact
+    call.attempt.bye(use_routes=False)
+    assert call.callee.request("BYE").uri == call.callee.contact
+
+
+def test_a_strict_router_before_us_is_understood() -> None:
+    """§16.4: our Record-Route value as Request-URI, the remote target as the last Route."""
+    call = AnsweredCall()
+    data = call.caller.build(
+        "INFO",
+        "sip:192.0.2.1:5060;lr",
+        to=f"<{call.attempt.uri}>;tag=callee",
+        call_id=call.attempt.call_id,
+        from_tag=call.attempt.from_tag,
+        cseq=9,
+        headers=(f"Route: <{call.callee.contact}>",),
+    )
+    call.caller.send(data)
+    info = call.callee.request("INFO")
+    assert info.uri == call.callee.contact
+    assert "route" not in info.keys
+
+
+def test_a_reinvite_moves_the_target_of_later_requests() -> None:
+    """§12.2.1.2: the Contact of the accepted re-INVITE counts, and is saved."""
+    call = AnsweredCall()
+    saves = sum(isinstance(output, CallSaved) for output in call.exchange.outputs)
+    call.caller.contact = "sip:0001@203.0.113.50:5080"
+    call.attempt.cseq += 1
+    call.caller.send(call.attempt.in_dialog("INVITE", cseq=call.attempt.cseq))
+    reinvite = call.callee.request("INVITE")
+    assert reinvite.cseq == call.attempt.cseq
+    assert call.caller.statuses("INVITE")[-1] == 100
+    call.callee.answer(reinvite, 200, contact="sip:0002@203.0.113.60:5080")
+    call.attempt.ack()
+    assert sum(isinstance(output, CallSaved) for output in call.exchange.outputs) == saves + 1
+    (live,) = call.exchange.engine.live_calls()
+    call.exchange.engine.end_call(live.id, call.exchange.now)
+    call.exchange.deliver()
+    assert call.caller.request("BYE").uri == "sip:0001@203.0.113.50:5080"
+    assert call.callee.request("BYE").uri == "sip:0002@203.0.113.60:5080"
+
+
+def test_a_refused_reinvite_changes_nothing_and_the_call_goes_on() -> None:
+    call = AnsweredCall()
+    call.attempt.cseq += 1
+    call.caller.send(call.attempt.in_dialog("INVITE", cseq=call.attempt.cseq))
+    call.callee.answer(call.callee.request("INVITE"), 488)
+    assert call.caller.statuses("INVITE")[-1] == 488
+    assert call.exchange.records == []
+    assert len(call.exchange.engine.live_calls()) == 1
+
+
+def test_a_reinvite_can_be_cancelled_without_ending_the_call() -> None:
+    call = AnsweredCall()
+    call.callee_sends("INVITE", cseq=5, branch="z9hG4bKreinvite")
+    call.caller.answer(call.caller.request("INVITE"), 180)
+    call.callee_sends("CANCEL", cseq=5, branch="z9hG4bKreinvite")
+    assert call.callee.statuses("CANCEL") == [200]
+    assert call.caller.requests("CANCEL")
+    call.caller.answer(call.caller.request("INVITE"), 487)
+    assert call.callee.statuses("INVITE")[-1] == 487
+    assert call.exchange.records == []
+
+
+def test_early_dialogs_carry_requests_too() -> None:
+    """RFC 3262: PRACK goes where the provisional response came from."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 183, headers=("Require: 100rel", "RSeq: 1"))
+    caller.send(attempt.in_dialog("PRACK"))
+    prack = callee.request("PRACK")
+    callee.answer(prack, 200)
+    assert caller.statuses("PRACK") == [200]
+    assert len(exchange.engine.live_calls()) == 1
+
+
+@pytest.mark.parametrize("what", ["call_id", "from_tag", "to_tag"])
+def test_a_request_of_no_dialog_that_we_know_is_answered_481_and_goes_nowhere(what: str) -> None:
+    call = AnsweredCall()
+    fields = {"call_id": call.attempt.call_id, "from_tag": call.attempt.from_tag, "to_tag": "callee"}
+    fields[what] = "wrong"
+    data = call.caller.build(
+        "BYE",
+        call.callee.contact,
+        to=f"<{call.attempt.uri}>;tag={fields['to_tag']}",
+        call_id=fields["call_id"],
+        from_tag=fields["from_tag"],
+        cseq=50,
+    )
+    call.caller.send(data)
+    assert call.caller.statuses("BYE") == [481]
+    assert call.callee.requests("BYE") == []
+    assert call.exchange.records == []
+
+
+def test_a_request_within_a_dialog_cannot_be_aimed_at_somebody_else() -> None:
+    """No open relay: neither the Request-URI nor a Route decides where it goes."""
+    call = AnsweredCall()
+    data = call.caller.build(
+        "INFO",
+        "sip:victim@203.0.113.99",
+        to=f"<{call.attempt.uri}>;tag=callee",
+        call_id=call.attempt.call_id,
+        from_tag=call.attempt.from_tag,
+        cseq=50,
+        headers=("Route: <sip:203.0.113.98;lr>",),
+    )
+    call.caller.send(data)
+    assert call.exchange.undelivered == []
+    assert call.callee.requests("INFO")
+
+
+def test_an_ack_of_no_dialog_is_dropped_in_silence() -> None:
+    exchange = Exchange()
+    phone = exchange.phone("0001")
+    phone.inbox.clear()
+    uri = f"sip:0002@{DOMAIN}"
+    phone.send(phone.build("ACK", uri, to=f"<{uri}>;tag=x", call_id="x", from_tag="y", cseq=1))
+    phone.send(phone.build("ACK", uri, to=f"<{uri}>", call_id="x", from_tag="y", cseq=1))
+    assert phone.inbox == []
+    assert exchange.undelivered == []
+
+
+def test_a_phone_that_lost_its_connection_is_reached_on_its_new_one() -> None:
+    call = AnsweredCall(callee_transport=Transport.TCP)
+    exchange, old = call.exchange, call.callee
+    exchange.engine.flow_closed(old.flow, exchange.now)
+    exchange.deliver()
+    again = exchange.phone("0002", transport=Transport.TCP, contacts=(f"<{old.contact}>",))
+    call.attempt.bye()
+    assert again.requests("BYE")
+    assert old.requests("BYE") == []
+
+
+def test_proxies_beyond_us_are_passed_in_requests_of_our_own() -> None:
+    """§12.1.1, §12.1.2: the route sets of both sides, as far as they lie beyond us."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002", headers=("Record-Route: <sip:up1;lr>, <sip:up2;lr>",))
+    invite = callee.request("INVITE")
+    assert invite.values("record-route") == ["<sip:192.0.2.1:5060;lr>", "<sip:up1;lr>", "<sip:up2;lr>"]
+    callee.answer(invite, 200, headers=("Via: ignored",))
+    attempt.ack()
+    (live,) = exchange.engine.live_calls()
+    exchange.engine.end_call(live.id, exchange.now)
+    exchange.deliver()
+    assert caller.request("BYE").values("route") == ["<sip:up1;lr>", "<sip:up2;lr>"]
+    assert callee.request("BYE").values("route") == []
+
+
+def test_the_callees_own_bye_follows_the_recorded_routes() -> None:
+    call = AnsweredCall()
+    data = callee_request(call.callee, call.invite, "BYE")
+    assert b"Route: <sip:192.0.2.1:5060;lr>" in data
+    call.callee.send(data)
+    assert "route" not in call.caller.request("BYE").keys

@@ -1,0 +1,243 @@
+"""What a proxy changes in what it forwards, and what it leaves alone (RFC 3261 §16.3, §16.6, §16.7)."""
+
+import pytest
+
+from sip_proxy.core.directory import ExchangeSettings
+from sip_proxy.core.flow import Flow, Transport
+from sip_proxy.core.outputs import Send
+from tests.support.sip_phones import DOMAIN, OFFER, Exchange, Phone, account, make_directory
+
+
+def switchboard(transport: Transport = Transport.UDP) -> tuple[Exchange, Phone, Phone]:
+    exchange = Exchange()
+    return exchange, exchange.phone("0001"), exchange.phone("0002", transport=transport)
+
+
+def authenticated_invite(caller: Phone, body: bytes = b"") -> bytes:
+    """An INVITE that will pass authentication, not sent yet."""
+    challenged = caller.invite("0002", password="wrong").last_response
+    assert challenged is not None
+    uri = f"sip:0002@{DOMAIN}"
+    line = caller.credentials(challenged, "INVITE", uri)
+    return caller.build(
+        "INVITE", uri, to=f"<{uri}>", call_id="x", from_tag="1", cseq=9, headers=(line,), body=body
+    )
+
+
+def test_the_request_goes_to_the_contact_with_our_via_on_top_and_one_hop_less() -> None:
+    _, caller, callee = switchboard()
+    caller.invite("0002")
+    invite = callee.request("INVITE")
+    assert invite.uri == callee.contact
+    assert invite.max_forwards == 69
+    ours, theirs = invite.values("via")
+    assert ours.startswith("SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK")
+    assert theirs.startswith(f"SIP/2.0/UDP {caller.address[0]}:5060;branch=")
+    assert theirs.endswith(f";rport=5060;received={caller.address[0]}")
+    assert invite.values("record-route") == ["<sip:192.0.2.1:5060;lr>"]
+
+
+def test_unknown_headers_their_order_and_the_body_pass_byte_for_byte() -> None:
+    _, caller, callee = switchboard()
+    odd = ("X-Odd :  a ,b;; ", "Subject: gr\u00fc\u00dfe", "x-odd: again", "k: replaces, 100rel")
+    caller.invite("0002", headers=odd)
+    invite = callee.request("INVITE")
+    start = invite.lines.index(odd[0])
+    assert tuple(invite.lines[start : start + 4]) == odd
+    assert invite.body == OFFER
+
+
+def test_a_missing_max_forwards_becomes_70() -> None:
+    """§16.6 step 3."""
+    exchange, caller, callee = switchboard()
+    data = authenticated_invite(caller)
+    exchange.receive(data.replace(b"Max-Forwards: 70\r\n", b""), caller.flow)
+    assert callee.request("INVITE").max_forwards == 70
+
+
+def test_our_credentials_and_asserted_identities_do_not_pass() -> None:
+    _, caller, callee = switchboard()
+    forged = ("P-Asserted-Identity: <sip:9911@h>", "P-Preferred-Identity: <sip:9911@h>")
+    foreign = 'Proxy-Authorization: Digest username="x", realm="elsewhere", nonce="n", uri="u", response="r"'
+    caller.invite("0002", headers=(*forged, foreign))
+    invite = callee.request("INVITE")
+    assert invite.values("p-asserted-identity") == [f'"Phone 0001" <sip:0001@{DOMAIN}>']
+    assert "p-preferred-identity" not in invite.keys
+    assert invite.line_values("proxy-authorization") == [foreign.partition(": ")[2]]
+
+
+def test_a_display_name_of_the_directory_cannot_break_a_line() -> None:
+    evil = account("0001", display_name='A"\r\nVia: evil\\')
+    exchange = Exchange(make_directory(evil, account("0002")))
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    caller.invite("0002")
+    invite = callee.request("INVITE")
+    assert len(invite.values("via")) == 2
+    assert len(invite.values("p-asserted-identity")) == 1
+
+
+def test_an_identity_forged_by_the_callee_does_not_pass_either() -> None:
+    _, caller, callee = switchboard()
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 180, headers=("P-Asserted-Identity: <sip:9911@h>",))
+    ringing = attempt.last_response
+    assert ringing is not None
+    assert ringing.status == 180
+    assert "p-asserted-identity" not in ringing.keys
+
+
+def test_the_response_goes_back_without_our_via() -> None:
+    _, caller, callee = switchboard()
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 180)
+    ringing = attempt.last_response
+    assert ringing is not None
+    (via,) = ringing.values("via")
+    assert f"branch={attempt.branch}" in via
+
+
+def test_vias_folded_into_one_line_come_apart_in_responses() -> None:
+    """Some phones answer so."""
+    exchange, caller, callee = switchboard()
+    attempt = caller.invite("0002")
+    invite = callee.request("INVITE")
+    lines = [
+        "SIP/2.0 180 Ringing",
+        f"v: {','.join(invite.values('via'))}",
+        f"From: {invite.first('from')}",
+        f"To: {invite.first('to')};tag=x",
+        f"Call-ID: {invite.call_id}",
+        f"CSeq: {invite.cseq} INVITE",
+    ]
+    exchange.receive(("\r\n".join(lines) + "\r\n\r\n").encode(), callee.flow)
+    assert attempt.statuses == [100, 180]
+    assert attempt.responses[-1].values("via")[0].endswith(f"received={caller.address[0]}")
+
+
+def test_a_phone_behind_nat_is_reached_where_its_register_came_from() -> None:
+    exchange = Exchange()
+    caller = exchange.phone("0001")
+    callee = exchange.phone("0002", contacts=("<sip:0002@10.0.0.7:5060>",))
+    caller.invite("0002")
+    assert callee.request("INVITE").uri == "sip:0002@10.0.0.7:5060"
+
+
+def test_different_transports_are_both_recorded_each_for_its_side() -> None:
+    """RFC 5658 §3.3: the topmost is for the side that the request goes to."""
+    _, caller, callee = switchboard(Transport.TCP)
+    attempt = caller.invite("0002")
+    invite = callee.request("INVITE")
+    assert invite.values("via")[0].startswith("SIP/2.0/TCP 192.0.2.1:5060")
+    assert invite.values("record-route") == [
+        "<sip:192.0.2.1:5060;transport=tcp;lr>",
+        "<sip:192.0.2.1:5060;lr>",
+    ]
+    callee.answer(invite, 200)
+    attempt.ack()
+    assert "route" not in callee.request("ACK").keys
+
+
+def test_without_rport_responses_go_to_the_port_of_sent_by() -> None:
+    """RFC 3261 §18.2.2."""
+    exchange, caller, _ = switchboard()
+    data = caller.build("OPTIONS", f"sip:{DOMAIN}", to=f"<sip:{DOMAIN}>", call_id="o", from_tag="1", cseq=1)
+    data = data.replace(b";rport", b"").replace(b":5060;branch", b":5099;branch")
+    exchange.receive(data, caller.flow)
+    sent = exchange.outputs[-1]
+    assert isinstance(sent, Send)
+    assert isinstance(sent.to, Flow)
+    assert sent.to.remote == (caller.address[0], 5099)
+
+
+def test_a_body_for_a_stream_gets_the_content_length_that_it_lacked() -> None:
+    exchange, caller, callee = switchboard(Transport.TCP)
+    data = authenticated_invite(caller, body=b"abc")
+    exchange.receive(data.replace(b"Content-Length: 3\r\n", b""), caller.flow)
+    assert callee.request("INVITE").first("content-length") == "3"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status"),
+    [
+        (b"Max-Forwards: 70", b"Max-Forwards: 0", 483),
+        (b"Max-Forwards: 70", b"Proxy-Require: foo, bar", 420),
+        (b"sip:0002@tollbell.local SIP", b"http://example.com SIP", 416),
+        (b"sip:0002@tollbell.local SIP", b"sip:0002@@ SIP", 400),
+    ],
+)
+def test_requests_that_may_not_be_forwarded_are_refused_before_any_challenge(
+    old: bytes, new: bytes, status: int
+) -> None:
+    """§16.3."""
+    exchange, caller, _ = switchboard()
+    data = caller.build(
+        "INVITE", f"sip:0002@{DOMAIN}", to=f"<sip:0002@{DOMAIN}>", call_id="x", from_tag="1", cseq=1
+    )
+    caller.inbox.clear()
+    caller.send(data.replace(old, new))
+    assert caller.statuses() == [status]
+    if status == 420:
+        assert caller.responses()[0].values("unsupported") == ["foo", "bar"]
+    assert exchange.records == []
+
+
+def test_a_request_that_comes_around_unchanged_is_a_loop() -> None:
+    """§16.3 step 4."""
+    exchange, caller, callee = switchboard()
+    attempt = caller.invite("0002")
+    forwarded = callee.request("INVITE")
+    looped = forwarded.encode().replace(forwarded.lines[0].encode(), f"INVITE {attempt.uri} SIP/2.0".encode())
+    via = f"Via: SIP/2.0/UDP {callee.address[0]}:5060;branch=z9hG4bKloop;rport\r\n".encode()
+    head, _, rest = looped.partition(b"\r\n")
+    exchange.receive(head + b"\r\n" + via + rest, callee.flow)
+    assert callee.statuses("INVITE") == [482]
+    assert len(exchange.engine.live_calls()) == 1
+
+
+def test_a_request_that_comes_around_for_another_target_is_no_loop() -> None:
+    exchange, caller, callee = switchboard()
+    caller.invite("0002")
+    forwarded = callee.request("INVITE")
+    via = f"Via: SIP/2.0/UDP {callee.address[0]}:5060;branch=z9hG4bKspiral;rport\r\n".encode()
+    head, _, rest = forwarded.encode().partition(b"\r\n")
+    exchange.receive(b"INVITE sip:0003@tollbell.local SIP/2.0\r\n" + via + rest, callee.flow)
+    assert callee.statuses("INVITE") == [407]
+    assert head.startswith(b"INVITE")
+
+
+def test_options_to_the_exchange_is_answered_with_what_it_knows() -> None:
+    _, caller, _ = switchboard()
+    for uri in (f"sip:{DOMAIN}", "sip:192.0.2.1:5060", "sip:192.0.2.1"):
+        caller.send(caller.build("OPTIONS", uri, to=f"<{uri}>", call_id=uri, from_tag="1", cseq=1))
+        response = caller.responses("OPTIONS")[-1]
+        assert response.status == 200
+        assert "INVITE" in response.values("allow")
+        assert response.to_tag
+
+
+@pytest.mark.parametrize("method", ["MESSAGE", "OPTIONS", "INFO", "SUBSCRIBE", "REFER", "NOTIFY", "SHUFFLE"])
+def test_other_requests_between_accounts_are_authenticated_and_relayed_without_a_call(method: str) -> None:
+    exchange, caller, callee = switchboard()
+    attempt = caller.invite("0002", method=method, body=b"hello")
+    request = callee.request(method)
+    assert request.body == b"hello"
+    assert "record-route" not in request.keys
+    callee.answer(request, 200)
+    assert attempt.statuses == [200]
+    assert exchange.records == []
+    assert exchange.call_states == []
+
+
+def test_a_relayed_request_that_nobody_answers_is_not_answered_408() -> None:
+    """RFC 4320 §4.2."""
+    exchange, caller, callee = switchboard()
+    attempt = caller.invite("0002", method="MESSAGE")
+    exchange.advance(40)
+    assert len(callee.requests("MESSAGE")) > 5
+    assert attempt.statuses == []
+
+
+def test_settings_that_change_are_in_force_at_once() -> None:
+    exchange, caller, _ = switchboard()
+    exchange.directory.settings = ExchangeSettings(concurrent_call_limit=0)
+    assert caller.invite("0002").statuses == [503]
