@@ -1,6 +1,7 @@
 """Closing twice, from two places at once, or with an accident in the middle: nothing lost, nothing double."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +9,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from billing_service.domain.money import Money
 from billing_service.storage.tables import Bill, BillRevision, Call, LedgerEntry, PhoneAccount
-from billing_service.use_cases.close_bills import UnableToCloseBills, close_due, close_next_period
+from billing_service.use_cases.close_bills import (
+    ClosedBill,
+    UnableToCloseBills,
+    close_due,
+    close_next_period,
+)
+from billing_service.use_cases.edit_account import close_account
 from billing_service.use_cases.record_payment import Payment, record_payment
 from tests.scenario.billing_world import ACTOR, USD, BillingWorld, at
 
@@ -107,10 +115,54 @@ def test_a_closer_waits_for_the_account_that_another_one_holds(busy_world: Billi
         slow = pool.submit(busy_world.database.run_blocking, slow_closer)
         assert held.wait(timeout=30)
         other = pool.submit(busy_world.close, at("2027-01-01"))
+        wait_until_somebody_waits_for_a_lock(busy_world)
         release.set()
         numbers = [slow.result(timeout=60), *other.result(timeout=60).bills]
     assert len(numbers) == len(set(numbers)) == 2 * len(NUMBERS)
     check_complete(busy_world)
+
+
+def test_a_late_call_of_a_closed_account_is_billed_once_by_two_closers(busy_world: BillingWorld) -> None:
+    """The second closer waits for the first one's lock, and must then see that nothing is left."""
+    world = busy_world
+    world.database.run_blocking(
+        lambda session: close_account(session, "0001", actor=ACTOR, at=at("2026-12-31"))
+    )
+    world.close(at("2027-01-01"))
+    world.call("0001", at("2026-12-15T12:00"))
+    held, release = threading.Event(), threading.Event()
+
+    def close_one(session: Session) -> ClosedBill | None:
+        account_id = session.scalar(select(PhoneAccount.id).where(PhoneAccount.number == "0001"))
+        assert account_id is not None
+        return close_next_period(
+            session, account_id, as_of=at("2027-03-01"), wait=True, currency=USD, zone=world.zone
+        )
+
+    def close_slowly(session: Session) -> ClosedBill | None:
+        closed = close_one(session)
+        held.set()
+        assert release.wait(timeout=30)
+        return closed
+
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(world.database.run_blocking, close_slowly)
+        assert held.wait(timeout=30)
+        other = pool.submit(world.database.run_blocking, close_one)
+        wait_until_somebody_waits_for_a_lock(world)
+        release.set()
+        assert slow.result(timeout=60) is not None
+        assert other.result(timeout=60) is None
+    assert [len(bill["calls"]) for bill in world.documents("0001")] == [5, 5, 1]
+    world.check_books()
+
+
+def wait_until_somebody_waits_for_a_lock(world: BillingWorld) -> None:
+    deadline = time.monotonic() + 30
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    while not world.database.run_blocking(lambda session: session.scalar(waiting)):
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.01)
 
 
 class Accident(Exception):
@@ -131,10 +183,12 @@ def accident_at(world: BillingWorld, table: type[Any], *, write: int) -> Iterato
 
     event.listen(world.database.engine, "before_cursor_execute", watch)
     try:
-        yield
+        with capture_logs() as logs:
+            yield
     finally:
         event.remove(world.database.engine, "before_cursor_execute", watch)
     assert seen >= write, "the accident must have happened"
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["bill_not_closed"]
 
 
 @pytest.mark.parametrize("table", [Bill, BillRevision, LedgerEntry, PhoneAccount])
