@@ -1,4 +1,4 @@
-"""The scheduled closing on a real database: it catches up when the service starts, and survives a database away."""
+"""The scheduled closing on a real database: it catches up at start, and survives a database that is away."""
 
 import asyncio
 from collections.abc import Callable
