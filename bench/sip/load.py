@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 FIRST_NUMBER = 100000
 PASSWORD = "secret"
 DOMAIN = "bench.local"
-REGISTERING_PORT, CALLED_PORT, CALLING_PORT = 15061, 15062, 15063
 # SIPp counts a call as failed on its own when it gets no answer; this ends a run that hangs altogether.
 SLACK_S = 45
 
@@ -40,6 +40,7 @@ class Phones:
         self.directory = directory
         self._registrations = directory / "registrations.csv"
         self._calls = directory / "calls.csv"
+        self._registering_port, self._called_port, self._calling_port = free_ports(3)
         numbers = range(FIRST_NUMBER, FIRST_NUMBER + count)
         with self._registrations.open("w") as registrations, self._calls.open("w") as calls:
             registrations.write("SEQUENTIAL\n")
@@ -47,23 +48,23 @@ class Phones:
             for index, number in enumerate(numbers):
                 credentials = f"[authentication username={number} password={PASSWORD}]"
                 callee = numbers[(index + count // 2) % count]
-                registrations.write(f"{number};{credentials};127.0.0.1:{CALLED_PORT}\n")
+                registrations.write(f"{number};{credentials};127.0.0.1:{self._called_port}\n")
                 calls.write(f"{number};{credentials};{callee}\n")
 
     def register(self, port: int, *, count: int, rate: int) -> Outcome:
         """Register `count` phones (from the first on), `rate` a second."""
-        return self._run("register", port, REGISTERING_PORT, self._registrations, count, rate)
+        return self._run("register", port, self._registering_port, self._registrations, count, rate)
 
     def call(self, port: int, *, count: int, rate: int, hold_ms: int = 0) -> Outcome:
         """Make `count` calls, `rate` a second, each held for so long."""
-        return self._run("call", port, CALLING_PORT, self._calls, count, rate, hold_ms)
+        return self._run("call", port, self._calling_port, self._calls, count, rate, hold_ms)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
         """Let every phone answer its calls meanwhile."""
         with (self.directory / "answer.log").open("w") as log:
             sipp = subprocess.Popen(
-                ["sipp", "-sf", SCENARIOS / "answer.xml", *self._common(CALLED_PORT)],
+                ["sipp", "-sf", SCENARIOS / "answer.xml", *self._common(self._called_port)],
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
@@ -81,7 +82,7 @@ class Phones:
         for old in self.directory.glob(f"{scenario}_*_rtt.csv"):
             old.unlink()
         started = time.monotonic()
-        command = [
+        command: list[str | Path] = [
             "sipp",
             f"127.0.0.1:{port}",
             *("-sf", SCENARIOS / f"{scenario}.xml"),
@@ -113,6 +114,20 @@ class Phones:
     @staticmethod
     def _common(own_port: int) -> list[str]:
         return ["-i", "127.0.0.1", "-p", str(own_port), "-nostdin", "-buff_size", "4194304"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago for both UDP and TCP."""
+    with contextlib.ExitStack() as stack:
+        ports: list[int] = []
+        while len(ports) < count:
+            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            udp.bind(("127.0.0.1", 0))
+            tcp = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                tcp.bind(udp.getsockname())
+                ports.append(udp.getsockname()[1])
+        return ports
 
 
 def _last_count(said: str, label: str) -> int:

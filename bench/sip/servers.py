@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg2
 
-from bench.sip.load import DOMAIN, FIRST_NUMBER, PASSWORD
+from bench.sip.load import DOMAIN, FIRST_NUMBER, PASSWORD, free_ports
 from bench.sip.processes import descendants
 from billing_service.storage.embedded_postgres import DATABASE, ROLE, EmbeddedPostgres
 
@@ -55,8 +55,9 @@ def database(directory: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @contextlib.contextmanager
-def kamailio(directory: Path, *, accounts: int, accounting: bool, port: int = 15070) -> Iterator[Server]:
+def kamailio(directory: Path, *, accounts: int, accounting: bool) -> Iterator[Server]:
     """Kamailio with one worker process; see `kamailio/exchange.cfg` for the two amounts of work."""
+    [port] = free_ports(1)
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(database(directory)) if accounting else None
         defines = [
@@ -96,14 +97,15 @@ def kamailio(directory: Path, *, accounts: int, accounting: bool, port: int = 15
 
 
 @contextlib.contextmanager
-def tollbell(directory: Path, *, accounts: int, port: int = 15080) -> Iterator[Server]:
+def tollbell(directory: Path, *, accounts: int) -> Iterator[Server]:
     """The proxy with its journal, and the billing service that stores and prices every call beside it."""
+    port, billing_port, control_port = free_ports(3)
     with database(directory) as store, contextlib.ExitStack() as stack:
         environment = {
             **os.environ,
             "TOLLBELL_VAR": str(directory),
-            "TOLLBELL_BILLING_HTTP": "127.0.0.1:15090",
-            "TOLLBELL_CONTROL_HTTP": "127.0.0.1:15091",
+            "TOLLBELL_BILLING_HTTP": f"127.0.0.1:{billing_port}",
+            "TOLLBELL_CONTROL_HTTP": f"127.0.0.1:{control_port}",
             "TOLLBELL_SIP_UDP": f"127.0.0.1:{port}",
             "TOLLBELL_SIP_TCP": f"127.0.0.1:{port}",
             "TOLLBELL_SIP_DOMAIN": DOMAIN,
@@ -116,9 +118,9 @@ def tollbell(directory: Path, *, accounts: int, port: int = 15080) -> Iterator[S
         billing = stack.enter_context(
             _running([sys.executable, "-m", "billing_service", "serve"], log, environment)
         )
+        _wait_for_http(f"http://127.0.0.1:{billing_port}/health", billing)
         proxy = stack.enter_context(_running([sys.executable, "-m", "sip_proxy"], log, environment))
-        _wait_for_http("http://127.0.0.1:15091/health", proxy)
-        _wait_for_http("http://127.0.0.1:15090/health", billing)
+        _wait_for_http(f"http://127.0.0.1:{control_port}/health", proxy)
         yield Server(
             "Tollbell",
             port,

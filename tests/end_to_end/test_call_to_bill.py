@@ -179,10 +179,12 @@ def after(instant: str) -> str:
 
 
 def prorated_fee(opened_at: str, period: dict[str, str]) -> Decimal:
-    """The fee from the opening to the end of the period, by the rule of the design, in UTC (the default)."""
-    start, end = (datetime.fromisoformat(period[name]) for name in ("start", "end"))
-    in_force = end - max(start, datetime.fromisoformat(opened_at))
-    share = Decimal(in_force // timedelta(microseconds=1)) / Decimal(
-        (end - start) // timedelta(microseconds=1)
-    )
+    """The fee from the opening to the end of the period, by the rule of the design, in UTC (the default).
+
+    The whole period is a month from midnight of the billing day, which is the day of the opening.
+    """
+    opened, end = datetime.fromisoformat(opened_at), datetime.fromisoformat(period["end"])
+    midnight = opened.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    tick = timedelta(microseconds=1)
+    share = Decimal((end - opened) // tick) / Decimal((end - midnight) // tick)
     return (Decimal(FEE) * share).quantize(Decimal("0.01"), ROUND_HALF_UP)
