@@ -5,6 +5,7 @@ from aiohttp import web
 
 from admin_web.keys import BOARD, SESSION
 from admin_web.pages.acting import exchange_of
+from admin_web.pages.live_pieces import live_context
 from admin_web.rendering import render, render_fragment
 from admin_web.service_http import NotFound, ServiceError
 
@@ -12,7 +13,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 async def show_live_calls(request: web.Request) -> web.Response:
-    return await render(request, "live_calls.html", {"shown_calls": request.app[BOARD].calls})
+    return await render(request, "live_calls.html", live_context(request))
 
 
 async def end_call(request: web.Request) -> web.Response:

@@ -1,13 +1,15 @@
 """One event stream per open page, fed from the live board: pieces of the page as they change."""
 
 import asyncio
+from collections.abc import Set
 from contextlib import suppress
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from admin_web.keys import BOARD, SESSION, SESSIONS
-from admin_web.live_board import BoardVersion, LiveBoard
+from admin_web.live_board import BoardVersion
+from admin_web.pages.live_pieces import live_context
 from admin_web.rendering import render_fragment
 
 # A busy exchange changes many times a second; a person needs no more than this.
@@ -15,17 +17,22 @@ SHORTEST_PAUSE_S = 0.2
 SESSION_CHECK_S = 2.0
 RECONNECT_MS = 1000
 NEVER_SEEN = BoardVersion(-1, -1)
-PIECES = frozenset({"calls", "phones", "figures"})
+TEMPLATES = {
+    "calls": "parts/live_calls.html",
+    "newest": "parts/live_calls.html",
+    "phones": "parts/phones.html",
+    "figures": "parts/live_figures.html",
+}
 
 
 async def stream_live(request: web.Request) -> EventSourceResponse:
-    """`GET /live/stream?show=calls`: events `calls`, `phones` and `figures`, each a piece of HTML.
+    """`GET /live/stream?show=calls`: events `calls`, `newest`, `phones`, `figures`, each a piece of HTML.
 
     It starts with the state of now, so nothing that happened before or during a reconnection is missed. It
     ends when the session does.
     """
     board, sessions, session = request.app[BOARD], request.app[SESSIONS], request[SESSION]
-    wanted = PIECES & set(request.query.get("show", "").split(","))
+    wanted = TEMPLATES.keys() & set(request.query.get("show", "").split(","))
     if not wanted:
         raise web.HTTPNotFound
     seen = NEVER_SEEN
@@ -48,24 +55,21 @@ async def stream_live(request: web.Request) -> EventSourceResponse:
 async def _send_changes(
     request: web.Request,
     response: EventSourceResponse,
-    wanted: frozenset[str],
+    wanted: Set[str],
     seen: BoardVersion,
     now: BoardVersion,
 ) -> None:
-    board = request.app[BOARD]
-    if "calls" in wanted and now.calls != seen.calls:
-        html = await render_fragment(request, "parts/live_calls.html", {"shown_calls": board.calls})
-        await response.send(html, event="calls", retry=RECONNECT_MS)
-    if "phones" in wanted and now.phones != seen.phones:
-        html = await render_fragment(request, "parts/phones.html", {"bindings": board.registrations})
-        await response.send(html, event="phones", retry=RECONNECT_MS)
-    if "figures" in wanted and now != seen:
-        html = await render_fragment(request, "parts/live_figures.html", _figures(board))
-        await response.send(html, event="figures", retry=RECONNECT_MS)
-
-
-def _figures(board: LiveBoard) -> dict[str, object]:
-    return {"live_call_count": board.call_count, "phone_count": board.phone_count}
+    changed = set()
+    if now.calls != seen.calls:
+        changed |= {"calls", "newest", "figures"}
+    if now.phones != seen.phones:
+        changed |= {"phones", "figures"}
+    # In a fixed order, so that a page fills from its top.
+    for piece in sorted(wanted & changed):
+        html = await render_fragment(
+            request, TEMPLATES[piece], live_context(request, newest=piece == "newest")
+        )
+        await response.send(html, event=piece, retry=RECONNECT_MS)
 
 
 ROUTES = [web.get("/live/stream", stream_live)]

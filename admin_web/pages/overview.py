@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from admin_web.pages.acting import billing_of, exchange_of
+from admin_web.pages.live_pieces import live_context
 from admin_web.rendering import fetch_part, render
 
 LATEST_CALLS = 8
@@ -21,6 +22,7 @@ async def show_overview(request: web.Request) -> web.Response:
         fetch_part(exchange.health()),
     )
     context = {
+        **live_context(request, newest=True),
         "figures": figures,
         "latest": latest,
         "billing_info": billing_info,

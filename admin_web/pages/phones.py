@@ -2,12 +2,12 @@
 
 from aiohttp import web
 
-from admin_web.keys import BOARD
+from admin_web.pages.live_pieces import live_context
 from admin_web.rendering import render
 
 
 async def show_phones(request: web.Request) -> web.Response:
-    return await render(request, "phones.html", {"bindings": request.app[BOARD].registrations})
+    return await render(request, "phones.html", live_context(request))
 
 
 ROUTES = [web.get("/phones", show_phones)]

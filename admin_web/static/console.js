@@ -2,7 +2,9 @@
 "use strict";
 
 const root = document.documentElement;
-const serverOffset = Date.parse(root.dataset.serverTime) - Date.now();
+// How far the server's clock is ahead of ours, as of the moment when its answer came.
+const answeredAt = performance.timeOrigin + (performance.getEntriesByType("navigation")[0]?.responseStart ?? 0);
+const serverOffset = Date.parse(root.dataset.serverTime) - answeredAt;
 const isLoggedIn = Boolean(root.dataset.idleRemainingMs);
 const BACKGROUND = { "X-Tollbell-Background": "1" };
 

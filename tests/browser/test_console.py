@@ -214,3 +214,19 @@ async def test_on_a_narrow_screen_the_menu_opens_and_leads_on(inside: Page, cons
     await inside.get_by_role("button", name="Open the menu").click()
     await link.click()
     await expect(inside.get_by_role("heading", name="Customers")).to_be_visible()
+
+
+async def test_the_live_calls_on_the_overview_survive_its_refreshing(inside: Page, console: Console) -> None:
+    await expect(inside.locator("#newest-calls #call-live-1")).to_be_visible()
+    asked = sum(path == "/v1/overview" for _, path, _ in console.billing.requests)
+    async with inside.expect_response(lambda answer: answer.url == f"{console.url}/"):
+        pass
+    assert sum(path == "/v1/overview" for _, path, _ in console.billing.requests) == asked + 1
+    streams = len(console.exchange.streams)
+    for number in range(7):
+        console.exchange.set_call(f"more-{number}", "0003", "0001")
+    await expect(inside.locator("#newest-calls")).to_contain_text(
+        "The newest 5 of 8 live calls.", timeout=ONE_SECOND
+    )
+    await expect(inside.locator("#newest-calls tbody tr")).to_have_count(5)
+    assert len(console.exchange.streams) == streams == 1
