@@ -45,7 +45,7 @@ class Register:
     server: str
     domain: str
     display_name: str = ""
-    expires_s: int = 120
+    expires_s: int = 60
 
     def __repr__(self) -> str:  # the password must not reach a log
         return f"Register(number={self.number!r}, server={self.server!r}, domain={self.domain!r})"

@@ -78,14 +78,14 @@ class Phone:
 
     # -- registration --
 
-    def register(self, *, expires_s: int = 120, timeout_s: float = WAIT_S) -> events.Registered:
+    def register(self, *, expires_s: int = 60, timeout_s: float = WAIT_S) -> events.Registered:
         """Register and wait until the exchange has agreed."""
         self._send_register(expires_s)
         return self.wait_for(events.Registered, timeout_s=timeout_s)
 
     def register_in_vain(self, *, timeout_s: float = WAIT_S) -> events.RegistrationFailed:
         """Register and wait until the exchange has refused."""
-        self._send_register(120)
+        self._send_register(60)
         return self.wait_for(events.RegistrationFailed, timeout_s=timeout_s)
 
     def _send_register(self, expires_s: int) -> None:

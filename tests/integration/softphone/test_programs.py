@@ -95,7 +95,7 @@ def contact_of(registrar: BareRegistrar) -> str:
 def test_a_script_holds_a_conversation(registrar: BareRegistrar, tmp_path: Path) -> None:
     with program("0001", "--headless", "--server", registrar.server) as script, phone("0002") as bob:
         script.expect("started 127.0.0.1:")
-        script.expect("registered 0001 for 120 s")
+        script.expect("registered 0001 for 60 s")
         script.say("call 0009")
         script.expect("call out-1 ended 404 Not Found")
         bob.call(contact_of(registrar))
