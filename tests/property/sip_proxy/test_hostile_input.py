@@ -1,4 +1,4 @@
-"""Whatever is done to a valid message on its way, the engine does not raise and relays nothing for strangers."""
+"""Whatever is done to a valid message on its way, the engine survives and relays nothing for strangers."""
 
 from hypothesis import given
 from hypothesis import strategies as st

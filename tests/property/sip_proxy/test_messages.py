@@ -1,5 +1,9 @@
 """Properties of message syntax: nothing raises, nothing changes that nobody touched."""
 
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +20,15 @@ VALUE = st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=
     lambda text: not text.startswith((" ", "\t"))
 )
 HEADERS = st.lists(st.tuples(TOKEN, VALUE), max_size=12)
+
+
+def refusal_of(action: Callable[[], object]) -> int | None:
+    """Do it; return the status that it is refused with, or None."""
+    try:
+        action()
+    except (MalformedMessage, FramingError) as error:
+        return error.status
+    return None
 
 
 @given(HEADERS, st.binary(max_size=50))
@@ -36,10 +49,7 @@ def test_the_values_of_a_header_are_found_in_order_whatever_else_is_there(
 
 @given(st.binary(max_size=300))
 def test_noise_never_does_anything_but_be_malformed(data: bytes) -> None:
-    try:
-        parse_message(data).check()
-    except MalformedMessage as error:
-        assert 400 <= error.status < 600
+    assert refusal_of(lambda: parse_message(data).check()) in {None, 400, 505, 513}
 
 
 @given(st.lists(st.text(max_size=20).map(quote_string), min_size=1, max_size=6))
@@ -67,10 +77,7 @@ def test_parameters_survive_being_written_and_read_with_and_without_spaces(
 @given(st.text(max_size=60))
 def test_addresses_uris_and_vias_are_read_or_malformed(text: str) -> None:
     for parse in (parse_uri, parse_name_addr, parse_via):
-        try:
-            parse(text)
-        except MalformedMessage as error:
-            assert error.status in {400, 416}
+        assert refusal_of(partial(parse, text)) in {None, 400, 416}
 
 
 @given(
@@ -102,7 +109,7 @@ def test_a_stream_is_cut_into_the_same_messages_however_it_arrives(
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     framer = StreamFramer()
     out = []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         framer.feed(stream[start:end])
         while (message := framer.next_message()) is not None:
             out.append(message)
@@ -113,10 +120,11 @@ def test_a_stream_is_cut_into_the_same_messages_however_it_arrives(
 @given(st.lists(st.binary(max_size=60), max_size=10))
 def test_a_stream_of_noise_ends_in_silence_or_a_framing_error(pieces: list[bytes]) -> None:
     framer = StreamFramer()
-    try:
+
+    def feed_all() -> None:
         for piece in pieces:
             framer.feed(piece)
             while framer.next_message() is not None:
                 pass
-    except FramingError as error:
-        assert error.status in {400, 413, 513}
+
+    assert refusal_of(feed_all) in {None, 400, 413, 513}

@@ -24,7 +24,7 @@ class LossyWorld:
         self.callee_cseq = 100
 
     def fate(self) -> int:
-        """What happens to the next message: it arrives (0 to 2), is lost (3), comes twice (4), is late (5)."""
+        """What happens to the next message: 0 to 2 it arrives, 3 it is lost, 4 it comes twice, 5 late."""
         return self.fates.pop() if self.fates else 0
 
     def send(self, phone: Phone, data: bytes) -> None:
