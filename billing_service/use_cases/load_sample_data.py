@@ -261,16 +261,16 @@ class _Loader:
         )
 
     def _close_due(self, as_of: datetime) -> None:
+        """Close what is due. Every end of a period is one of the dates, so no account is two periods behind."""
         for account_id, _ in due_accounts(self._session, as_of):
-            while close_next_period(
+            close_next_period(
                 self._session,
                 account_id,
                 as_of=as_of,
                 wait=True,
                 currency=self._currency,
                 zone=self._zone,
-            ):
-                pass
+            )
 
     def _act(self, phone: _Phone, date: datetime) -> None:
         """What an account's owner does on a date."""
