@@ -90,19 +90,28 @@ class Handset(QAbstractButton):
 
 
 def _handset_shape(area: QRectF) -> QPainterPath:
-    """Two cups and the grip between them, as one outline."""
-    cup_width, cup_height = area.width() * 0.86, area.height() * 0.25
-    left = area.center().x() - cup_width / 2
-    ear = QPainterPath()
-    ear.addRoundedRect(QRectF(left, area.top() + 10, cup_width, cup_height), 26, 34)
-    mouth = QPainterPath()
-    mouth.addRoundedRect(QRectF(left, area.bottom() - 10 - cup_height, cup_width, cup_height), 26, 34)
-    grip = QPainterPath()
-    grip.addRoundedRect(
-        QRectF(
-            area.center().x() - area.width() * 0.27, area.top() + 40, area.width() * 0.54, area.height() - 80
-        ),
-        24,
-        24,
-    )
-    return ear.united(grip).united(mouth)
+    """Two cups that flow into the grip between them, as one outline."""
+    middle, top, bottom = area.center().x(), area.top() + 10, area.bottom() - 10
+    cup, grip = area.width() * 0.43, area.width() * 0.25  # half widths
+    corner, cup_end, grip_start = 30.0, area.height() * 0.19, area.height() * 0.30
+    path = QPainterPath(QPointF(middle - cup + corner, top))
+    path.lineTo(middle + cup - corner, top)
+    path.quadTo(middle + cup, top, middle + cup, top + corner)
+    _flow(path, middle + cup, top + cup_end, middle + grip, top + grip_start)
+    _flow(path, middle + grip, bottom - grip_start, middle + cup, bottom - cup_end)
+    path.lineTo(middle + cup, bottom - corner)
+    path.quadTo(middle + cup, bottom, middle + cup - corner, bottom)
+    path.lineTo(middle - cup + corner, bottom)
+    path.quadTo(middle - cup, bottom, middle - cup, bottom - corner)
+    _flow(path, middle - cup, bottom - cup_end, middle - grip, bottom - grip_start)
+    _flow(path, middle - grip, top + grip_start, middle - cup, top + cup_end)
+    path.lineTo(middle - cup, top + corner)
+    path.quadTo(middle - cup, top, middle - cup + corner, top)
+    return path
+
+
+def _flow(path: QPainterPath, from_x: float, from_y: float, to_x: float, to_y: float) -> None:
+    """A straight line to the first point, then an S-curve that leaves and arrives upright."""
+    path.lineTo(from_x, from_y)
+    half = (from_y + to_y) / 2
+    path.cubicTo(from_x, half, to_x, half, to_x, to_y)

@@ -189,11 +189,11 @@ class PhoneWindow(QWidget):
         body = QRectF(self.rect()).adjusted(18, 14, -18, -24)
         painter.setPen(Qt.PenStyle.NoPen)
         shadow = QColor(colours.BODY_EDGE)
-        shadow.setAlpha(9)
+        shadow.setAlpha(4)
         painter.setBrush(shadow)
-        for spread in range(1, 14):
+        for spread in range(1, 18):
             painter.drawRoundedRect(
-                body.adjusted(-spread, 8 - spread, spread, 8 + spread), 24 + spread, 24 + spread
+                body.adjusted(-spread, 6 - spread, spread, 6 + spread), 24 + spread, 24 + spread
             )
         plastic = QLinearGradient(body.topLeft(), body.bottomLeft())
         plastic.setColorAt(0, colours.BODY_TOP)
