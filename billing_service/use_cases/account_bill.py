@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from billing_service.domain.bill import BillContents, UnbilledCall, build_bill
@@ -25,18 +25,30 @@ from billing_service.storage.tables import (
 
 # A phone that is out of service still has its number and its plan; a suspended or closed one has neither.
 _CHARGED_STATES: Final = (AccountState.ACTIVE.value, AccountState.OUT_OF_SERVICE.value)
+WAITS_FOR_A_BILL: Final = (
+    Call.bill_id.is_(None),
+    Call.price.is_not(None),
+    Call.outcome == Outcome.ANSWERED.value,
+    Call.emergency.is_(False),
+)
+"""Conditions for a call that is rated, belongs on a bill, and is on none."""
 
 
-def open_period(account: PhoneAccount, zone: tzinfo) -> Period:
+def open_period(session: Session, account: PhoneAccount, zone: tzinfo) -> Period:
     """The period that the account's next bill is for.
 
-    A closed account with its last bill has no open period left; a call that arrives after all goes on a bill
-    for the period after.
+    A closed account with its last bill has no open period left. A call that arrives after all goes on one
+    more bill, for the time up to the end of the period in which it ended.
     """
-    end = account.period_end
-    if end is None:
-        end = BillingCalendar(zone, account.billing_day).period_containing(account.period_start).end
-    return Period(account.period_start, end)
+    if account.period_end is not None:
+        return Period(account.period_start, account.period_end)
+    last_call_ended_at = session.scalar(
+        select(func.max(Call.ended_at)).where(Call.account_id == account.id, *WAITS_FOR_A_BILL)
+    )
+    until = max(account.period_start, last_call_ended_at or account.period_start)
+    return Period(
+        account.period_start, BillingCalendar(zone, account.billing_day).period_containing(until).end
+    )
 
 
 def assemble_bill(
@@ -46,7 +58,7 @@ def assemble_bill(
 
     When closing, lock the account first, so that nothing else bills its calls.
     """
-    period = open_period(account, zone)
+    period = open_period(session, account, zone)
     return build_bill(
         period=period,
         whole=BillingCalendar(zone, account.billing_day).period_containing(period.start),
@@ -111,11 +123,8 @@ def _unbilled_calls(session: Session, account_id: int, period: Period) -> list[U
             Call.price,
         ).where(
             Call.account_id == account_id,
-            Call.bill_id.is_(None),
-            Call.price.is_not(None),
             Call.ended_at < period.end,
-            Call.outcome == Outcome.ANSWERED.value,
-            Call.emergency.is_(False),
+            *WAITS_FOR_A_BILL,
         )
     )
     return [

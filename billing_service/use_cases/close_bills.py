@@ -18,7 +18,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from billing_service.domain.bill import BillContents
-from billing_service.domain.call import Outcome
 from billing_service.domain.dunning import SUSPENDED_FOR_UNPAID_BILLS, AccountState, must_suspend
 from billing_service.domain.ledger import EntryKind
 from billing_service.domain.money import Currency
@@ -35,7 +34,7 @@ from billing_service.storage.tables import (
     PhoneAccount,
 )
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
-from billing_service.use_cases.account_bill import assemble_bill, open_period
+from billing_service.use_cases.account_bill import WAITS_FOR_A_BILL, assemble_bill, open_period
 from billing_service.use_cases.bill_document import BillHeading, freeze
 from billing_service.use_cases.settle_bills import count_unpaid_bills, dunning_limits, settle_bills
 
@@ -124,13 +123,7 @@ def due_accounts(session: Session, as_of: datetime) -> list[tuple[int, str]]:
 
 def _due(as_of: datetime) -> Select[int, str]:
     """Accounts whose period is over, and closed ones for which a call has come after their last bill."""
-    late_call = exists().where(
-        Call.account_id == PhoneAccount.id,
-        Call.bill_id.is_(None),
-        Call.price.is_not(None),
-        Call.outcome == Outcome.ANSWERED.value,
-        Call.emergency.is_(False),
-    )
+    late_call = exists().where(Call.account_id == PhoneAccount.id, *WAITS_FOR_A_BILL)
     return select(PhoneAccount.id, PhoneAccount.number).where(
         or_(PhoneAccount.period_end <= as_of, and_(PhoneAccount.period_end.is_(None), late_call))
     )
@@ -165,7 +158,7 @@ def close_next_period(
     # Whether it is due is asked under the lock: another closer may have been here just before.
     if account is None or session.execute(_due(as_of).where(PhoneAccount.id == account_id)).first() is None:
         return None
-    period = open_period(account, zone)
+    period = open_period(session, account, zone)
     if period.end > as_of:
         return None
     contents = assemble_bill(session, account, as_of=period.end, currency=currency, zone=zone)

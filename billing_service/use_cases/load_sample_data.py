@@ -261,7 +261,7 @@ class _Loader:
         )
 
     def _close_due(self, as_of: datetime) -> None:
-        """Close what is due. Every end of a period is one of the dates, so no account is two periods behind."""
+        """Close what is due: one period an account, as every end of a period is one of the dates."""
         for account_id, _ in due_accounts(self._session, as_of):
             close_next_period(
                 self._session,

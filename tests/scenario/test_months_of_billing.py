@@ -214,6 +214,24 @@ def test_a_call_that_arrives_after_the_last_bill_of_a_closed_account_is_billed_a
     world.check_books()
 
 
+def test_a_call_that_a_closed_account_made_long_after_its_end_is_billed_once(world: BillingWorld) -> None:
+    """An exchange that did not hear of the closing for months may let that happen."""
+    world.account("0001", world.plan("Plan", "5.00"), at("2026-11-01"))
+    world.database.run_blocking(
+        lambda session: close_account(session, "0001", actor=ACTOR, at=at("2026-11-16"))
+    )
+    world.close(at("2026-12-01"))
+    world.call("0001", at("2027-02-15T12:00"), minutes=2)
+    assert world.open_bill("0001", at("2027-02-16"))["total"] == "0.20"
+    assert world.close(at("2027-02-28")).bills == ()
+    assert len(world.close(at("2027-03-01")).bills) == 1
+    extra = world.documents("0001")[-1]
+    assert extra["period"] == {"start": "2026-12-01T00:00:00.000000Z", "end": "2027-03-01T00:00:00.000000Z"}
+    assert [(line["kind"], line["amount"]) for line in extra["lines"]] == [("calls", "0.20")]
+    assert world.close(at("2028-01-01")).bills == ()
+    world.check_books()
+
+
 def test_time_under_suspension_is_not_charged(world: BillingWorld) -> None:
     world.account("0001", world.plan("Plan", "30.00"), at("2026-11-01"))
     run = world.database.run_blocking
