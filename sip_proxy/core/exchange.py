@@ -98,6 +98,17 @@ class Exchange:
             self.outputs.append(Send(reply_flow(request, flow), self.rejection(request, rejection)))
 
 
+def comes_directly(request: Request, flow: Flow) -> bool:
+    """Tell whether a request came over one hop without NAT: its Via names the address that we see."""
+    via = request.via
+    return (
+        via is not None
+        and (via.host.strip("[]"), via.port or _DEFAULT_PORT) == flow.remote
+        and request.keys.count("via") == 1
+        and not request.via_rest
+    )
+
+
 def reply_flow(request: Request, flow: Flow) -> Flow:
     """Return where the responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4).
 

@@ -1,5 +1,6 @@
 """Our place between two hops: what we write into Via and Record-Route, and how a peer is reached."""
 
+from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.uri import Uri
@@ -58,24 +59,44 @@ class Hops:
         ours = self._record_route(incoming)
         return [theirs] if theirs == ours else [theirs, ours]
 
+    def reach_party(self, party: Party, now: float) -> Flow | Destination | None:
+        """Return how to send to one side of a dialog."""
+        return self.reach(party.flow, party.contact, party.number, now, is_direct=party.is_direct)
+
     def _record_route(self, to: Flow | Destination) -> str:
         host, port = self.local_address(to)
         transport = "" if to.transport is Transport.UDP else f";transport={to.transport.value.lower()}"
         return f"Record-Route: <sip:{_bracketed(host)}:{port}{transport};lr>"
 
     def reach(
-        self, flow: Flow | Destination, contact: str, number: str, now: float
+        self, flow: Flow | Destination, contact: str, number: str, now: float, *, is_direct: bool
     ) -> Flow | Destination | None:
         """Return how to send to a contact that was last seen on this flow; None when there is no way.
 
-        The flow itself while it lives; else a newer flow of the same contact; else the contact's own address.
+        A connection while it lives; else a newer one of the same contact; else the contact's own address. On
+        UDP the contact's own address when it is direct (RFC 3261 §16.6 step 7), else where it was seen.
         """
-        if isinstance(flow, Destination) or self._exchange.is_open(flow):
+        if isinstance(flow, Destination):
+            return flow
+        if not flow.transport.is_reliable:
+            return _contact_on(flow, contact) if is_direct else flow
+        if self._exchange.is_open(flow):
             return flow
         for binding in self._location.find(number, now):
             if binding.contact == contact and self._exchange.is_open(binding.flow):
                 return binding.flow
         return destination_of(contact, flow.transport)
+
+
+def _contact_on(flow: Flow, contact: str) -> Flow | Destination:
+    """Return where the URI of a contact points, by way of the socket that its owner knows us by."""
+    destination = destination_of(contact, flow.transport)
+    if destination is None:
+        return flow
+    if destination.transport is not flow.transport:
+        return destination
+    remote = (destination.host, destination.port)
+    return flow if remote == flow.remote else Flow(flow.transport, remote, flow.local)
 
 
 def _bracketed(host: str) -> str:

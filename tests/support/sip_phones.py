@@ -120,10 +120,19 @@ class Exchange:
             self.engine.restore_call(state, self.now, same_boot=True)
 
     def phone(
-        self, number: str, *, transport: Transport = Transport.UDP, register: bool = True, **changes: object
+        self,
+        number: str,
+        *,
+        transport: Transport = Transport.UDP,
+        register: bool = True,
+        private: str = "",
+        **changes: object,
     ) -> "Phone":
-        """Attach a phone and register it."""
+        """Attach a phone and register it; with a private address, it is behind NAT."""
         phone = Phone(self, number, transport=transport)
+        if private:
+            phone.sent_by = private
+            phone.contact = f"sip:{number}@{private}"
         self.phones[phone.key] = phone
         if register:
             response = phone.register(**changes)  # type: ignore[arg-type]
@@ -211,6 +220,7 @@ class Phone:
         self.inbox: list[Request | Response] = []
         self.sent: list[bytes] = []
         self.cseq = 0
+        self.sent_by = f"{self.address[0]}:5060"  # what it takes for its own address
 
     @property
     def key(self) -> tuple[Transport, str, int]:
@@ -253,7 +263,7 @@ class Phone:
 
     def via(self, branch: str) -> str:
         """The Via line of this phone."""
-        return f"Via: SIP/2.0/{self.transport.value} {self.address[0]}:5060;branch={branch};rport"
+        return f"Via: SIP/2.0/{self.transport.value} {self.sent_by};branch={branch};rport"
 
     def build(
         self,

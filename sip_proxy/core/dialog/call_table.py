@@ -189,8 +189,7 @@ class CallTable:
             self.hang_up(call, "The answer was never acknowledged", now)
 
     def _reach(self, receiver: Party, now: float) -> Flow | Destination:
-        flow = receiver.flow
-        return self._hops.reach(flow, receiver.contact, receiver.number, now) or flow
+        return self._hops.reach_party(receiver, now) or receiver.flow
 
     def _add(self, call: Call) -> None:
         self._live[call.record_id] = call

@@ -14,7 +14,7 @@ class Party:
 
     `address` is its From or To header value with the tag; `contact` the remote target; `route_set` what lies
     between us and it; `cseq` the highest CSeq number that it has used, 0 for none; `flow` where it was
-    last seen.
+    last seen; `is_direct` whether its contact can be believed (`Binding`).
     """
 
     number: str
@@ -24,6 +24,7 @@ class Party:
     route_set: tuple[str, ...]
     cseq: int
     flow: Flow | Destination
+    is_direct: bool
 
 
 def contact_of(message: Message, fallback: str) -> str:

@@ -66,6 +66,7 @@ def _party_to_json(party: Party) -> dict[str, Any]:
         "contact": party.contact,
         "route_set": party.route_set,
         "cseq": party.cseq,
+        "is_direct": party.is_direct,
         "flow": flow_to_json(flow) if isinstance(flow, Flow) else None,
         "destination": None if isinstance(flow, Flow) else [flow.transport.value, flow.host, flow.port],
     }
@@ -86,4 +87,5 @@ def _party_from_json(saved: dict[str, Any]) -> Party:
         route_set=tuple(saved["route_set"]),
         cseq=saved["cseq"],
         flow=flow,
+        is_direct=saved["is_direct"],
     )

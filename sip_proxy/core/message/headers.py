@@ -37,16 +37,13 @@ MANDATORY = ("from", "to", "call-id", "cseq", "via")
 def header_key(name: str) -> str | None:
     """Return the key of a header name: its long form in lower case; None when it is no token.
 
-    Spellings seen are remembered in `known_keys`, up to a limit: there the parser looks first.
+    Spellings seen are remembered in `known_keys`, colon included, up to a limit: there the parser looks first.
     """
-    key = known_keys.get(name)
-    if key is not None:
-        return key
     match = _NAME.match(name)
     if match is None:
         return None
     key = match[1].lower()
     key = _COMPACT_FORMS.get(key, key)
     if len(known_keys) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
-        known_keys[name] = key
+        known_keys[f"{name}:"] = key
     return key

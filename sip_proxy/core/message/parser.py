@@ -40,7 +40,7 @@ def parse_message(data: bytes) -> Message:
         defect = MalformedMessage("Bare CR or LF in the header")
     body = data[end + 4 :]
     known = known_keys.get
-    keys = [known(line[: line.find(":")]) for line in lines]
+    keys = [known(line[: line.find(":") + 1]) for line in lines]
     if None in keys:
         defect = _complete_keys(keys, lines) or defect
     keys[0] = ""

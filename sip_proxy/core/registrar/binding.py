@@ -19,12 +19,14 @@ _DEFAULT_PORTS = {Transport.TLS: 5061, Transport.WSS: 443, Transport.WS: 80}
 class Binding:
     """One contact of a number (RFC 3261 §10.3).
 
-    `flow` is how the REGISTER came: requests to the contact go there, because that works through NAT.
+    `flow` is how the REGISTER came. `is_direct` tells that there is no NAT between us, so that the Contact
+    itself can be believed; otherwise requests go back on the flow, because only that works through NAT.
     `expires_at` is on the monotonic clock, `registered_at` on the wall clock. `q` is in thousandths.
     """
 
     contact: str
     flow: Flow
+    is_direct: bool
     call_id: str
     cseq: int
     q: int
@@ -87,6 +89,7 @@ def save_bindings(bindings: tuple[Binding, ...], wall_offset: float) -> str:
             {
                 "contact": binding.contact,
                 "flow": flow_to_json(binding.flow),
+                "is_direct": binding.is_direct,
                 "call_id": binding.call_id,
                 "cseq": binding.cseq,
                 "q": binding.q,
@@ -106,6 +109,7 @@ def load_bindings(state: str, wall_offset: float) -> list[Binding]:
         Binding(
             contact=item["contact"],
             flow=flow_from_json(item["flow"]),
+            is_direct=item["is_direct"],
             call_id=item["call_id"],
             cseq=item["cseq"],
             q=item["q"],

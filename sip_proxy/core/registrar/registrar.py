@@ -3,7 +3,7 @@
 import re
 from sys import intern
 
-from sip_proxy.core.exchange import Exchange
+from sip_proxy.core.exchange import Exchange, comes_directly
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import printable
@@ -158,6 +158,7 @@ class Registrar:
         return Binding(
             contact=contact.uri,
             flow=flow,
+            is_direct=comes_directly(request, flow),
             call_id=intern(request.call_id),
             cseq=request.cseq,
             q=round(float(q_text) * 1000),

@@ -137,6 +137,7 @@ class CallSetup:
             route_set=routes,
             cseq=0,
             flow=response.flow or transaction.to,
+            is_direct=branch.is_direct,
         )
 
     def _refuse(self, branch: Branch, response: Response, now: float) -> None:
@@ -151,6 +152,7 @@ class CallSetup:
             route_set=(),
             cseq=self._invite.cseq,
             flow=call.calling.flow,
+            is_direct=call.calling.is_direct,
         )
         self._calls.send_ack(call.call_id, caller, leg, self._invite.cseq, now)
         if self._refused is None:

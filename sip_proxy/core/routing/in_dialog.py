@@ -2,9 +2,9 @@
 
 from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_table import CallTable, DialogMatch
-from sip_proxy.core.dialog.party import Party, contact_of
+from sip_proxy.core.dialog.party import contact_of
 from sip_proxy.core.exchange import Exchange, reply_flow
-from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.flow import Flow
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request, Response
@@ -39,7 +39,7 @@ class InDialogRouter:
         if match is None or request.max_forwards == 0:
             return
         self._calls.acknowledged(match.call, now)
-        to = self._reach(match.receiver, now)
+        to = self._hops.reach_party(match.receiver, now)
         if to is None:
             return
         assert request.via is not None
@@ -64,7 +64,7 @@ class InDialogRouter:
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
         if request.method == "INVITE":
             server.respond(100, self._exchange.trying(request), now)
-        to = self._reach(match.receiver, now)
+        to = self._hops.reach_party(match.receiver, now)
         if request.method == "BYE":
             self._calls.hung_up(match.call, now, ended_by=match.sent_by)
         if to is None:
@@ -83,10 +83,9 @@ class InDialogRouter:
         )
         branch = self._exchange.identifiers.branch(loop_mark(request, self._exchange.identifiers))
         forwarded = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
-        context.add_branch(match.receiver.contact).start(forwarded, branch=branch, to=to, now=now)
-
-    def _reach(self, receiver: Party, now: float) -> Flow | Destination | None:
-        return self._hops.reach(receiver.flow, receiver.contact, receiver.number, now)
+        context.add_branch(match.receiver.contact, is_direct=match.receiver.is_direct).start(
+            forwarded, branch=branch, to=to, now=now
+        )
 
     def _prepare(self, request: Request, match: DialogMatch, flow: Flow) -> tuple[Copy, str]:
         """Return the request without our own routes, and the Request-URI to send it with."""

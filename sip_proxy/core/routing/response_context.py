@@ -43,11 +43,21 @@ class Observer(Protocol):
 class Branch:
     """One copy of the request on its way to one target."""
 
-    __slots__ = ("contact", "context", "final", "is_cancel_sent", "is_cancelled", "timer", "transaction")
+    __slots__ = (
+        "contact",
+        "context",
+        "final",
+        "is_cancel_sent",
+        "is_cancelled",
+        "is_direct",
+        "timer",
+        "transaction",
+    )
 
-    def __init__(self, context: "ResponseContext", contact: str) -> None:
+    def __init__(self, context: "ResponseContext", contact: str, is_direct: bool) -> None:
         self.context = context
         self.contact = contact
+        self.is_direct = is_direct
         self.transaction: ClientTransaction | None = None
         self.final: Final | None = None
         self.is_cancelled = False
@@ -162,9 +172,9 @@ class ResponseContext:
         self.waits_for_journal = waits_for_journal
         server.cancellable = self
 
-    def add_branch(self, contact: str) -> Branch:
+    def add_branch(self, contact: str, *, is_direct: bool) -> Branch:
         """Add a branch that goes to this contact; the caller starts it, before any other event."""
-        branch = Branch(self, contact)
+        branch = Branch(self, contact, is_direct)
         self.branches.append(branch)
         return branch
 

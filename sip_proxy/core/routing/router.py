@@ -5,7 +5,7 @@ from sip_proxy.core.dialog.call_record import EndedBy, Outcome
 from sip_proxy.core.dialog.call_table import CallTable
 from sip_proxy.core.dialog.party import Party, contact_of
 from sip_proxy.core.directory import Account
-from sip_proxy.core.exchange import Exchange, reply_flow
+from sip_proxy.core.exchange import Exchange, comes_directly, reply_flow
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
@@ -13,6 +13,7 @@ from sip_proxy.core.message.grammar import printable
 from sip_proxy.core.message.message import Request
 from sip_proxy.core.message.uri import Uri
 from sip_proxy.core.outputs import SecurityEventKind
+from sip_proxy.core.registrar.binding import Binding
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.rejection import Cause, Rejection
 from sip_proxy.core.routing.call_setup import CallSetup
@@ -23,8 +24,8 @@ from sip_proxy.core.routing.route_set import remaining_routes
 from sip_proxy.core.routing.validation import loop_mark
 from sip_proxy.core.transaction.server import ServerTransaction
 
-Target = tuple[str, Flow | Destination]
-"""A contact, and the way to it."""
+Target = tuple[Binding, Flow | Destination]
+"""A phone, and the way to it."""
 
 
 class Router:
@@ -84,6 +85,7 @@ class Router:
             route_set=tuple(request.values("record-route")),
             cseq=request.cseq,
             flow=flow,
+            is_direct=comes_directly(request, flow),
         )
         emergency = self._exchange.directory.is_emergency(callee)
         return self._calls.begin(
@@ -117,9 +119,10 @@ class Router:
         """Return every phone of a number that can be reached (RFC 3261 §16.5)."""
         targets = []
         for binding in self._location.find(number, now):
-            to = self._hops.reach(binding.flow, binding.contact, number, now)
+            is_direct = binding.is_direct
+            to = self._hops.reach(binding.flow, binding.contact, number, now, is_direct=is_direct)
             if to is not None:
-                targets.append((binding.contact, to))
+                targets.append((binding, to))
         return targets
 
     def _forward(
@@ -144,11 +147,11 @@ class Router:
         identity = asserted_identity(caller.number, caller.display_name, domain)
         copy = Copy(request, routes=[], our_realm=domain, identity=identity)
         mark = loop_mark(request, exchange.identifiers)
-        branches = [context.add_branch(contact) for contact, _ in targets]
-        for branch, (contact, to) in zip(branches, targets, strict=True):
+        branches = [context.add_branch(phone.contact, is_direct=phone.is_direct) for phone, _ in targets]
+        for branch, (phone, to) in zip(branches, targets, strict=True):
             branch_id = exchange.identifiers.branch(mark)
             record_routes = [] if setup is None else self._hops.record_routes(flow, to)
-            forwarded = copy.to(contact, via=self._hops.via(to, branch_id), record_routes=record_routes)
+            forwarded = copy.to(phone.contact, via=self._hops.via(to, branch_id), record_routes=record_routes)
             branch.start(forwarded, branch=branch_id, to=to, now=now)
         if setup is not None:
             setup.start(context, now)

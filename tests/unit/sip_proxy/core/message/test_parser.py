@@ -171,6 +171,8 @@ def test_what_is_not_sip_at_all_is_refused_at_once(data: bytes) -> None:
         pytest.param(raw(*HEADERS)[:-4], 400, id="truncated"),
         pytest.param(raw(*HEADERS)[:-40], 400, id="truncated in a header"),
         pytest.param(raw(*HEADERS, "no colon here"), 400, id="header without colon"),
+        pytest.param(raw(*HEADERS, "To"), 400, id="a known name without colon"),
+        pytest.param(raw(*HEADERS, "To1"), 400, id="a known name and a letter without colon"),
         pytest.param(raw(*HEADERS, "bad name: x"), 400, id="header name with a space"),
         pytest.param(raw(*HEADERS, ": x"), 400, id="header without a name"),
         pytest.param(raw(*HEADERS, "Subject: a\nEvil: b"), 400, id="bare LF"),

@@ -16,6 +16,7 @@ def binding(contact: str = "sip:a@198.51.100.1", *, expires_at: float = 100.0, f
     return Binding(
         contact=contact,
         flow=flow,
+        is_direct=True,
         call_id="c",
         cseq=1,
         q=1000,

@@ -3,9 +3,19 @@
 import pytest
 
 from sip_proxy.core.directory import ExchangeSettings
-from sip_proxy.core.flow import Flow, Transport
+from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.outputs import Send
-from tests.support.sip_phones import DOMAIN, OFFER, Exchange, Phone, account, make_directory
+from tests.support.sip_phones import (
+    DOMAIN,
+    EXCHANGE,
+    OFFER,
+    Exchange,
+    Phone,
+    account,
+    callee_request,
+    destination,
+    make_directory,
+)
 
 
 def switchboard(transport: Transport = Transport.UDP) -> tuple[Exchange, Phone, Phone]:
@@ -116,10 +126,37 @@ def test_vias_folded_into_one_line_come_apart_in_responses() -> None:
 
 def test_a_phone_behind_nat_is_reached_where_its_register_came_from() -> None:
     exchange = Exchange()
-    caller = exchange.phone("0001")
-    callee = exchange.phone("0002", contacts=("<sip:0002@10.0.0.7:5060>",))
-    caller.invite("0002")
+    caller = exchange.phone("0001", private="10.0.0.6:5060")
+    callee = exchange.phone("0002", private="10.0.0.7:5060")
+    attempt = caller.invite("0002")
     assert callee.request("INVITE").uri == "sip:0002@10.0.0.7:5060"
+    callee.answer(callee.request("INVITE"), 200)
+    attempt.ack()
+    callee.send(callee_request(callee, callee.request("INVITE"), "BYE"))
+    assert caller.request("BYE").uri == "sip:0001@10.0.0.6:5060"
+    assert exchange.undelivered == []
+
+
+def test_a_phone_without_nat_is_reached_where_its_contact_points() -> None:
+    """§16.6 step 7: it may register from another port than it is called on."""
+    exchange = Exchange()
+    caller = exchange.phone("0001")
+    exchange.phone("0002", contacts=("<sip:0002@203.0.113.5:15062>",))
+    caller.invite("0002")
+    (send,) = exchange.undelivered
+    assert destination(send.to) == ("203.0.113.5", 15062)
+    assert isinstance(send.to, Flow)
+    assert send.to.local == EXCHANGE
+
+
+def test_a_direct_contact_on_another_transport_is_a_destination() -> None:
+    exchange = Exchange()
+    caller = exchange.phone("0001")
+    exchange.phone("0002", contacts=("<sip:0002@203.0.113.5;transport=tcp>",))
+    caller.invite("0002")
+    (send,) = exchange.undelivered
+    assert send.to == Destination(Transport.TCP, "203.0.113.5", 5060)
+    assert b"Via: SIP/2.0/TCP 192.0.2.1:5060;" in send.data
 
 
 def test_different_transports_are_both_recorded_each_for_its_side() -> None:
