@@ -31,11 +31,10 @@ from billing_service.jobs.closing_scheduler import closing_scheduler
 from billing_service.service_token import read_or_make_token
 from billing_service.settings import Settings
 from billing_service.storage.directory_watch import DirectoryWatch
-from billing_service.storage.migrations import require_current, wait_for_database
+from billing_service.storage.migrations import DATABASE_TIMEOUT_S, require_current, wait_for_database
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.rate_call import CompiledPlans
 
-DATABASE_TIMEOUT_S = 60.0
 SHUTDOWN_TIMEOUT_S = 10.0
 
 log = structlog.get_logger(__name__)

@@ -1,3 +1,3 @@
 """Fixtures for the whole suite live in `tests/support`; this file only makes them known to pytest."""
 
-pytest_plugins = ["tests.support.database", "tests.support.billing"]
+pytest_plugins = ["tests.support.database", "tests.support.billing", "tests.support.billing_process"]

@@ -179,7 +179,11 @@ class EmbeddedPostgres:
         pid_file = self.data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().split("\n")[0])
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
+            return
+        except ValueError:
+            # Cut off by a power failure; PostgreSQL would refuse to start for ever.
+            pid_file.unlink()
             return
         home = _working_directory(pid)
         if home is None:
@@ -249,7 +253,7 @@ class EmbeddedPostgres:
             if failure is None:
                 return
             # Left by a server that was killed: its last processes need a moment to notice.
-            may_pass = "pre-existing shared memory" in failure or "postmaster.pid" in failure
+            may_pass = "pre-existing shared memory" in failure or "already exists" in failure
             if self._stopping or not may_pass or time.monotonic() > deadline:
                 raise UnableToStart(f"the database server did not start: {failure}")
             log.info("postgres_start_again", reason=failure.splitlines()[0], pause_s=pause_s)

@@ -1,33 +1,42 @@
-"""Brings the database's schema up to date; the migrations themselves are in `alembic/versions`."""
+"""Brings the database's schema up to date; the migrations themselves are in `alembic/versions`.
+
+Alembic is imported only where it is used: most programs never need it, and it would double their start.
+"""
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from alembic import command
 from billing_service.errors import UnableToStart
 from billing_service.storage.tables import Base
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# The last migration: the schema that this version of the program was written for.
+SCHEMA_REVISION = "0002"
 
 METADATA_OPTIONS: dict[str, Any] = {
     "target_metadata": Base.metadata,
     "compare_type": True,
     "compare_server_default": True,
 }
+# How long programs wait for a database that is being started beside them.
+DATABASE_TIMEOUT_S = 60.0
 # Any number, the same for everybody who migrates.
 _ADVISORY_LOCK = 0x70115E11
 
 log = structlog.get_logger(__name__)
 
 
-def configuration() -> Config:
+def configuration() -> "Config":
     """Return Alembic's configuration, found wherever the program was started from."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[2] / "alembic").replace("%", "%%"))
     return config
@@ -50,25 +59,26 @@ def wait_for_database(engine: Engine, *, timeout_s: float) -> None:
 
 def migrate(engine: Engine) -> None:
     """Apply the missing migrations, all or none. Safe to run from several programs at once."""
+    from alembic import command
+
     config = configuration()
     with engine.connect() as connection:
         lock_for_migration(connection)
-        before = MigrationContext.configure(connection).get_current_revision()
+        before = _revision(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
-        after = MigrationContext.configure(connection).get_current_revision()
+        after = _revision(connection)
     log.info("database_migrated" if before != after else "database_up_to_date", revision=after)
 
 
 def require_current(engine: Engine) -> None:
     """Raise UnableToStart unless the schema is the one that this version of the program was written for."""
-    wanted = ScriptDirectory.from_config(configuration()).get_current_head()
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found != wanted:
+        found = _revision(connection)
+    if found != SCHEMA_REVISION:
         raise UnableToStart(
-            f"the database is at migration {found or 'none'}, this program needs {wanted}: "
+            f"the database is at migration {found or 'none'}, this program needs {SCHEMA_REVISION}: "
             "run python -m billing_service migrate"
         )
 
@@ -77,3 +87,12 @@ def lock_for_migration(connection: Connection) -> None:
     """Wait until no other program migrates; the lock ends with the connection's transaction."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+
+
+def _revision(connection: Connection) -> str | None:
+    with connection.begin_nested() as savepoint:
+        try:
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        except ProgrammingError:  # a database without any tables
+            savepoint.rollback()
+            return None

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -13,7 +14,13 @@ from alembic import command
 from billing_service.errors import UnableToStart
 from billing_service.storage import embedded_postgres, triggers
 from billing_service.storage.engine import make_engine
-from billing_service.storage.migrations import METADATA_OPTIONS, configuration, migrate, require_current
+from billing_service.storage.migrations import (
+    METADATA_OPTIONS,
+    SCHEMA_REVISION,
+    configuration,
+    migrate,
+    require_current,
+)
 from billing_service.storage.tables import Base
 from billing_service.storage.unit_of_work import Database
 
@@ -69,6 +76,10 @@ def test_migrating_down_leaves_nothing_and_up_again_works(fresh_database_url: UR
     migrate(engine)
     engine.dispose()
     assert dump(fresh_database_url) == before
+
+
+def test_the_program_knows_its_last_migration() -> None:
+    assert ScriptDirectory.from_config(configuration()).get_current_head() == SCHEMA_REVISION
 
 
 def test_migrating_twice_changes_nothing(database_url: URL) -> None:
