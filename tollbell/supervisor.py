@@ -74,23 +74,23 @@ class Supervisor:
                 asyncio.timeout(READY_TIMEOUT_S),
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
             ):
-                # Billing first: the exchange asks it for the directory.
-                billing = await self._keep_running(self._part("billing", "billing_service", "serve"))
-                await _healthy(session, billing, self.settings.billing_http)
-                proxy = await self._keep_running(self._part("proxy", "sip_proxy"))
-                admin = await self._keep_running(self._part("admin", "admin_web"))
-                await _healthy(session, proxy, self.settings.control_http)
-                await _healthy(session, admin, self.settings.admin_http)
+                # In the order in which they ask each other.
+                for part, address in (
+                    (self._part("billing", "billing_service", "serve"), self.settings.billing_http),
+                    (self._part("proxy", "sip_proxy"), self.settings.control_http),
+                    (self._part("admin", "admin_web"), self.settings.admin_http),
+                ):
+                    await self._keep_running(part)
+                    await _healthy(session, part, address)
         except TimeoutError:
             raise UnableToStart(
                 f"not every part was ready within {READY_TIMEOUT_S:g} s; the lines above say why"
             ) from None
 
-    async def _keep_running(self, part: Part) -> Part:
+    async def _keep_running(self, part: Part) -> None:
         await part.start()
         self._running.append(part)
         self._watches.append(asyncio.create_task(part.watch()))
-        return part
 
     async def _finish(self, part: Part) -> None:
         """Run a part that ends by itself; a stop in the middle ends it."""
