@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,17 +81,13 @@ def make_control_api(
     app.router.add_get("/v1/calls", _get_calls)
     app.router.add_delete("/v1/calls/{id}", _delete_call)
     app.router.add_get("/v1/events", _get_events)
-    app.cleanup_ctx.append(_let_watchers_go)
+    # On shutdown, not on cleanup: that waits until open responses have ended.
+    app.on_shutdown.append(_let_watchers_go)
     return app
 
 
-async def _let_watchers_go(app: web.Application) -> AsyncIterator[None]:
-    # Before the cleanup, on shutdown: the server waits for open responses.
-    async def close(app: web.Application) -> None:
-        app[_EVENTS].close()
-
-    app.on_shutdown.append(close)
-    yield
+async def _let_watchers_go(app: web.Application) -> None:
+    app[_EVENTS].close()
 
 
 def problem(status: int, title: str, detail: str) -> web.Response:
@@ -193,8 +189,8 @@ async def _get_events(request: web.Request) -> web.StreamResponse:
                 task.cancel()
             with suppress(asyncio.CancelledError, ConnectionError):
                 await sending
-    if request.transport is not None:
-        # A watcher who fell behind has a full connection: nothing more would get through.
+    if subscription.fell_behind and request.transport is not None:
+        # The connection of such a watcher is full: not even the end of the stream would get through.
         request.transport.abort()
     return response
 

@@ -17,6 +17,7 @@ class Subscription:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(size)
         self.over = asyncio.Event()
         """Set when the watcher fell behind, or the hub closes: there will be no more events."""
+        self.fell_behind = False
 
     async def next(self) -> bytes:
         """Return the next event as soon as there is one."""
@@ -27,6 +28,7 @@ class Subscription:
         try:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
+            self.fell_behind = True
             self.over.set()
 
 

@@ -14,9 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import structlog
+
 from sip_proxy.adapters.journal_store import Fact, JournalStore, UnableToOpenJournal, UndeliveredRecord
 from sip_proxy.core.dialog.call_record import Outcome
 from sip_proxy.core.outputs import BindingsChanged, CallRecorded
+
+log = structlog.get_logger()
 
 _RETRY_S = 1.0
 # Facts kept in memory while the disk is away. Beyond it, attempts that were never answered, which cost
@@ -163,7 +167,7 @@ class Journal:
         try:
             if self._is_failing:
                 self._store.reopen()
-            self._store.write(self._waiting)
+            self._write_facts()
         except (sqlite3.Error, UnableToOpenJournal) as error:
             self._shorten_waiting()
             self._retry_at = time.monotonic() + self._retry_s
@@ -176,6 +180,27 @@ class Journal:
             self._is_failing = False
             self._tell(self._listener.journal_recovered)
         self._tell(self._listener.committed, self._waiting_position)
+
+    def _write_facts(self) -> None:
+        try:
+            self._store.write(self._waiting)
+        except (sqlite3.Error, UnableToOpenJournal):
+            raise
+        except Exception:
+            # Not the disk but something in a fact: it must not keep the others from being written.
+            log.exception("facts_refused", count=len(self._waiting))
+            self._write_one_by_one()
+
+    def _write_one_by_one(self) -> None:
+        while self._waiting:
+            fact = self._waiting[0]
+            try:
+                self._store.write([fact])
+            except (sqlite3.Error, UnableToOpenJournal):
+                raise
+            except Exception:
+                log.exception("fact_lost", fact=repr(fact))
+            del self._waiting[0]
 
     def _shorten_waiting(self) -> None:
         """Keep of each number's bindings the last, and no more unanswered attempts than there is room for."""

@@ -202,9 +202,9 @@ def record_json(record: CallRecord) -> str:
     return json.dumps(
         {
             "record_id": record.record_id,
-            "call_id": record.call_id,
-            "caller": record.caller,
-            "callee": record.callee,
+            "call_id": _storable(record.call_id),
+            "caller": _storable(record.caller),
+            "callee": _storable(record.callee),
             "emergency": record.emergency,
             "invited_at": rfc3339(record.invited_at),
             "ringing_at": rfc3339_or_none(record.ringing_at),
@@ -214,8 +214,13 @@ def record_json(record: CallRecord) -> str:
             "duration_us": record.duration_us,
             "outcome": record.outcome.value,
             "status": record.status,
-            "reason": record.reason,
+            "reason": _storable(record.reason),
             "ended_by": record.ended_by.value,
         },
         separators=(",", ":"),
     )
+
+
+def _storable(text: str) -> str:
+    """Replace what a phone may send and no database takes: NUL, and bytes that were not UTF-8."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,241 @@
+"""The journal's thread: groups, positions, and a disk that is away."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sip_proxy.adapters import journal as journal_module
+from sip_proxy.adapters.journal import Journal
+from sip_proxy.adapters.journal_store import Fact, JournalStore
+from sip_proxy.core.dialog.call_record import Outcome
+from sip_proxy.core.outputs import BindingsChanged, CallRecorded, CallSaved
+from tests.unit.sip_proxy.adapters.test_journal_store import RECORD, REGISTRATION, recorded
+
+DEADLINE_S = 10.0
+
+
+class Listener:
+    """Notes what the journal tells."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.failures: list[str] = []
+        self.recoveries = 0
+
+    def committed(self, position: int) -> None:
+        assert position > self.position
+        self.position = position
+
+    def journal_failed(self, error: str) -> None:
+        self.failures.append(error)
+
+    def journal_recovered(self) -> None:
+        self.recoveries += 1
+
+
+class UnreliableStore(JournalStore):
+    """A journal on a disk that fills up: writing fails while `is_full`."""
+
+    is_full = False
+    writes = 0
+
+    def write(self, facts: Iterable[Fact]) -> None:
+        self.writes += 1
+        if self.is_full:
+            raise sqlite3.OperationalError("database or disk is full")
+        super().write(facts)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> UnreliableStore:
+    store = UnreliableStore(tmp_path / "journal.sqlite3", boot_id="boot")
+    store.open()
+    return store
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+async def journal(store: UnreliableStore, listener: Listener) -> AsyncIterator[Journal]:
+    journal = Journal(store, listener=listener, retry_s=0.01)
+    journal.start()
+    yield journal
+    store.is_full = False
+    await journal.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        await asyncio.sleep(0.002)
+
+
+def kept(tmp_path: Path) -> JournalStore:
+    store = JournalStore(tmp_path / "journal.sqlite3", boot_id="boot")
+    store.open()
+    return store
+
+
+async def test_tells_the_position_that_is_on_disk(journal: Journal, listener: Listener) -> None:
+    assert journal.append([CallSaved("a", ""), CallSaved("b", "")]) == 2
+    assert journal.append([CallSaved("c", "")]) == 3
+
+    await until(lambda: listener.position == 3)
+
+
+async def test_groups_what_comes_while_it_writes(
+    journal: Journal, listener: Listener, store: UnreliableStore
+) -> None:
+    for number in range(500):
+        journal.append([CallSaved(str(number), "")])
+    await until(lambda: listener.position == 500)
+
+    assert store.writes < 500
+
+
+async def test_nothing_counts_as_committed_while_the_disk_is_full(
+    journal: Journal, listener: Listener, store: UnreliableStore
+) -> None:
+    store.is_full = True
+    journal.append([recorded("a")])
+    await until(lambda: store.writes > 3)
+
+    assert listener.position == 0
+    assert listener.failures == ["database or disk is full"]
+
+
+async def test_facts_are_written_in_order_when_the_disk_is_back(
+    journal: Journal, listener: Listener, store: UnreliableStore, tmp_path: Path
+) -> None:
+    store.is_full = True
+    journal.append([CallSaved("a", "state")])
+    await until(lambda: bool(listener.failures))
+    journal.append([recorded("a"), CallSaved("b", "state")])
+    store.is_full = False
+    await until(lambda: listener.position == 3)
+    await journal.close()
+
+    assert listener.recoveries == 1
+    after = kept(tmp_path)
+    assert [call.record_id for call in after.restore().calls] == ["b"]
+    assert [one.record_id for one in after.next_records(10)] == ["a"]
+    after.close()
+
+
+async def test_a_failure_is_told_once_and_again_only_after_a_recovery(
+    journal: Journal, listener: Listener, store: UnreliableStore
+) -> None:
+    for position in (1, 2):
+        store.is_full = True
+        before = store.writes
+        journal.append([CallSaved("a", "")])
+        await until(lambda before=before: store.writes > before + 2)  # type: ignore[misc]
+        store.is_full = False
+        await until(lambda position=position: listener.position == position)  # type: ignore[misc]
+
+    assert (len(listener.failures), listener.recoveries) == (2, 2)
+
+
+async def test_a_full_disk_keeps_only_the_last_bindings_of_a_number_in_memory(
+    journal: Journal, listener: Listener, store: UnreliableStore, tmp_path: Path
+) -> None:
+    store.is_full = True
+    for number in range(100):
+        journal.append([BindingsChanged("0001", (REGISTRATION,), str(number))])
+    before = store.writes
+    await until(lambda: store.writes > before + 1)
+
+    assert len(journal._waiting) == 1
+    store.is_full = False
+    await until(lambda: listener.position == 100)
+    await journal.close()
+    after = kept(tmp_path)
+    assert after.restore().bindings == (("0001", "99"),)
+    after.close()
+
+
+async def test_unanswered_attempts_are_let_go_when_memory_is_short_but_never_a_call(
+    journal: Journal,
+    listener: Listener,
+    store: UnreliableStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journal_module, "_MOST_WAITING", 3)
+    store.is_full = True
+    attempts = [
+        CallRecorded(replace(RECORD, record_id=f"attempt {number}", outcome=Outcome.REJECTED))
+        for number in range(4)
+    ]
+    calls = [recorded(f"call {number}") for number in range(2)]
+    journal.append([calls[0], *attempts, calls[1]])
+    await until(lambda: journal.dropped_attempts == 3)
+    store.is_full = False
+    await until(lambda: listener.position == 6)
+    await journal.close()
+
+    after = kept(tmp_path)
+    assert [one.record_id for one in after.next_records(10)] == ["call 0", "attempt 0", "call 1"]
+    after.close()
+
+
+async def test_one_unwritable_fact_does_not_keep_the_others_from_the_disk(
+    journal: Journal, listener: Listener, tmp_path: Path
+) -> None:
+    journal.append([CallSaved("a", "state"), CallSaved("b", "\ud800"), CallSaved("c", "state")])
+    await until(lambda: listener.position == 3)
+    await journal.close()
+
+    after = kept(tmp_path)
+    assert [call.record_id for call in after.restore().calls] == ["a", "c"]
+    assert listener.failures == []
+    after.close()
+
+
+async def test_closing_writes_what_waits(store: UnreliableStore, listener: Listener, tmp_path: Path) -> None:
+    journal = Journal(store, listener=listener)
+    journal.append([CallSaved("a", "state")])
+    journal.start()
+
+    assert await journal.close()
+    after = kept(tmp_path)
+    assert len(after.restore().calls) == 1
+    after.close()
+
+
+async def test_closing_on_a_full_disk_says_that_something_is_lost(
+    store: UnreliableStore, listener: Listener
+) -> None:
+    journal = Journal(store, listener=listener)
+    store.is_full = True
+    journal.start()
+    journal.append([CallSaved("a", "state")])
+
+    assert not await journal.close()
+
+
+async def test_hands_out_records_and_forgets_them(journal: Journal) -> None:
+    journal.append([recorded("a"), recorded("b"), recorded("c")])
+
+    assert [one.record_id for one in await journal.next_records(2)] == ["a", "b"]
+    await journal.forget_records(["a"])
+    await journal.put_last(["b"])
+    assert [one.record_id for one in await journal.next_records(10)] == ["c", "b"]
+
+
+async def test_questions_fail_loudly_while_the_file_is_closed(
+    journal: Journal, store: UnreliableStore
+) -> None:
+    store.close()
+
+    with pytest.raises(sqlite3.Error):
+        await journal.next_records(1)

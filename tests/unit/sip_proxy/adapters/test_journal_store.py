@@ -1,0 +1,210 @@
+"""The journal on disk: what it keeps, and that it keeps all or nothing."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sip_proxy.adapters.journal_store import (
+    JournalStore,
+    SavedCall,
+    UnableToOpenJournal,
+    UndeliveredRecord,
+    record_json,
+)
+from sip_proxy.core.dialog.call_record import CallRecord, EndedBy, Outcome
+from sip_proxy.core.outputs import BindingsChanged, CallRecorded, CallSaved, Registration
+
+RECORD = CallRecord(
+    record_id="r1",
+    call_id="a@b",
+    caller="0001",
+    callee="0002",
+    emergency=False,
+    invited_at=1_795_300_000.0,
+    ringing_at=1_795_300_000.1,
+    answered_at=1_795_300_004.0,
+    acknowledged_at=None,
+    ended_at=1_795_300_064.0,
+    duration_us=60_000_000,
+    outcome=Outcome.ANSWERED,
+    status=200,
+    reason="OK",
+    ended_by=EndedBy.CALLER,
+)
+REGISTRATION = Registration("0001", "sip:0001@192.0.2.1", "UDP", "192.0.2.1:5060", "phone", 0.0, 60.0)
+
+
+def recorded(record_id: str) -> CallRecorded:
+    return CallRecorded(replace(RECORD, record_id=record_id))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite3"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[JournalStore]:
+    store = JournalStore(path, boot_id="this boot")
+    store.open()
+    yield store
+    store.close()
+
+
+def reopened(store: JournalStore, path: Path, *, boot_id: str = "this boot") -> JournalStore:
+    """Open the file as the next process does."""
+    store.close()
+    other = JournalStore(path, boot_id=boot_id)
+    other.open()
+    return other
+
+
+def test_a_new_journal_knows_nothing(store: JournalStore) -> None:
+    restored = store.restore()
+
+    assert (restored.calls, restored.bindings, restored.undelivered) == ((), (), 0)
+
+
+def test_a_saved_call_is_there_after_a_restart(store: JournalStore, path: Path) -> None:
+    store.write([CallSaved("r1", "old"), CallSaved("r1", "state")])
+    after = reopened(store, path)
+
+    assert after.restore().calls == (SavedCall("r1", "state", same_boot=True),)
+    after.close()
+
+
+def test_a_call_saved_before_the_machine_was_restarted_is_told_apart(store: JournalStore, path: Path) -> None:
+    store.write([CallSaved("r1", "state")])
+    after = reopened(store, path, boot_id="next boot")
+
+    assert after.restore().calls == (SavedCall("r1", "state", same_boot=False),)
+    after.close()
+
+
+def test_a_record_takes_the_place_of_its_saved_call(store: JournalStore, path: Path) -> None:
+    store.write([CallSaved("r1", "state"), CallSaved("r2", "other")])
+    store.write([recorded("r1")])
+    after = reopened(store, path)
+
+    assert [call.record_id for call in after.restore().calls] == ["r2"]
+    assert after.restore().undelivered == 1
+    assert after.next_records(10) == [UndeliveredRecord("r1", record_json(RECORD))]
+    after.close()
+
+
+def test_a_record_is_kept_once_however_often_it_comes(store: JournalStore) -> None:
+    store.write([recorded("r1"), recorded("r1")])
+    store.write([recorded("r1")])
+
+    assert len(store.next_records(10)) == 1
+
+
+def test_records_come_oldest_first_and_no_more_than_asked_for(store: JournalStore) -> None:
+    store.write([recorded(name) for name in ("c", "a", "b")])
+
+    assert [one.record_id for one in store.next_records(2)] == ["c", "a"]
+
+
+def test_a_confirmed_record_is_forgotten(store: JournalStore) -> None:
+    store.write([recorded("a"), recorded("b")])
+    store.forget_records(["a", "never heard of"])
+
+    assert [one.record_id for one in store.next_records(10)] == ["b"]
+
+
+def test_a_record_that_billing_cannot_read_goes_last(store: JournalStore) -> None:
+    store.write([recorded("bad"), recorded("good")])
+    store.put_last(["bad"])
+    store.write([recorded("new")])
+
+    assert [one.record_id for one in store.next_records(10)] == ["good", "new", "bad"]
+
+
+def test_bindings_are_kept_until_a_number_has_none(store: JournalStore, path: Path) -> None:
+    store.write(
+        [
+            BindingsChanged("0001", (REGISTRATION,), "one"),
+            BindingsChanged("0002", (REGISTRATION,), "two"),
+            BindingsChanged("0001", (REGISTRATION,), "one again"),
+            BindingsChanged("0002", (), ""),
+        ]
+    )
+    after = reopened(store, path)
+
+    assert after.restore().bindings == (("0001", "one again"),)
+    after.close()
+
+
+def test_facts_are_written_all_or_not_at_all(store: JournalStore) -> None:
+    unwritable = CallSaved("r2", b"\x00".decode() + "\ud800")  # no UTF-8 form
+
+    with pytest.raises((sqlite3.Error, UnicodeEncodeError)):
+        store.write([CallSaved("r1", "state"), unwritable])
+
+    assert store.restore().calls == ()
+
+
+def test_two_exchanges_cannot_share_a_journal(store: JournalStore, path: Path) -> None:
+    def impatient(*arguments: object, **options: object) -> sqlite3.Connection:
+        return sqlite3.connect(*arguments, **{**options, "timeout": 0})  # type: ignore[call-overload, no-any-return]
+
+    store.write([CallSaved("r1", "state")])
+
+    with pytest.raises(UnableToOpenJournal, match="no other exchange"):
+        JournalStore(path, boot_id="this boot", connect=impatient).open()
+
+
+def test_a_file_that_is_no_journal_is_left_alone(path: Path) -> None:
+    path.write_bytes(b"something else entirely" * 100)
+
+    with pytest.raises(UnableToOpenJournal, match=r"journal\.sqlite3"):
+        JournalStore(path, boot_id="this boot").open()
+
+    assert path.read_bytes().startswith(b"something else")
+
+
+def test_a_journal_of_a_newer_version_is_refused(store: JournalStore, path: Path) -> None:
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+    with pytest.raises(UnableToOpenJournal, match="newer version"):
+        JournalStore(path, boot_id="this boot").open()
+
+
+def test_a_closed_journal_refuses_work(store: JournalStore) -> None:
+    store.close()
+
+    with pytest.raises(sqlite3.Error):
+        store.write([CallSaved("r1", "state")])
+
+
+def test_a_record_reads_as_the_contract_says() -> None:
+    assert json.loads(record_json(RECORD)) == {
+        "record_id": "r1",
+        "call_id": "a@b",
+        "caller": "0001",
+        "callee": "0002",
+        "emergency": False,
+        "invited_at": "2026-11-21T22:26:40.000000Z",
+        "ringing_at": "2026-11-21T22:26:40.100000Z",
+        "answered_at": "2026-11-21T22:26:44.000000Z",
+        "acknowledged_at": None,
+        "ended_at": "2026-11-21T22:27:44.000000Z",
+        "duration_us": 60_000_000,
+        "outcome": "answered",
+        "status": 200,
+        "reason": "OK",
+        "ended_by": "caller",
+    }
+
+
+def test_a_record_holds_nothing_that_a_database_refuses() -> None:
+    document = json.loads(record_json(replace(RECORD, call_id="a\0b\udcff", callee="\udc80", reason="Größe")))
+
+    assert (document["call_id"], document["callee"], document["reason"]) == ("a\ufffdb?", "?", "Größe")

@@ -1,0 +1,359 @@
+"""The driver: outputs carried out in order, sends held for the journal, one timer, errors survived."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sip_proxy.adapters.event_hub import EventHub
+from sip_proxy.adapters.journal_store import Fact
+from sip_proxy.adapters.security_log import SecurityLog
+from sip_proxy.core.directory import Directory
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.outputs import (
+    BindingsChanged,
+    CallChanged,
+    CallSaved,
+    LiveCall,
+    LiveCallState,
+    Output,
+    SecurityEvent,
+    SecurityEventKind,
+    Send,
+)
+from sip_proxy.driver import Driver
+from tests.unit.sip_proxy.adapters.test_journal_store import REGISTRATION, recorded
+
+FLOW = Flow(Transport.UDP, ("192.0.2.1", 5060), ("192.0.2.9", 5060))
+OTHER = Flow(Transport.UDP, ("192.0.2.2", 5060), ("192.0.2.9", 5060))
+
+
+class FakeEngine:
+    """An engine that hands out what the test puts in."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Output] = []
+        self.directory = Directory()
+        self.wall_offset = 0.0
+        self.journal_available = True
+        self.deadline: float | None = None
+        self.unsent: list[Flow | Destination] = []
+        self.expired_at: list[float] = []
+        self.received: list[bytes] = []
+        self.error: Exception | None = None
+        self.on_unsent: list[Output] = []
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        if self.error:
+            raise self.error
+        self.received.append(data)
+
+    def flow_closed(self, flow: Flow, now: float) -> None:
+        if self.error:
+            raise self.error
+
+    def framing_failed(self, error: Exception, flow: Flow, now: float) -> None:
+        if self.error:
+            raise self.error
+
+    def unable_to_send(self, to: Flow | Destination, now: float) -> None:
+        self.unsent.append(to)
+        self.outputs += self.on_unsent
+        if self.error:
+            raise self.error
+
+    def next_deadline(self) -> float | None:
+        return self.deadline
+
+    def expire(self, now: float) -> None:
+        self.expired_at.append(now)
+        if self.error:
+            raise self.error
+        self.deadline = None
+
+    def take_outputs(self) -> list[Output]:
+        taken, self.outputs = self.outputs, []
+        return taken
+
+    def end_call(self, call_id: str, now: float) -> bool:
+        return call_id == "live"
+
+
+class FakeJournal:
+    """Facts that are committed when the test says so."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.facts: list[Fact] = []
+
+    def append(self, facts: list[Fact]) -> int:
+        self.facts += facts
+        self.position += len(facts)
+        return self.position
+
+
+class FakeSender:
+    """A transport that notes what it sends; `unreachable` peers can't be sent to."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.unreachable: set[Flow | Destination] = set()
+        self.handler: Driver | None = None
+
+    def send(self, data: bytes, to: Flow | Destination) -> None:
+        if to in self.unreachable:
+            assert self.handler is not None
+            self.handler.unable_to_send(to)
+        else:
+            self.sent.append(data)
+
+
+class Bench:
+    """A driver with fakes all around it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.wall = 5000.0
+        self.engine = FakeEngine()
+        self.journal = FakeJournal()
+        self.sender = FakeSender()
+        self.events = EventHub()
+        self.records: list[int] = []
+        engine: Any = self.engine
+        self.driver = Driver(
+            engine,
+            events=self.events,
+            security_log=SecurityLog(clock=lambda: self.now),
+            clock=lambda: self.now,
+            wall_clock=lambda: self.wall,
+        )
+        self.sender.handler = self.driver
+        self.driver.connect(
+            journal=self.journal, senders={Transport.UDP: self.sender}, on_records=self.records.append
+        )
+
+    def turn(self, *outputs: Output) -> None:
+        """Let the engine hand out these, and the driver carry them out."""
+        self.engine.outputs += outputs
+        self.driver.turn_ended()
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def send(data: bytes, *, after_journal: bool = False, to: Flow | Destination = FLOW) -> Send:
+    return Send(to, data, after_journal)
+
+
+def test_sends_what_need_not_wait(bench: Bench) -> None:
+    bench.turn(send(b"1"), send(b"2"))
+
+    assert bench.sender.sent == [b"1", b"2"]
+
+
+def test_a_send_waits_for_the_facts_before_it(bench: Bench) -> None:
+    bench.turn(CallSaved("a", ""), send(b"200", after_journal=True))
+    assert bench.sender.sent == []
+
+    bench.driver.committed(1)
+    assert bench.sender.sent == [b"200"]
+
+
+def test_a_send_does_not_wait_for_facts_after_it(bench: Bench) -> None:
+    bench.turn(CallSaved("a", ""), send(b"200", after_journal=True), CallSaved("b", ""))
+    bench.driver.committed(1)
+
+    assert bench.sender.sent == [b"200"]
+    assert bench.journal.position == 2
+
+
+def test_a_send_waits_for_facts_of_earlier_turns(bench: Bench) -> None:
+    bench.turn(CallSaved("a", ""))
+    bench.turn(send(b"200", after_journal=True))
+    assert bench.sender.sent == []
+
+    bench.driver.committed(1)
+    assert bench.sender.sent == [b"200"]
+
+
+def test_a_send_with_nothing_to_wait_for_leaves_at_once(bench: Bench) -> None:
+    bench.turn(CallSaved("a", ""))
+    bench.driver.committed(1)
+    bench.turn(send(b"200", after_journal=True))
+
+    assert bench.sender.sent == [b"200"]
+
+
+def test_held_sends_leave_in_order_and_others_overtake_them(bench: Bench) -> None:
+    bench.turn(CallSaved("a", ""), send(b"first", after_journal=True))
+    bench.turn(CallSaved("b", ""), send(b"second", after_journal=True), send(b"other"))
+    assert bench.sender.sent == [b"other"]
+
+    bench.driver.committed(2)
+    assert bench.sender.sent == [b"other", b"first", b"second"]
+
+
+def test_held_sends_are_dropped_when_nobody_waits_any_more_but_their_facts_are_not(bench: Bench) -> None:
+    bench.turn(CallSaved("a", ""), send(b"200", after_journal=True))
+    bench.now += 31.9
+    bench.driver.tidy()
+    assert bench.driver.counts.dropped_sends == 0
+    bench.now += 0.2
+    bench.driver.tidy()
+    bench.driver.committed(1)
+
+    assert bench.sender.sent == []
+    assert bench.driver.counts.dropped_sends == 1
+    assert bench.journal.facts == [CallSaved("a", "")]
+
+
+def test_facts_of_a_turn_are_handed_over_together_and_in_order(bench: Bench) -> None:
+    facts = [CallSaved("a", ""), recorded("a"), BindingsChanged("0001", (REGISTRATION,), "")]
+    bench.turn(*facts)
+
+    assert bench.journal.facts == facts
+
+
+def test_delivery_hears_of_records_when_they_are_on_disk(bench: Bench) -> None:
+    bench.turn(CallSaved("a", ""), recorded("a"), CallSaved("b", ""), recorded("b"))
+    bench.driver.committed(3)
+    bench.driver.committed(4)
+
+    assert bench.records == [1, 1]
+    assert bench.driver.counts.records == {"answered": 2}
+
+
+def test_the_engine_hears_of_a_failing_disk(bench: Bench) -> None:
+    bench.driver.journal_failed("disk full")
+    assert not bench.engine.journal_available
+    bench.driver.journal_recovered()
+    assert bench.engine.journal_available
+
+
+def test_the_engine_hears_what_could_not_be_sent_and_its_answer_is_sent(bench: Bench) -> None:
+    bench.sender.unreachable = {FLOW}
+    bench.engine.on_unsent = [send(b"503", to=OTHER)]
+    bench.turn(send(b"INVITE"))
+
+    assert bench.engine.unsent == [FLOW]
+    assert bench.sender.sent == [b"503"]
+
+
+def test_a_held_send_that_fails_is_told_too(bench: Bench) -> None:
+    bench.turn(CallSaved("a", ""), send(b"200", after_journal=True))
+    bench.sender.unreachable = {FLOW}
+    bench.driver.committed(1)
+
+    assert bench.engine.unsent == [FLOW]
+
+
+def test_there_may_be_no_transport_for_a_destination(bench: Bench) -> None:
+    nowhere = Destination(Transport.WS, "192.0.2.1", 80)
+    bench.turn(send(b"INVITE", to=nowhere))
+
+    assert bench.engine.unsent == [nowhere]
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        lambda bench: bench.driver.received(b"x", FLOW),
+        lambda bench: bench.driver.flow_closed(FLOW),
+        lambda bench: bench.driver.framing_failed(None, FLOW),
+        lambda bench: bench.driver._expire(),
+    ],
+    ids=["receive", "flow_closed", "framing_failed", "expire"],
+)
+def test_an_error_of_the_engine_is_logged_and_the_exchange_goes_on(
+    bench: Bench, capsys: pytest.CaptureFixture[str], happen: Callable[[Bench], None]
+) -> None:
+    bench.engine.error = KeyError("a bug")
+    happen(bench)
+    bench.engine.error = None
+    bench.driver.received(b"next", FLOW)
+    bench.turn(send(b"answer"))
+
+    assert bench.driver.counts.engine_errors == 1
+    assert bench.engine.received == [b"next"]
+    assert bench.sender.sent == [b"answer"]
+    said = capsys.readouterr().out
+    assert "engine_error" in said
+    assert "a bug" in said
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_the_timer_runs_the_engine_when_it_is_due(bench: Bench) -> None:
+    bench.engine.deadline = bench.now + 0.01
+    bench.driver.turn_ended()
+    bench.now += 0.01
+
+    await until(lambda: bench.engine.expired_at == [100.01])
+
+
+async def test_an_earlier_deadline_moves_the_timer_forward(bench: Bench) -> None:
+    bench.engine.deadline = bench.now + 3600
+    bench.driver.turn_ended()
+    bench.engine.deadline = bench.now
+    bench.driver.turn_ended()
+
+    await until(lambda: len(bench.engine.expired_at) == 1)
+
+
+async def test_a_timer_that_always_fails_leaves_room_for_other_things(bench: Bench) -> None:
+    bench.engine.error = KeyError("a bug")
+    bench.engine.deadline = bench.now
+    bench.driver.turn_ended()
+    await until(lambda: len(bench.engine.expired_at) == 1)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(bench.engine.expired_at) == 1
+
+    bench.engine.error = None
+    await until(lambda: len(bench.engine.expired_at) == 2)
+
+
+async def test_no_timer_after_the_stop(bench: Bench) -> None:
+    bench.engine.deadline = bench.now
+    bench.driver.turn_ended()
+    bench.driver.stop()
+    for _ in range(10):
+        await asyncio.sleep(0.001)
+
+    assert bench.engine.expired_at == []
+
+
+def test_the_wall_clock_is_followed_when_it_is_set_but_not_in_its_jitter(bench: Bench) -> None:
+    assert bench.engine.wall_offset == 4900.0
+    bench.wall += 0.001
+    bench.driver.turn_ended()
+    assert bench.engine.wall_offset == 4900.0
+    bench.wall += 3600
+    bench.driver.turn_ended()
+    assert bench.engine.wall_offset == 8500.001
+
+
+def test_ends_calls(bench: Bench) -> None:
+    assert bench.driver.end_call("live")
+    assert not bench.driver.end_call("gone")
+
+
+async def test_watchers_see_calls_registrations_and_attacks(bench: Bench) -> None:
+    call = LiveCall("5f0c", "a@b", "0001", "0002", LiveCallState.ENDED, False, 1.0, None, None)  # noqa: FBT003
+    attack = SecurityEvent(SecurityEventKind.WRONG_PASSWORD, FLOW, "0001", "Wrong password")
+    with bench.events.subscribe() as watcher:
+        bench.turn(CallChanged(call), BindingsChanged("0001", (), ""), attack)
+
+        assert b'"state":"ended"' in await watcher.next()
+        assert await watcher.next() == (
+            b'event: registration\ndata: {"number":"0001","registrations":[]}\n\n'
+        )
+        assert b'"source":"192.0.2.1:5060"' in await watcher.next()
+    assert bench.driver.counts.security_events == {"wrong_password": 1}
