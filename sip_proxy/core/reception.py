@@ -99,8 +99,8 @@ class Reception:
             return
         transaction = self._layer.start_server(request, reply_flow(request, flow))
         transaction.respond(200, self._exchange.response(request, 200), now)
-        if invite.cancellable is not None and not invite.is_answered():
-            invite.cancellable.cancel(now)
+        if invite.taker is not None and not invite.is_answered():
+            invite.taker.cancel(now)
 
     def _take_new(self, request: Request, flow: Flow, now: float) -> None:
         uri = request_uri(request)

@@ -62,6 +62,7 @@ class Bench:
     outputs: list[Output] = field(default_factory=list)
     timers: TimerQueues = field(default_factory=TimerQueues)
     told: list[int | RequestFailure] = field(default_factory=list)
+    ended: int = 0
 
     def __post_init__(self) -> None:
         self.layer = TransactionLayer(values=TimerValues(), timers=self.timers, outputs=self.outputs)
@@ -71,6 +72,9 @@ class Bench:
 
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
         self.told.append(failure)
+
+    def transaction_ended(self) -> None:
+        self.ended += 1
 
     def client(self, method: str, to: Flow = UDP) -> ClientTransaction:
         """Send a request."""

@@ -73,8 +73,8 @@ class StreamFramer:
         return pongs
 
     def is_idle(self) -> bool:
-        """Tell whether no unfinished message is waiting for its rest."""
-        return not self._buffer
+        """Tell whether no unfinished message is waiting for its rest. (A CRLF may be half a ping.)"""
+        return self._buffer in (b"", b"\r", b"\r\n", b"\r\n\r")
 
     def _drop_keep_alives(self) -> None:
         """Leading CRLFs are no part of a message (RFC 3261 §7.5); two of them are a ping."""

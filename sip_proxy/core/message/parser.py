@@ -11,6 +11,9 @@ from sip_proxy.core.message.message import Message, Request, Response, is_token
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_USUAL_METHODS = frozenset(
+    {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "PRACK", "UPDATE"}
+)
 _UNUSABLE = "?"  # the key of a line that is no header; no header name has it
 
 

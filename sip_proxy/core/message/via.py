@@ -14,6 +14,11 @@ _VIA = re.compile(
     r"((?:\s*;.*)?)\s*\Z",
     re.IGNORECASE | re.DOTALL,
 )
+# What nearly every peer writes: one space, no other, no quotes.
+_PLAIN_VIA = re.compile(
+    r"SIP/2\.0/([A-Z]+) ([0-9.]+|[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
+    r"((?:;[^\s;=,\"<>]+(?:=[^\s;,\"]*)?)*)\Z"
+)
 _RPORT = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
 
 
@@ -39,7 +44,7 @@ class Via(NamedTuple):
 
 def parse_via(value: str) -> Via:
     """Read one Via value; raises MalformedMessage."""
-    match = _VIA.match(value)
+    match = _PLAIN_VIA.match(value) or _VIA.match(value)
     if match is None:
         raise MalformedMessage("Malformed Via header")
     transport, host, port, parameter_text = match.groups()
@@ -60,7 +65,9 @@ def with_source(value: str, via: Via, address: str, port: int) -> str:
     host = via.host[1:-1] if via.host.startswith("[") else via.host
     if not asks_for_port and host == address:
         return value
-    if asks_for_port:
+    if asks_for_port and value.endswith(";rport"):
+        value = f"{value}={port}"
+    elif asks_for_port:
         value = _RPORT.sub(f";rport={port}", value, count=1)
     if "received" in via.parameters:
         value = re.sub(r";\s*received\s*=\s*[^;\s]*", "", value, count=1, flags=re.IGNORECASE)

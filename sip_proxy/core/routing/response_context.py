@@ -13,7 +13,7 @@ from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.routing.best_response import Final, choose_best, gathered_challenges
 from sip_proxy.core.routing.forwarding import response_upstream
 from sip_proxy.core.transaction.client import NOBODY, ClientTransaction, RequestFailure
-from sip_proxy.core.transaction.server import ServerTransaction
+from sip_proxy.core.transaction.server import ServerState, ServerTransaction
 from sip_proxy.core.transaction.timers import Timer
 
 
@@ -88,6 +88,11 @@ class Branch:
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
         """No response will come: as if there had been a 408 or 503 (§16.8, §16.9)."""
         self._fail(failure.value, now)
+
+    def transaction_ended(self) -> None:
+        """The transaction can tell no more."""
+        self.transaction = None
+        self.context.let_go()
 
     def on_timer(self, event: int, now: float) -> None:
         """Timer C: CANCEL a branch that rings (§16.8); after a CANCEL, stop waiting for it (§9.1)."""
@@ -170,7 +175,7 @@ class ResponseContext:
         self.branches: list[Branch] = []
         self.is_finished = False  # a final response has gone to the caller
         self.waits_for_journal = waits_for_journal
-        server.cancellable = self
+        server.taker = self
 
     def add_branch(self, contact: str, *, is_direct: bool) -> Branch:
         """Add a branch that goes to this contact; the caller starts it, before any other event."""
@@ -228,6 +233,18 @@ class ResponseContext:
         if self.server.request.method == "INVITE":
             for branch in self.branches:
                 branch.cancel(now)
+
+    def server_ended(self) -> None:
+        """Nothing can go to the caller any more."""
+        self.let_go()
+
+    def let_go(self) -> None:
+        """When nothing can happen any more, untie the references in a circle: nothing is left behind."""
+        if self.server.state == ServerState.TERMINATED and all(
+            branch.transaction is None for branch in self.branches
+        ):
+            self.branches.clear()
+            self.observer = None
 
     def _finish_with_best(self, finals: list[Final], now: float) -> None:
         self.is_finished = True

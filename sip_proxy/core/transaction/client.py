@@ -48,6 +48,9 @@ class ResponseTaker(Protocol):
     def request_failed(self, transaction: "ClientTransaction", failure: RequestFailure, now: float) -> None:
         """No final response will come."""
 
+    def transaction_ended(self) -> None:
+        """The transaction is over and can be forgotten."""
+
 
 class ClientTransaction(Machine):
     """A request that we sent. `request` is what went out, as bytes in `data`."""
@@ -89,6 +92,10 @@ class ClientTransaction(Machine):
         """Send the request, or send it again."""
         self.layer.outputs.append(Send(self.to, self.data))
 
+    def let_go(self) -> None:
+        """Tell the owner that the transaction is over."""
+        self.owner.transaction_ended()
+
     def report_response(self, now: float) -> None:
         """Hand the response to the owner."""
         assert self.response is not None
@@ -113,6 +120,9 @@ class _Nobody:
 
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
         """Nothing depends on it."""
+
+    def transaction_ended(self) -> None:
+        """Nothing to forget."""
 
 
 NOBODY = _Nobody()

@@ -65,6 +65,10 @@ class Machine:
         """Leave the layer; nothing is matched to this transaction from now on."""
         self.stop_timers(now)
         self.layer.forget(self)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Tell the owner that this transaction is over, so that no reference cycle outlives it."""
 
     def _start_resend(self, delay_s: float, event: int, now: float) -> None:
         self.resend_timer = self.layer.timers.start(delay_s, self, event, now)

@@ -34,24 +34,27 @@ class ServerEvent(IntEnum):
     TRANSPORT_ERROR = 8
 
 
-class Cancellable(Protocol):
-    """What was made of an INVITE, as far as CANCEL is concerned."""
+class RequestTaker(Protocol):
+    """Who works on a request, as far as its server transaction is concerned."""
 
     def cancel(self, now: float) -> None:
         """The caller gave up (RFC 3261 §16.10)."""
+
+    def server_ended(self) -> None:
+        """The transaction is over and can be forgotten."""
 
 
 class ServerTransaction(Machine):
     """A request that we received. `to` is where its responses go."""
 
-    __slots__ = ("cancellable", "last_send", "pending", "request")
+    __slots__ = ("last_send", "pending", "request", "taker")
 
     def __init__(
         self, *, key: str, layer: Surroundings, to: Flow, request: Request, state: ServerState
     ) -> None:
         super().__init__(key=key, layer=layer, to=to, state=state)
         self.request = request
-        self.cancellable: Cancellable | None = None
+        self.taker: RequestTaker | None = None
         self.last_send: Send | None = None
         self.pending: Send | None = None
 
@@ -80,6 +83,12 @@ class ServerTransaction(Machine):
         """Send the last response once more, if there is one."""
         if self.last_send is not None:
             self.layer.outputs.append(self.last_send)
+
+    def let_go(self) -> None:
+        """Tell whoever works on the request, and forget them."""
+        taker, self.taker = self.taker, None
+        if taker is not None:
+            taker.server_ended()
 
     def abandon(self, now: float) -> None:
         """End without a final response (RFC 4320 §4.2: a late 408 to a non-INVITE helps nobody)."""

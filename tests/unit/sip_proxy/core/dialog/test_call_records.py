@@ -1,5 +1,7 @@
 """One record per attempt, with true instants, whatever is lost, repeated or crossed on the way."""
 
+import gc
+
 import pytest
 
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
@@ -226,6 +228,42 @@ def test_record_ids_are_128_bits_and_unique() -> None:
     ids = {record.record_id for record in exchange.records}
     assert len(ids) == 50
     assert all(len(record_id) == 32 and int(record_id, 16) for record_id in ids)
+
+
+def test_calls_that_are_over_leave_no_reference_cycles_behind() -> None:
+    """What is over is freed at once: the garbage collector is not needed on the way of a call."""
+    call = AnsweredCall()
+
+    def one_of_each() -> None:
+        """A call that is answered, one that is cancelled, one that is refused."""
+        attempt = call.caller.invite("0002")
+        invite = call.callee.request("INVITE")
+        call.callee.answer(invite, 180)
+        call.callee.answer(invite, 200)
+        attempt.ack()
+        attempt.bye()
+        call.callee.answer(call.callee.request("BYE"), 200)
+        attempt = call.caller.invite("0002")
+        invite = call.callee.request("INVITE")
+        call.callee.answer(invite, 180)
+        attempt.cancel()
+        call.callee.answer(call.callee.request("CANCEL"), 200)
+        call.callee.answer(invite, 487)
+        call.caller.invite("7777")
+        call.exchange.advance(300)
+        for phone in (call.caller, call.callee):
+            phone.inbox.clear()
+            phone.sent.clear()
+        call.exchange.outputs.clear()
+
+    one_of_each()
+    gc.collect()
+    gc.disable()
+    try:
+        one_of_each()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_nothing_is_kept_of_calls_that_are_over() -> None:
