@@ -5,6 +5,7 @@ For scripts and tests.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shlex
@@ -112,12 +113,12 @@ def describe(event: events.Event) -> str:
 def run(settings: Settings, *, auto_answer: bool, input_fd: int, write: Callable[[str], None]) -> int:
     """Run until `quit`, the end of the input (except with `auto_answer`), or the engine's end.
 
-    Returns an exit code.
+    Returns an exit code: 1 when the engine ended without being told to.
     """
     interpreter = Interpreter(auto_answer=auto_answer)
     with EngineClient(log_path=settings.log_path) as engine:
-        engine.send(settings.start_up())
-        engine.send(settings.register())
+        _tell(engine, settings.start_up())
+        _tell(engine, settings.register())
         poll = select.poll()
         poll.register(engine, select.POLLIN)
         poll.register(input_fd, select.POLLIN)
@@ -129,7 +130,7 @@ def run(settings: Settings, *, auto_answer: bool, input_fd: int, write: Callable
                 if not data:
                     poll.unregister(input_fd)
                     if not auto_answer:
-                        engine.send(commands.ShutDown())
+                        _tell(engine, commands.ShutDown())
                 for line in lines.feed(data):
                     _obey(interpreter, engine, line.decode(errors="replace"), write)
             for event in engine.receive():
@@ -139,15 +140,21 @@ def run(settings: Settings, *, auto_answer: bool, input_fd: int, write: Callable
                 if isinstance(event, events.EngineFailed):
                     return 1
                 if command := interpreter.react(event):
-                    engine.send(command)
+                    _tell(engine, command)
 
 
 def _obey(interpreter: Interpreter, engine: EngineClient, line: str, write: Callable[[str], None]) -> None:
     if not line.strip():
         return
     try:
-        engine.send(interpreter.command(line))
+        command = interpreter.command(line)
     except ValueError as error:
         write(f"error {error}")
-    except EngineNotRunningError:
-        pass  # its end is the next event
+    else:
+        _tell(engine, command)
+
+
+def _tell(engine: EngineClient, command: commands.Command) -> None:
+    # An engine that has just died says so by its last event, which is about to be read.
+    with contextlib.suppress(EngineNotRunningError):
+        engine.send(command)

@@ -156,6 +156,18 @@ def test_a_phone_that_answers_by_itself_stays_when_there_is_no_script(registrar:
         assert machine.process.wait(10) == 130
 
 
+def test_the_death_of_the_engine_is_told_and_ends_the_script(registrar: BareRegistrar) -> None:
+    with program("0001", "--headless", "--server", registrar.server) as script:
+        script.expect("registered")
+        children = Path(f"/proc/{script.process.pid}/task/{script.process.pid}/children").read_text().split()
+        (engine_process_id,) = map(int, children)
+
+        os.kill(engine_process_id, signal.SIGKILL)
+
+        assert "SIGKILL" in script.expect("engine failed")
+        assert script.process.wait(10) == 1
+
+
 def test_a_wrong_password_is_told(registrar: BareRegistrar) -> None:
     with program(
         "0001", "--headless", "--server", registrar.server, TOLLBELL_PHONE_PASSWORD="wrong"
