@@ -103,8 +103,7 @@ class StreamConnection(asyncio.Protocol):
             handler.framing_failed(error, flow)
         if framer.is_idle():
             self._unfinished_since = None
-        # A lone CRLF may be half a ping and no message at all.
-        elif self._unfinished_since is None and data.strip(b"\r\n"):
+        elif self._unfinished_since is None:
             self._unfinished_since = self._heard_at
         if pongs := framer.pongs_due():
             self.send(_PONG * pongs)

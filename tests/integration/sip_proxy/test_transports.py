@@ -1,0 +1,271 @@
+"""Sockets: connections out, TLS, peers that are slow or too many."""
+
+import asyncio
+import itertools
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.message.framing import FramingError
+from sip_proxy.settings import ListenAddress
+from sip_proxy.transport.addresses import LocalAddresses
+from sip_proxy.transport.stream import StreamTransport, bind_stream
+from sip_proxy.transport.stream_connection import StreamLimits
+from sip_proxy.transport.udp import UdpTransport, bind_udp
+from tests.support.fake_billing import FakeBilling
+from tests.support.proxy_process import running_proxy
+from tests.support.socket_phone import call, hang_up, phone
+
+MESSAGE = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+
+
+class Handler:
+    """Notes what the transports tell."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[bytes, Flow]] = []
+        self.closed: list[Flow] = []
+        self.unsent: list[Flow | Destination] = []
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        self.messages.append((data, flow))
+
+    def framing_failed(self, error: FramingError, flow: Flow) -> None:
+        raise AssertionError("nothing broken is sent here")
+
+    def flow_closed(self, flow: Flow) -> None:
+        self.closed.append(flow)
+
+    def unable_to_send(self, to: Flow | Destination) -> None:
+        self.unsent.append(to)
+
+    def turn_ended(self) -> None:
+        """Nothing is waiting here."""
+
+
+@pytest.fixture
+def handler() -> Handler:
+    return Handler()
+
+
+Make = Callable[..., StreamTransport]
+
+
+@pytest.fixture
+async def make(handler: Handler) -> AsyncIterator[Make]:
+    made: list[StreamTransport] = []
+
+    def make(limits: StreamLimits | None = None) -> StreamTransport:
+        transport = StreamTransport(
+            bind_stream(ListenAddress("127.0.0.1", 0)),
+            transport=Transport.TCP,
+            handler=handler,
+            next_number=itertools.count(1),
+            clock=time.monotonic,
+            limits=limits,
+        )
+        made.append(transport)
+        return transport
+
+    yield make
+    for transport in made:
+        await transport.close()
+    await asyncio.sleep(0.01)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_opens_one_connection_to_a_destination_and_uses_it_again(handler: Handler, make: Make) -> None:
+    here, there = make(), make()
+    await here.start()
+    await there.start()
+    host, port = there.listening
+    for number in range(3):
+        here.send(MESSAGE.replace(b"sip:a", b"sip:%d" % number), Destination(Transport.TCP, host, port))
+    await until(lambda: len(handler.messages) == 3)
+    here.send(MESSAGE, Destination(Transport.TCP, host, port))
+    await until(lambda: len(handler.messages) == 4)
+
+    assert len({flow for _, flow in handler.messages}) == 1
+    assert (here.connection_count, there.connection_count) == (1, 1)
+    assert (here.sent_count, there.received_count) == (4, 4)
+
+
+async def test_answers_go_back_on_the_flow(handler: Handler, make: Make) -> None:
+    here = make()
+    await here.start()
+    reader, writer = await asyncio.open_connection(*here.listening)
+    writer.write(MESSAGE)
+    await until(lambda: handler.messages)
+    here.send(b"answer", handler.messages[0][1])
+
+    assert await reader.readexactly(6) == b"answer"
+    writer.close()
+    await until(lambda: handler.closed == [handler.messages[0][1]])
+
+
+async def test_a_closed_flow_cannot_be_sent_to(handler: Handler, make: Make) -> None:
+    here = make()
+    await here.start()
+    flow = Flow(Transport.TCP, ("127.0.0.1", 1), here.listening, 99)
+    here.send(b"answer", flow)
+
+    assert handler.unsent == [flow]
+
+
+async def test_a_destination_where_nobody_listens_is_told(handler: Handler, make: Make) -> None:
+    here = make()
+    await here.start()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = Destination(Transport.TCP, *closed.getsockname())
+        here.send(MESSAGE, nowhere)
+        here.send(MESSAGE, nowhere)
+        await until(lambda: handler.unsent == [nowhere, nowhere])
+
+    assert here.unsent_count == 2
+
+
+async def test_no_more_connections_than_there_is_room_for(handler: Handler, make: Make) -> None:
+    here = make(StreamLimits(connections=1))
+    await here.start()
+    _, first = await asyncio.open_connection(*here.listening)
+    await until(lambda: here.connection_count == 1)
+    reader, second = await asyncio.open_connection(*here.listening)
+    await until(lambda: here.refused_count == 1)
+    with suppress(ConnectionError):
+        assert await reader.read() == b""
+    first.write(MESSAGE)
+    await until(lambda: handler.messages)
+    for writer in (first, second):
+        writer.close()
+
+
+async def test_slow_peers_are_dropped(handler: Handler, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sip_proxy.transport.stream._SWEEP_INTERVAL_S", 0.02)
+    here = make(StreamLimits(first_message_s=0.05, message_s=0.1))
+    await here.start()
+    silent, silent_writer = await asyncio.open_connection(*here.listening)
+    slow, slow_writer = await asyncio.open_connection(*here.listening)
+    slow_writer.write(MESSAGE + MESSAGE[:-1])
+    await until(lambda: here.connection_count == 0)
+
+    assert here.dropped == {"no message": 1, "unfinished message": 1}
+    for reader, writer in ((silent, silent_writer), (slow, slow_writer)):
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_udp_bursts_and_answers(handler: Handler) -> None:
+    loop = asyncio.get_running_loop()
+    here = UdpTransport(
+        bind_udp(ListenAddress("127.0.0.1", 0)), handler=handler, local_addresses=LocalAddresses()
+    )
+    here.start(loop)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        for number in range(200):
+            peer.sendto(b"%d" % number, here.listening)
+        await until(lambda: len(handler.messages) == 200)
+        flow = handler.messages[0][1]
+        here.send(b"answer", flow)
+        peer.settimeout(5)
+
+        assert peer.recv(100) == b"answer"
+        assert flow == Flow(Transport.UDP, peer.getsockname(), here.listening)
+    assert [int(data) for data, _ in handler.messages] == list(range(200))
+    here.pause(loop)
+    here.close()
+
+
+async def test_what_udp_cannot_send_is_told(handler: Handler) -> None:
+    here = UdpTransport(
+        bind_udp(ListenAddress("127.0.0.1", 0)), handler=handler, local_addresses=LocalAddresses()
+    )
+    too_long = Destination(Transport.UDP, "127.0.0.1", 9)
+    here.send(b"x" * 70_000, too_long)
+    here.close()
+
+    assert handler.unsent == [too_long]
+
+
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tollbell.local")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    directory.mkdir(exist_ok=True)
+    certificate_path, key_path = directory / "certificate.pem", directory / "key.pem"
+    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return certificate_path, key_path
+
+
+def test_phones_call_each_other_over_tls(billing: FakeBilling, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path / "tls")
+    settings = {
+        "TOLLBELL_SIP_TLS": "127.0.0.1:0",
+        "TOLLBELL_SIP_TLS_CERTIFICATE": str(certificate),
+        "TOLLBELL_SIP_TLS_KEY": str(key),
+    }
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    with running_proxy(tmp_path / "var", billing, **settings) as proxy:
+        with (
+            phone("0001", "secret of 1", proxy.address("tls"), "tls", tls=context) as caller,
+            phone("0002", "secret of 2", proxy.address("tls"), "tls", tls=context) as callee,
+        ):
+            assert callee.register().status == 200
+            (registration,) = proxy.control("GET", "/v1/registrations").body["items"]
+            assert registration["transport"] == "TLS"
+            assert hang_up(caller, callee, call(caller, callee)).status == 200
+        (record,) = billing.wait_for_records()
+        assert record["outcome"] == "answered"
+
+
+def test_a_certificate_that_does_not_fit_its_key_is_one_clear_line(
+    billing: FakeBilling, tmp_path: Path
+) -> None:
+    certificate, _ = make_certificate(tmp_path / "one")
+    _, key = make_certificate(tmp_path / "other")
+    settings = {"TOLLBELL_SIP_TLS_CERTIFICATE": str(certificate), "TOLLBELL_SIP_TLS_KEY": str(key)}
+
+    with (
+        pytest.raises(AssertionError, match="can't be used"),
+        running_proxy(tmp_path / "var", billing, **settings),
+    ):
+        pass

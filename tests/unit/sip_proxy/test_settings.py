@@ -1,0 +1,167 @@
+"""The exchange's settings: environment variables, and a clear word about each bad one."""
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from sip_proxy.secret_file import read_or_create_secret
+from sip_proxy.settings import (
+    ListenAddress,
+    LogFormat,
+    SettingsError,
+    TlsSettings,
+    read_settings,
+)
+
+
+def read(tmp_path: Path, **environment: str) -> object:
+    return read_settings({"TOLLBELL_VAR": str(tmp_path), **environment})
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings = read_settings({"TOLLBELL_VAR": str(tmp_path)})
+
+    assert settings.var == tmp_path
+    assert settings.domain == "tollbell.local"
+    assert settings.sip_udp == ListenAddress("0.0.0.0", 5060)
+    assert settings.sip_tcp == ListenAddress("0.0.0.0", 5060)
+    assert settings.sip_tls is None
+    assert settings.control_http == ListenAddress("127.0.0.1", 8060)
+    assert settings.billing_url == "http://127.0.0.1:8000"
+    assert settings.log_format is LogFormat.CONSOLE
+
+
+def test_everything_can_be_set(tmp_path: Path) -> None:
+    settings = read_settings(
+        {
+            "TOLLBELL_VAR": str(tmp_path),
+            "TOLLBELL_SIP_DOMAIN": "phones.example",
+            "TOLLBELL_SIP_UDP": "[::1]:5070",
+            "TOLLBELL_SIP_TCP": "192.0.2.1:0",
+            "TOLLBELL_CONTROL_HTTP": "localhost:9000",
+            "TOLLBELL_BILLING_HTTP": "billing:8000",
+            "TOLLBELL_SERVICE_TOKEN": "token",
+            "TOLLBELL_LOG": "json",
+        }
+    )
+
+    assert settings.domain == "phones.example"
+    assert settings.sip_udp == ListenAddress("::1", 5070)
+    assert settings.sip_tcp == ListenAddress("192.0.2.1", 0)
+    assert settings.control_http == ListenAddress("localhost", 9000)
+    assert settings.billing_url == "http://billing:8000"
+    assert settings.service_token == "token"
+    assert settings.log_format is LogFormat.JSON
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("0.0.0.0:8000", "http://127.0.0.1:8000"),
+        ("[::]:8000", "http://[::1]:8000"),
+        ("https://billing.example/", "https://billing.example"),
+    ],
+)
+def test_billing_is_reached_where_it_can_be(tmp_path: Path, given: str, url: str) -> None:
+    settings = read_settings({"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_BILLING_HTTP": given})
+
+    assert settings.billing_url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TOLLBELL_SIP_UDP", "5060"),
+        ("TOLLBELL_SIP_UDP", ":5060"),
+        ("TOLLBELL_SIP_TCP", "127.0.0.1:99999"),
+        ("TOLLBELL_SIP_TCP", "127.0.0.1:-1"),
+        ("TOLLBELL_CONTROL_HTTP", "127.0.0.1"),
+        ("TOLLBELL_BILLING_HTTP", "127.0.0.1:x"),
+        ("TOLLBELL_SIP_DOMAIN", 'a"b'),
+        ("TOLLBELL_SIP_DOMAIN", "a b"),
+        ("TOLLBELL_LOG", "xml"),
+        ("TOLLBELL_SIP_TLS_CERTIFICATE", "/nowhere/certificate.pem"),
+        ("TOLLBELL_SERVICE_TOKEN_FILE", "/nowhere/token"),
+    ],
+)
+def test_a_bad_value_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read(tmp_path, **{name: value})
+
+
+def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    certificate.touch()
+
+    with pytest.raises(SettingsError, match="TOLLBELL_SIP_TLS_KEY"):
+        read(tmp_path, TOLLBELL_SIP_TLS_CERTIFICATE=str(certificate))
+
+
+def test_a_certificate_turns_tls_on(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.touch()
+    key.touch()
+    settings = read_settings(
+        {
+            "TOLLBELL_VAR": str(tmp_path),
+            "TOLLBELL_SIP_TLS_CERTIFICATE": str(certificate),
+            "TOLLBELL_SIP_TLS_KEY": str(key),
+        }
+    )
+
+    assert settings.sip_tls == TlsSettings(ListenAddress("0.0.0.0", 5061), certificate, key)
+
+
+def test_the_service_token_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
+    first = read_settings({"TOLLBELL_VAR": str(tmp_path / "new")}).service_token
+    second = read_settings({"TOLLBELL_VAR": str(tmp_path / "new")}).service_token
+    path = tmp_path / "new" / "service-token"
+
+    assert first == second == path.read_text().strip()
+    assert len(first) >= 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in path.parent.iterdir()] == ["service-token"]
+
+
+def test_the_service_token_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("  from a file\n")
+    settings = read_settings(
+        {"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_SERVICE_TOKEN_FILE": str(tmp_path / "given")}
+    )
+
+    assert settings.service_token == "from a file"
+    assert not (tmp_path / "service-token").exists()
+
+
+@pytest.mark.parametrize("name", ["service-token", "given"])
+def test_an_empty_token_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("\n")
+    environment = {"TOLLBELL_SERVICE_TOKEN_FILE": str(tmp_path / "given")} if name == "given" else {}
+
+    with pytest.raises(SettingsError, match="empty"):
+        read(tmp_path, **environment)
+
+
+def test_the_service_token_is_not_shown(tmp_path: Path) -> None:
+    assert "hush" not in repr(read(tmp_path, TOLLBELL_SERVICE_TOKEN="hush"))
+
+
+def test_programs_that_start_together_agree_on_one_secret(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    barrier = threading.Barrier(8)
+    secrets: list[str] = []
+
+    def start() -> None:
+        barrier.wait()
+        secrets.append(read_or_create_secret(path))
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert set(secrets) == {path.read_text().strip()}
+    assert len(secrets) == 8
