@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from admin_web.keys import SESSION, SESSIONS
 from admin_web.log import is_background
-from admin_web.session import Session
+from admin_web.session import Session, SessionOver
 
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
@@ -31,7 +31,7 @@ async def require_login(request: web.Request, handler: Handler) -> web.StreamRes
     if _is_public(request):
         return await handler(request)
     if session is None:
-        return _to_login(request, ended=cookie is not None)
+        return _to_login(request, sessions.why_over(cookie))
     if request.method not in SAFE_METHODS:
         await require_csrf_token(request, session.csrf_token)
     active = not is_background(request)
@@ -103,10 +103,11 @@ def _is_public(request: web.Request) -> bool:
     return request.path in {"/login", "/health", "/favicon.ico"} or request.path.startswith("/static/")
 
 
-def _to_login(request: web.Request, *, ended: bool) -> web.Response:
-    why = "ended" if ended else ""
-    if request.path in {"/session", "/live/stream"}:
-        return web.json_response({"title": "Not logged in", "status": 401}, status=401)
+def _to_login(request: web.Request, over: SessionOver | None) -> web.Response:
+    why = over.value if over else ""
+    if request.path in {"/session", "/session/keep", "/live/stream"}:
+        # Scripts ask these; they take the page to the log-in themselves.
+        return web.json_response({"title": "Not logged in", "status": 401, "why": why}, status=401)
     if "HX-Request" in request.headers:
         # A part of a page can't show the login form: the whole page has to go there.
         shown = urlsplit(request.headers.get("HX-Current-URL", ""))

@@ -9,8 +9,16 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from itsdangerous import BadData, URLSafeSerializer
+
+
+class SessionOver(StrEnum):
+    """Why somebody has to log in again."""
+
+    IDLE = "idle"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,38 @@ class SessionKeeper:
 
     def find(self, cookie: str | None) -> Session | None:
         """The session of a cookie; None when it is forged, ended, idle for too long or too old."""
+        session = self._read(cookie)
+        return session if session and self.remaining(session) > timedelta(0) else None
+
+    def why_over(self, cookie: str | None) -> SessionOver | None:
+        """What ended the session of a cookie that `find` no longer knows; None if it never was ours."""
+        session = self._read(cookie)
+        if session is None:
+            return None
+        idle = session.id not in self._ended_at and self._idle_since(session) >= self._idle_limit
+        return SessionOver.IDLE if idle else SessionOver.ENDED
+
+    def remaining(self, session: Session) -> timedelta:
+        """How long the session lasts if nothing more happens; zero or less when it is over."""
+        if session.id in self._ended_at:
+            return timedelta(0)
+        left = self._lifetime - (self._clock() - session.started_at)
+        return min(left, self._idle_limit - self._idle_since(session))
+
+    def touch(self, session: Session) -> None:
+        """The administrator did something. A session that has ended stays ended."""
+        if session.id not in self._ended_at:
+            self._active_at[session.id] = self._clock()
+
+    def end(self, session: Session) -> None:
+        """Log out, in every tab and for every copy of the cookie."""
+        self._ended_at[session.id] = self._clock()
+
+    def _idle_since(self, session: Session) -> timedelta:
+        return self._clock() - self._active_at.get(session.id, session.started_at)
+
+    def _read(self, cookie: str | None) -> Session | None:
+        """The session that a cookie with our signature tells of, over or not."""
         if not cookie:
             return None
         try:
@@ -91,25 +131,8 @@ class SessionKeeper:
             active_at = datetime.fromtimestamp(data["active"], UTC)
         except (BadData, KeyError, TypeError, ValueError):
             return None
-        known = self._active_at.get(session.id)
-        self._active_at[session.id] = max(active_at, known) if known else active_at
-        return session if self.remaining(session) > timedelta(0) else None
-
-    def remaining(self, session: Session) -> timedelta:
-        """How long the session lasts if nothing more happens; zero or less when it is over."""
-        if session.id in self._ended_at or session.id not in self._active_at:
-            return timedelta(0)
-        over_at = min(self._active_at[session.id] + self._idle_limit, session.started_at + self._lifetime)
-        return over_at - self._clock()
-
-    def touch(self, session: Session) -> None:
-        """The administrator did something. A session that has ended stays ended."""
-        if session.id not in self._ended_at:
-            self._active_at[session.id] = self._clock()
-
-    def end(self, session: Session) -> None:
-        """Log out, in every tab and for every copy of the cookie."""
-        self._ended_at[session.id] = self._clock()
+        self._active_at[session.id] = max(active_at, self._active_at.get(session.id, active_at))
+        return session
 
     def _forget_old(self, now: datetime) -> None:
         # Older cookies than that are refused by their own stamp, so nothing needs to be remembered of them.

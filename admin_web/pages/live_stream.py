@@ -40,7 +40,8 @@ async def stream_live(request: web.Request) -> EventSourceResponse:
         with suppress(ConnectionError):
             while not board.closed and response.is_connected():
                 if sessions.remaining(session).total_seconds() <= 0:
-                    await response.send("", event="session-over")
+                    why = sessions.why_over(request.cookies.get(sessions.cookie_name))
+                    await response.send(why or "", event="session-over")
                     break
                 now_seen = board.version
                 await _send_changes(request, response, wanted, seen, now_seen)
@@ -72,4 +73,4 @@ async def _send_changes(
         await response.send(html, event=piece, retry=RECONNECT_MS)
 
 
-ROUTES = [web.get("/live/stream", stream_live)]
+ROUTES = [web.get("/live/stream", stream_live, allow_head=False)]

@@ -47,8 +47,8 @@ function watchSession(remainingMs) {
 async function askSession(path = "/session", options = {}) {
   try {
     const answer = await fetch(path, options);
-    if (answer.status === 401 || answer.redirected) {
-      goToLogin("idle");
+    if (answer.status === 401) {
+      goToLogin((await answer.json()).why);
     } else if (answer.ok) {
       watchSession((await answer.json()).remaining_ms);
     } else {
@@ -129,7 +129,7 @@ let hiddenTimer;
 
 htmx.createEventSource = (url) => {
   const source = new EventSource(url);
-  source.addEventListener("session-over", () => goToLogin("idle"));
+  source.addEventListener("session-over", (event) => goToLogin(event.data));
   openStreams = openStreams.filter((other) => other.readyState !== EventSource.CLOSED);
   openStreams.push(source);
   return source;

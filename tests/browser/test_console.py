@@ -157,6 +157,10 @@ async def test_pages_recover_by_themselves_when_the_services_come_back(
     await expect(inside.locator("#call-live-1")).to_be_visible()
 
 
+SET_HIDDEN = """hidden => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 CONTROLS_WITHOUT_A_NAME = """
     [...document.querySelectorAll("input:not([type=hidden]), select, button, a")]
       .filter((control) => !control.ariaLabel && !control.labels?.length && !control.textContent.trim())
@@ -230,3 +234,22 @@ async def test_the_live_calls_on_the_overview_survive_its_refreshing(inside: Pag
     )
     await expect(inside.locator("#newest-calls tbody tr")).to_have_count(5)
     assert len(console.exchange.streams) == streams == 1
+
+
+async def test_a_hidden_tab_gives_its_stream_back_and_catches_up_when_it_is_shown(
+    inside: Page, console: Console
+) -> None:
+    await inside.clock.install()
+    await inside.goto(f"{console.url}/live")
+    await expect(inside.locator("#call-live-1")).to_be_visible()
+    await inside.evaluate(SET_HIDDEN, True)  # noqa: FBT003 (what the page is told)
+    await inside.clock.run_for(11_000)
+    console.exchange.set_call("meanwhile", "0003", "0001")
+    console.exchange.end("live-1")
+    assert await inside.evaluate("openStreams.map(stream => stream.readyState)") == [2]  # closed
+    await expect(inside.locator("#call-live-1")).to_be_visible()
+    await inside.evaluate(SET_HIDDEN, False)  # noqa: FBT003 (what the page is told)
+    await expect(inside.locator("#call-meanwhile")).to_be_visible()
+    await expect(inside.locator("#call-live-1")).to_have_count(0)
+    console.exchange.set_call("later", "0002", "0003")
+    await expect(inside.locator("#call-later")).to_be_visible(timeout=ONE_SECOND)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from admin_web.session import Session, SessionKeeper
+from admin_web.session import Session, SessionKeeper, SessionOver
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 
@@ -143,3 +143,25 @@ def test_consoles_with_different_secrets_use_different_cookies(clock: Clock) -> 
 
 def test_secrets_are_not_shown(session: Session) -> None:
     assert session.csrf_token not in repr(session)
+
+
+def test_why_a_session_is_over_is_known(keeper: SessionKeeper, session: Session, clock: Clock) -> None:
+    cookie = keeper.cookie_value(session)
+    clock.advance(minutes=10)
+    assert keeper.why_over(cookie) is SessionOver.IDLE
+    assert keeper.why_over("forged") is None
+    assert keeper.why_over(None) is None
+
+
+def test_a_log_out_is_not_taken_for_idleness(keeper: SessionKeeper, session: Session, clock: Clock) -> None:
+    keeper.end(session)
+    assert keeper.why_over(keeper.cookie_value(session)) is SessionOver.ENDED
+
+
+def test_the_end_of_the_lifetime_is_not_taken_for_idleness(
+    keeper: SessionKeeper, session: Session, clock: Clock
+) -> None:
+    clock.advance(hours=12)
+    keeper.touch(session)
+    assert keeper.find(keeper.cookie_value(session)) is None
+    assert keeper.why_over(keeper.cookie_value(session)) is SessionOver.ENDED
