@@ -74,7 +74,7 @@ class StreamFramer:
 
     def is_idle(self) -> bool:
         """Tell whether no unfinished message is waiting for its rest. (A CRLF may be half a ping.)"""
-        return self._buffer in (b"", b"\r", b"\r\n", b"\r\n\r")
+        return bytes(self._buffer) in (b"", b"\r", b"\r\n", b"\r\n\r")
 
     def _drop_keep_alives(self) -> None:
         """Leading CRLFs are no part of a message (RFC 3261 §7.5); two of them are a ping."""
