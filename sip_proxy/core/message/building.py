@@ -39,9 +39,12 @@ def build_ack(invite: Request, response: Response) -> bytes:
     return encode(lines, b"")
 
 
-def build_cancel(invite: Request) -> bytes:
-    """Cancel an INVITE that we sent (§9.1)."""
-    return encode(_hop_lines(invite, "CANCEL", invite.first("to") or ""), b"")
+def build_cancel(invite: Request, reason: str) -> bytes:
+    """Cancel an INVITE that we sent (§9.1); `reason` is the value of a `Reason` header, or ""."""
+    lines = _hop_lines(invite, "CANCEL", invite.first("to") or "")
+    if reason:
+        lines.append(f"Reason: {reason}")
+    return encode(lines, b"")
 
 
 def _hop_lines(invite: Request, method: str, to: str) -> list[str]:

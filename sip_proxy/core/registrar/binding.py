@@ -109,7 +109,7 @@ def load_bindings(state: str, wall_offset: float) -> list[Binding]:
         Binding(
             contact=item["contact"],
             flow=flow_from_json(item["flow"]),
-            is_direct=item["is_direct"],
+            is_direct=item.get("is_direct", False),
             call_id=item["call_id"],
             cseq=item["cseq"],
             q=item["q"],

@@ -59,7 +59,7 @@ class CallSetup:
                 call.early = {}
             if response.to_tag not in call.early and len(call.early) < 32:
                 call.early[response.to_tag] = self._called_party(branch, response)
-        if response.status in {180, 183}:
+        if 180 <= response.status < 190:
             self._calls.rang(call, now)
 
     def success(self, branch: Branch, response: Response, now: float) -> bool:

@@ -16,6 +16,9 @@ from sip_proxy.core.transaction.client import NOBODY, ClientTransaction, Request
 from sip_proxy.core.transaction.server import ServerState, ServerTransaction
 from sip_proxy.core.transaction.timers import Timer
 
+# RFC 3326 §3.1: so that the other phones show no missed call.
+_ANSWERED_ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+
 
 class BranchTimer(IntEnum):
     """The timers of a branch."""
@@ -44,6 +47,7 @@ class Branch:
     """One copy of the request on its way to one target."""
 
     __slots__ = (
+        "cancel_reason",
         "contact",
         "context",
         "final",
@@ -61,6 +65,7 @@ class Branch:
         self.transaction: ClientTransaction | None = None
         self.final: Final | None = None
         self.is_cancelled = False
+        self.cancel_reason = ""
         self.is_cancel_sent = False
         self.timer: Timer | None = None
 
@@ -102,11 +107,12 @@ class Branch:
         else:
             self._give_up(now)
 
-    def cancel(self, now: float) -> None:
+    def cancel(self, now: float, reason: str = "") -> None:
         """Cancel this branch, at once if it answered provisionally, else when it does (§9.1)."""
         if self.final is not None or self.is_cancelled:
             return
         self.is_cancelled = True
+        self.cancel_reason = reason
         if self.transaction is not None and self.transaction.response_seen:
             self._send_cancel(self.transaction, now)
 
@@ -121,7 +127,7 @@ class Branch:
 
     def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
         self.is_cancel_sent = True
-        request = parse_message(build_cancel(transaction.request))
+        request = parse_message(build_cancel(transaction.request, self.cancel_reason))
         assert isinstance(request, Request)
         exchange = self.context.exchange
         exchange.layer.start_client(
@@ -198,7 +204,7 @@ class ResponseContext:
             self.is_finished = True
             data = response_upstream(response, [])
             self.server.respond(response.status, data, now, after_journal=self.waits_for_journal)
-        self.cancel_pending(now)
+        self.cancel_pending(now, _ANSWERED_ELSEWHERE)
 
     def take_failure(self, branch: Branch, now: float) -> None:
         """A branch is over; 6xx ends the others, and when all are over the best response goes back."""
@@ -228,11 +234,11 @@ class ResponseContext:
                 self.observer.cancelled(now)
             self.cancel_pending(now)
 
-    def cancel_pending(self, now: float) -> None:
+    def cancel_pending(self, now: float, reason: str = "") -> None:
         """Cancel every branch of an INVITE that has no final response; nothing else can be cancelled."""
         if self.server.request.method == "INVITE":
             for branch in self.branches:
-                branch.cancel(now)
+                branch.cancel(now, reason)
 
     def server_ended(self) -> None:
         """Nothing can go to the caller any more."""

@@ -42,6 +42,7 @@ def test_when_one_answers_the_others_are_cancelled() -> None:
     assert fork.attempt.statuses[-1] == 200
     cancel = fork.right.request("CANCEL")
     assert cancel.values("via") == fork.right.request("INVITE").values("via")[:1]
+    assert cancel.first("reason") == 'SIP;cause=200;text="Call completed elsewhere"'
     assert fork.left.requests("CANCEL") == []
     fork.right.answer(cancel, 200)
     fork.answer(fork.right, 487)
