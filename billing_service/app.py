@@ -31,6 +31,7 @@ from billing_service.jobs.closing_scheduler import closing_scheduler
 from billing_service.service_token import read_or_make_token
 from billing_service.settings import Settings
 from billing_service.storage.directory_watch import DirectoryWatch
+from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import DATABASE_TIMEOUT_S, require_current, wait_for_database
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.rate_call import CompiledPlans
@@ -92,11 +93,8 @@ async def run(settings: Settings) -> None:
     Raises UnableToStart when the port is taken, the database stays away or its schema is another version's.
     """
     token = settings.service_token or read_or_make_token(settings.var / "service-token")
+    await asyncio.to_thread(_check_database, settings)
     app = make_app(settings, token=token, closes_daily=True)
-    engine = app[SERVICES].database.engine
-    await asyncio.to_thread(wait_for_database, engine, timeout_s=DATABASE_TIMEOUT_S)
-    await asyncio.to_thread(require_current, engine)
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,6 +116,15 @@ async def run(settings: Settings) -> None:
     finally:
         await runner.cleanup()
     log.info("billing_service_stopped")
+
+
+def _check_database(settings: Settings) -> None:
+    engine = make_engine(settings.database_url, connections=1)
+    try:
+        wait_for_database(engine, timeout_s=DATABASE_TIMEOUT_S)
+        require_current(engine)
+    finally:
+        engine.dispose()
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> None:

@@ -31,12 +31,12 @@ class DirectoryWatch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self._thread = threading.Thread(target=self._listen, name="directory-watch", daemon=True)
-        self._wake, self._woken = socket.socketpair()
         self.closed = False
 
     def start(self) -> None:
         """Begin to listen; call it on the event loop that waits."""
         self._loop = asyncio.get_running_loop()
+        self._wake, self._woken = socket.socketpair()
         self._thread.start()
 
     def next_change(self) -> asyncio.Event:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import stat
 import threading
 import time
 from typing import Any
@@ -45,28 +44,6 @@ def test_the_life_of_a_system(billing_programs: BillingPrograms) -> None:
     assert rival.returncode == 1
     assert "already runs" in rival.stderr
     assert programs.health() == 200
-
-    loaded = programs.run("sample-data")
-    assert loaded.returncode == 0, loaded.stderr
-    credentials = programs.var / "sample-credentials.json"
-    assert stat.S_IMODE(credentials.stat().st_mode) == 0o600
-    document = json.loads(credentials.read_text())
-    assert programs.request("POST", "/v1/login", document["administrator"])[0] == 200
-    before = credentials.read_text()
-    assert programs.run("sample-data").returncode == 0
-    assert credentials.read_text() == before
-
-    created = programs.run(
-        "create-administrator", "ann", "--name", "Ann Admin", stdin="correct horse battery\n"
-    )
-    assert created.returncode == 0, created.stderr
-    login = {"login": "ann", "password": "correct horse battery"}
-    assert programs.request("POST", "/v1/login", login)[0] == 200
-    again = programs.run("create-administrator", "ann", stdin="correct horse battery\n")
-    assert (again.returncode, again.stderr) == (
-        1,
-        "billing_service: There is already an administrator ann.\n",
-    )
 
     # A client that waits for the directory does not hold up the end.
     version = programs.request("GET", "/internal/v1/directory")[1]["version"]
