@@ -82,7 +82,7 @@ async def start() -> AsyncIterator[Callable[[Records, Billing], tuple[Delivery, 
 
     def start(records: Records, billing: Billing) -> tuple[Delivery, Clockwork]:
         backoff = Clockwork()
-        delivery = Delivery(records, billing, backoff=backoff, undelivered=len(records.waiting))
+        delivery = Delivery(records, billing, backoff=backoff, undelivered=len(records.waiting), interval_s=0)
         tasks.append(asyncio.ensure_future(delivery.run()))
         return delivery, backoff
 
@@ -213,7 +213,7 @@ async def test_billing_being_back_ends_the_wait(billing: Billing) -> None:
 
     records, backoff = Records("a"), Patient()
     billing.failure = UnableToReachBilling("refused")
-    delivery = Delivery(records, billing, backoff=backoff, undelivered=1)
+    delivery = Delivery(records, billing, backoff=backoff, undelivered=1, interval_s=0)
     task = asyncio.ensure_future(delivery.run())
     await until(lambda: backoff.pauses == 1)
     await until(lambda: True)
