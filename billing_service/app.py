@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
+from sqlalchemy.orm import Session
 
 from billing_service.errors import UnableToStart
 from billing_service.http_api import (
@@ -30,6 +31,7 @@ from billing_service.http_api.services import SERVICES, Services
 from billing_service.jobs.closing_scheduler import closing_scheduler
 from billing_service.service_token import read_or_make_token
 from billing_service.settings import Settings
+from billing_service.storage.directory_queries import count_other_realms
 from billing_service.storage.directory_watch import DirectoryWatch
 from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import DATABASE_TIMEOUT_S, require_current, wait_for_database
@@ -123,6 +125,15 @@ def _check_database(settings: Settings) -> None:
     try:
         wait_for_database(engine, timeout_s=DATABASE_TIMEOUT_S)
         require_current(engine)
+        with Session(engine) as session:
+            strangers = count_other_realms(session, settings.sip_domain)
+        if strangers:
+            log.warning(
+                "sip_passwords_of_another_domain",
+                accounts=strangers,
+                domain=settings.sip_domain,
+                hint="phones can't register with these until they get new SIP passwords",
+            )
     finally:
         engine.dispose()
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from billing_service.storage.tables import DirectoryClock, DirectoryRemoval, PhoneAccount, SystemSettings
@@ -23,6 +23,12 @@ class DirectoryChanges:
 def directory_version(session: Session) -> int:
     """Return the directory's version; cheap."""
     return session.scalars(select(DirectoryClock.version)).one()
+
+
+def count_other_realms(session: Session, realm: str) -> int:
+    """Return how many accounts have a SIP password for another realm, with which no phone can register."""
+    other = select(func.count()).select_from(PhoneAccount)
+    return session.scalars(other.where(PhoneAccount.realm != realm, PhoneAccount.state != "closed")).one()
 
 
 def read_directory(session: Session, *, since: int) -> DirectoryChanges:

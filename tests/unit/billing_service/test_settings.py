@@ -63,6 +63,11 @@ def test_addresses(tmp_path: Path, text: str, address: Address) -> None:
     assert str(settings.http) == text
 
 
+@pytest.mark.parametrize("domain", ["tollbell.local", "Example.ORG", "192.0.2.1", "[2001:db8::1]", "x"])
+def test_the_domain_stays_as_it_is_written(tmp_path: Path, domain: str) -> None:
+    assert read(tmp_path, TOLLBELL_SIP_DOMAIN=domain).sip_domain == domain
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -76,6 +81,8 @@ def test_addresses(tmp_path: Path, text: str, address: Address) -> None:
         ("TOLLBELL_DATABASE_URL", "mysql://localhost/x"),
         ("TOLLBELL_DATABASE_URL", "no address"),
         ("TOLLBELL_SIP_DOMAIN", "with space"),
+        ("TOLLBELL_SIP_DOMAIN", "x" * 254),
+        ("TOLLBELL_SIP_DOMAIN", "line\n"),
         ("TOLLBELL_SIP_DOMAIN", 'quote".example'),
         ("TOLLBELL_TIMEZONE", "Mars/Olympus"),
         ("TOLLBELL_TIMEZONE", "../etc/passwd"),
