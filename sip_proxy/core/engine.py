@@ -40,7 +40,7 @@ class Engine:
         self._location = LocationTable()
         hops = Hops(self._exchange, self._location)
         self._calls = CallTable(self._exchange, hops)
-        self._registrar = Registrar(self._exchange, self._location)
+        self._registrar = Registrar(self._exchange, self._location, self._calls.owed_byes.pay)
         self._reception = Reception(
             exchange=self._exchange,
             hops=hops,

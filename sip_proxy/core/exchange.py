@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from sip_proxy.core.configuration import EngineConfig
 from sip_proxy.core.directory import Directory
-from sip_proxy.core.flow import Flow
+from sip_proxy.core.flow import Flow, Transport
 from sip_proxy.core.identifiers import Identifiers
 from sip_proxy.core.message.building import build_response, explanation
 from sip_proxy.core.message.message import Request
@@ -99,14 +99,20 @@ class Exchange:
 
 
 def comes_directly(request: Request, flow: Flow) -> bool:
-    """Tell whether a request came over one hop without NAT: its Via names the address that we see."""
+    """Tell whether a request came over one hop without NAT: its Via names the address that we see.
+
+    On TCP the port is left out of that, because a connection comes from any port. TLS and WebSocket phones
+    don't take connections.
+    """
     via = request.via
-    return (
-        via is not None
-        and (via.host.strip("[]"), via.port or _DEFAULT_PORT) == flow.remote
-        and request.keys.count("via") == 1
-        and not request.via_rest
-    )
+    if via is None or via.host.strip("[]") != flow.remote[0]:
+        return False
+    if flow.transport is Transport.UDP:
+        if (via.port or _DEFAULT_PORT) != flow.remote[1]:
+            return False
+    elif flow.transport is not Transport.TCP:
+        return False
+    return request.keys.count("via") == 1 and not request.via_rest
 
 
 def reply_flow(request: Request, flow: Flow) -> Flow:

@@ -60,32 +60,41 @@ class Hops:
         return [theirs] if theirs == ours else [theirs, ours]
 
     def reach_party(self, party: Party, now: float) -> Flow | Destination | None:
-        """Return how to send to one side of a dialog."""
-        return self.reach(party.flow, party.contact, party.number, now, is_direct=party.is_direct)
+        """Return how to send to one side of a dialog; over its new connection if it lost the old one."""
+        flow = party.flow
+        if isinstance(flow, Flow) and not self._exchange.is_open(flow):
+            newer = self._newer_flow(party, flow, now)
+            if newer is not None:
+                return newer
+        return self.reach(flow, party.contact, is_direct=party.is_direct)
+
+    def _newer_flow(self, party: Party, lost: Flow, now: float) -> Flow | None:
+        """The connection of the same contact, or else the only one that its number has from its address."""
+        flows = set()
+        for binding in self._location.find(party.number, now):
+            if binding.flow.transport.is_reliable and self._exchange.is_open(binding.flow):
+                if binding.contact == party.contact:
+                    return binding.flow
+                if binding.flow.remote[0] == lost.remote[0]:
+                    flows.add(binding.flow)
+        return flows.pop() if len(flows) == 1 else None
 
     def _record_route(self, to: Flow | Destination) -> str:
         host, port = self.local_address(to)
         transport = "" if to.transport is Transport.UDP else f";transport={to.transport.value.lower()}"
         return f"Record-Route: <sip:{_bracketed(host)}:{port}{transport};lr>"
 
-    def reach(
-        self, flow: Flow | Destination, contact: str, number: str, now: float, *, is_direct: bool
-    ) -> Flow | Destination | None:
+    def reach(self, flow: Flow | Destination, contact: str, *, is_direct: bool) -> Flow | Destination | None:
         """Return how to send to a contact that was last seen on this flow; None when there is no way.
 
-        A connection while it lives; else a newer one of the same contact; else the contact's own address. On
-        UDP the contact's own address when it is direct (RFC 3261 §16.6 step 7), else where it was seen.
+        A connection while it lives, else the contact's own address. On UDP the contact's own address when it
+        is direct (RFC 3261 §16.6 step 7), else where it was seen.
         """
         if isinstance(flow, Destination):
             return flow
         if not flow.transport.is_reliable:
             return _contact_on(flow, contact) if is_direct else flow
-        if self._exchange.is_open(flow):
-            return flow
-        for binding in self._location.find(number, now):
-            if binding.contact == contact and self._exchange.is_open(binding.flow):
-                return binding.flow
-        return destination_of(contact, flow.transport)
+        return flow if self._exchange.is_open(flow) else destination_of(contact, flow.transport)
 
 
 def _contact_on(flow: Flow, contact: str) -> Flow | Destination:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sip_proxy.core.dialog.call import Call, CallEvent, CallTimer
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
+from sip_proxy.core.dialog.owed_byes import OwedByes
 from sip_proxy.core.dialog.party import Party, build_dialog_request
 from sip_proxy.core.dialog.saved_call import load_call, save_call
 from sip_proxy.core.exchange import Exchange
@@ -32,7 +33,7 @@ class DialogMatch:
 class CallTable:
     """Keeps the calls, their dialogs, and hands out what must be saved, shown and recorded."""
 
-    __slots__ = ("_by_call_id", "_exchange", "_hops", "_live", "_live_by_caller")
+    __slots__ = ("_by_call_id", "_exchange", "_hops", "_live", "_live_by_caller", "owed_byes")
 
     def __init__(self, exchange: Exchange, hops: Hops) -> None:
         self._exchange = exchange
@@ -40,6 +41,7 @@ class CallTable:
         self._live: dict[str, Call] = {}
         self._by_call_id: dict[str, list[Call]] = {}
         self._live_by_caller: dict[str, int] = {}
+        self.owed_byes = OwedByes(self, exchange.timers)
 
     def begin(self, *, call_id: str, callee: str, emergency: bool, calling: Party, now: float) -> Call:
         """An INVITE passed authentication."""

@@ -34,6 +34,10 @@ class Binding:
     expires_at: float
     user_agent: str
 
+    def has_own_address(self) -> bool:
+        """Tell whether the phone can be reached without its flow: nothing translates addresses between us."""
+        return self.is_direct and destination_of(self.contact, self.flow.transport) is not None
+
     def describe(self, number: str, wall_offset: float) -> Registration:
         """Return the binding as an administrator sees it."""
         host, port = self.flow.remote

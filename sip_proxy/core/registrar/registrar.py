@@ -1,6 +1,7 @@
 """REGISTER (RFC 3261 §10.3)."""
 
 import re
+from collections.abc import Callable
 from sys import intern
 
 from sip_proxy.core.exchange import Exchange, comes_directly
@@ -31,10 +32,17 @@ class RegistrationRefused(Exception):
 class Registrar:
     """Keeps the location table by the REGISTER requests of phones that proved who they are."""
 
-    __slots__ = ("_exchange", "location")
+    __slots__ = ("_exchange", "_on_registered", "location")
 
-    def __init__(self, exchange: Exchange, location: LocationTable) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        location: LocationTable,
+        on_registered: Callable[[str, Flow, float], None],
+    ) -> None:
+        """`on_registered` hears the number and the flow of every REGISTER that was done, and the instant."""
         self._exchange = exchange
+        self._on_registered = on_registered
         self.location = location
 
     def handle(
@@ -58,13 +66,19 @@ class Registrar:
         headers = [_contact_line(binding, now) for binding in after]
         data = self._exchange.response(request, 200, headers=headers)
         transaction.respond(200, data, now)
+        self._on_registered(number, flow, now)
 
     def flow_closed(self, flow: Flow, now: float) -> None:
-        """Drop the bindings that were reached over a connection that is gone (RFC 5626 §5.3)."""
+        """Drop the bindings that were reached over a connection that is gone (RFC 5626 §5.3).
+
+        Those stay whose Contact we can connect to ourselves (§18.1.1 of RFC 3261).
+        """
         for number in self.location.numbers_on(flow):
             bindings = self.location.find(number, now)
-            self.location.replace(number, tuple(binding for binding in bindings if binding.flow != flow))
-            self.report(number, now)
+            kept = tuple(each for each in bindings if each.flow != flow or each.has_own_address())
+            if len(kept) < len(bindings):
+                self.location.replace(number, kept)
+                self.report(number, now)
 
     def expire(self, now: float) -> None:
         """Drop the bindings whose time is over."""
@@ -124,9 +138,25 @@ class Registrar:
                 kept.pop(key, None)
             else:
                 kept[key] = self._binding(request, contact, flow, now, expiry_s)
-        if len(kept) > self._exchange.config.maximum_bindings:
+        return self._without_stale(tuple(kept.values()), request.call_id)
+
+    def _without_stale(self, bindings: tuple[Binding, ...], call_id: str) -> tuple[Binding, ...]:
+        """Drop what phones left behind when they connected anew, and see that there are not too many.
+
+        A binding on a connection that is gone is stale when the same phone (§10.2: it keeps its Call-ID) has
+        one on a connection that lives, and when there is no room for it.
+        """
+        is_open = self._exchange.is_open
+        came_back = any(each.call_id == call_id and is_open(each.flow) for each in bindings)
+        kept = tuple(
+            each for each in bindings if is_open(each.flow) or not (came_back and each.call_id == call_id)
+        )
+        limit = self._exchange.config.maximum_bindings
+        if len(kept) > limit:
+            kept = tuple(each for each in kept if is_open(each.flow))
+        if len(kept) > limit:
             raise RegistrationRefused(Rejection(403, "Too many contacts for one number"))
-        return tuple(kept.values())
+        return kept
 
     def _remove_all(
         self, request: Request, contacts: list[str], before: tuple[Binding, ...]

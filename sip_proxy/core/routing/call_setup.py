@@ -83,7 +83,7 @@ class CallSetup:
         self._is_cancelled = True
         self._stop_timer()
 
-    def failure(self, final: Final, now: float) -> None:
+    def failure(self, final: Final, now: float) -> Final:
         """Nobody answered, and the caller hears so."""
         self._stop_timer()
         outcome = self._outcome(final)
@@ -96,6 +96,7 @@ class CallSetup:
         self._calls.failed(
             self.call, now, outcome=outcome, status=final.status, reason=final.reason, ended_by=ended_by
         )
+        return final
 
     def give_up(self, text: str, now: float) -> None:
         """End the attempt from the middle (an administrator did)."""

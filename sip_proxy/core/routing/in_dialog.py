@@ -130,15 +130,21 @@ class _Watch:
     def cancelled(self, now: float) -> None:
         """A re-INVITE was given up; the call goes on."""
 
-    def failure(self, final: Final, now: float) -> None:
+    def failure(self, final: Final, now: float) -> Final:
         """A BYE was not accepted: the record is closed, so the other side must not talk on.
 
-        The sender considers the session over whatever the answer is (§15.1.1); a BYE that was made to be
-        refused must not give a free call.
+        Whoever sent it considers the session over whatever the answer is (§15.1.1). One that was made to be
+        refused must not give a free call; one that could not be delivered is done as far as the sender is
+        concerned, and the other side hears of it when it comes back.
         """
-        if self._request.method == "BYE" and self._call.called is not None:
-            match = self._match
-            self._calls.send_bye(self._call.call_id, match.sender, match.receiver, now, headers=[])
+        if self._request.method != "BYE" or self._call.called is None:
+            return final
+        match = self._match
+        if final.response is None:
+            self._calls.owed_byes.owe(self._call.call_id, match.sender, match.receiver, now)
+            return Final(200, "OK", None)
+        self._calls.send_bye(self._call.call_id, match.sender, match.receiver, now, headers=[])
+        return final
 
 
 def _parsed(text: str) -> Uri | None:

@@ -39,8 +39,8 @@ class Observer(Protocol):
     def cancelled(self, now: float) -> None:
         """The caller sent CANCEL."""
 
-    def failure(self, final: Final, now: float) -> None:
-        """This final response other than 2xx goes to the caller, or would if a 408 could (RFC 4320)."""
+    def failure(self, final: Final, now: float) -> Final:
+        """This final response other than 2xx is to go to the caller; return it, or what is to go instead."""
 
 
 class Branch:
@@ -259,7 +259,7 @@ class ResponseContext:
             # §16.7 step 6: the callee is overloaded, not the exchange.
             best = Final(500, "Server Internal Error", None)
         if self.observer is not None:
-            self.observer.failure(best, now)
+            best = self.observer.failure(best, now)
         if best.status == 408 and self.server.request.method != "INVITE":
             self.server.abandon(now)
             return

@@ -119,8 +119,7 @@ class Router:
         """Return every phone of a number that can be reached (RFC 3261 §16.5)."""
         targets = []
         for binding in self._location.find(number, now):
-            is_direct = binding.is_direct
-            to = self._hops.reach(binding.flow, binding.contact, number, now, is_direct=is_direct)
+            to = self._hops.reach(binding.flow, binding.contact, is_direct=binding.is_direct)
             if to is not None:
                 targets.append((binding, to))
         return targets

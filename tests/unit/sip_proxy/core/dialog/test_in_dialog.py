@@ -2,10 +2,10 @@
 
 import pytest
 
-from sip_proxy.core.flow import Transport
-from sip_proxy.core.outputs import CallSaved
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.outputs import CallSaved, Send
 from tests.support.sip_calls import AnsweredCall
-from tests.support.sip_phones import DOMAIN, Exchange, callee_request, destination
+from tests.support.sip_phones import DOMAIN, Exchange, Phone, callee_request, destination
 
 
 def test_requests_go_to_the_contact_of_the_other_side_without_our_route() -> None:
@@ -173,6 +173,63 @@ def test_a_phone_that_lost_its_connection_is_reached_on_its_new_one() -> None:
     call.attempt.bye()
     assert again.requests("BYE")
     assert old.requests("BYE") == []
+
+
+def test_a_phone_that_came_back_with_another_contact_is_reached_on_its_only_connection() -> None:
+    call = AnsweredCall(callee_transport=Transport.TCP)
+    exchange, phone = call.exchange, call.callee
+    reconnect(exchange, phone, port=40_001)
+    phone.register(contacts=(f"<sip:0002@{phone.address[0]}:40001;transport=tcp>",))
+    call.attempt.bye()
+    bye = phone.request("BYE")
+    assert bye.uri == phone.contact
+    last = exchange.outputs[-1]
+    assert isinstance(last, Send)
+    assert last.to == phone.flow
+
+
+def test_a_bye_that_cannot_be_delivered_is_accepted_and_owed_to_the_other_side() -> None:
+    call = AnsweredCall(callee_transport=Transport.TCP)
+    exchange, phone = call.exchange, call.callee
+    reconnect(exchange, phone, port=40_002)
+    call.attempt.bye()
+    assert phone.requests("BYE")  # tried at its own address, in vain:
+    phone.inbox.clear()
+    exchange.engine.unable_to_send(Destination(Transport.TCP, *phone.address), exchange.now)
+    exchange.deliver()
+    assert call.caller.statuses("BYE") == [200]
+    assert len(exchange.records) == 1
+    exchange.advance(60)
+    phone.register(call_id="again")
+    bye = phone.request("BYE")
+    assert (bye.uri, bye.to_tag, bye.from_tag) == (phone.contact, "callee", call.attempt.from_tag)
+    phone.inbox.clear()
+    phone.register(call_id="again", cseq=20)
+    assert phone.requests("BYE") == []
+    assert len(exchange.records) == 1
+
+
+def test_a_bye_is_not_owed_for_ever_nor_to_a_phone_elsewhere() -> None:
+    call = AnsweredCall(callee_transport=Transport.TCP)
+    exchange, phone = call.exchange, call.callee
+    reconnect(exchange, phone, port=40_003)
+    call.attempt.bye()
+    exchange.engine.unable_to_send(Destination(Transport.TCP, *phone.address), exchange.now)
+    exchange.deliver()
+    phone.inbox.clear()
+    elsewhere = exchange.phone("0002")
+    assert elsewhere.requests("BYE") == []
+    exchange.advance(65)
+    phone.register(call_id="again")
+    assert phone.requests("BYE") == []
+
+
+def reconnect(exchange: Exchange, phone: Phone, *, port: int) -> None:
+    """A phone loses its connection and has another one, on which it hasn't sent anything yet."""
+    exchange.engine.flow_closed(phone.flow, exchange.now)
+    exchange.deliver()
+    phone.flow = Flow(Transport.TCP, (phone.address[0], port), phone.flow.local, port)
+    exchange.phones[(Transport.TCP, phone.address[0], port)] = phone
 
 
 def test_proxies_beyond_us_are_passed_in_requests_of_our_own() -> None:

@@ -3,9 +3,9 @@
 import pytest
 
 from sip_proxy.core.directory import AccountState
-from sip_proxy.core.flow import Transport
+from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.outputs import BindingsChanged, SecurityEventKind
-from tests.support.sip_phones import DOMAIN, WALL_OFFSET, Exchange, account, make_directory
+from tests.support.sip_phones import DOMAIN, WALL_OFFSET, Exchange, Phone, account, make_directory
 
 
 def contacts_of(exchange: Exchange, number: str) -> list[str]:
@@ -183,11 +183,50 @@ def test_a_refreshed_binding_lives_on_past_its_first_expiry() -> None:
 def test_the_bindings_of_a_connection_vanish_with_it() -> None:
     """RFC 5626 §5.3."""
     exchange = Exchange()
-    tcp = exchange.phone("0001", transport=Transport.TCP)
+    tcp = exchange.phone("0001", transport=Transport.TCP, private="10.0.0.7:5060")
     udp = exchange.phone("0001")
-    exchange.engine.flow_closed(tcp.flow, exchange.now)
-    exchange.deliver()
+    close(exchange, tcp)
     assert contacts_of(exchange, "0001") == [udp.contact]
+
+
+def test_a_binding_that_can_be_connected_to_outlives_its_connection() -> None:
+    """RFC 3261 §18.1.1: a phone that is not behind NAT may register and close the connection."""
+    exchange = Exchange()
+    caller = exchange.phone("0002")
+    tcp = exchange.phone("0001", transport=Transport.TCP)
+    close(exchange, tcp)
+    assert contacts_of(exchange, "0001") == [tcp.contact]
+    caller.invite("0001")
+    assert exchange.sends_to(tcp)[-1].to == Destination(Transport.TCP, *tcp.address)
+
+
+def test_a_phone_that_connects_anew_leaves_no_stale_contact_behind() -> None:
+    exchange = Exchange()
+    phone = exchange.phone("0001", transport=Transport.TCP)
+    for port in range(40_000, 40_030):
+        close(exchange, phone)
+        phone.flow = Flow(Transport.TCP, (phone.address[0], port), phone.flow.local, port)
+        exchange.phones[(Transport.TCP, phone.address[0], port)] = phone
+        contact = f"sip:0001@{phone.address[0]}:{port};transport=tcp"
+        assert phone.register(contacts=(f"<{contact}>",)).status == 200
+        assert contacts_of(exchange, "0001") == [contact]
+
+
+def test_contacts_on_lost_connections_make_room_for_new_ones() -> None:
+    exchange = Exchange()
+    phone = exchange.phone("0001", transport=Transport.TCP, register=False)
+    contacts = tuple(f"<sip:0001@203.0.113.{host}>" for host in range(1, 11))
+    phone.register(contacts=contacts, call_id="old")
+    close(exchange, phone)
+    assert len(contacts_of(exchange, "0001")) == 10
+    newcomer = exchange.phone("0001")
+    assert contacts_of(exchange, "0001") == [newcomer.contact]
+
+
+def close(exchange: Exchange, phone: Phone) -> None:
+    """The connection of a phone is gone."""
+    exchange.engine.flow_closed(phone.flow, exchange.now)
+    exchange.deliver()
 
 
 def test_a_register_for_another_number_is_forbidden_and_reported() -> None:
