@@ -13,7 +13,8 @@ from yarl import URL
 
 from admin_web.app import make_app
 from admin_web.settings import ListenAddress, Settings
-from tests.support.fake_services import TOKEN, FakeBilling, FakeExchange
+from tests.support.fake_billing_api import FakeBilling
+from tests.support.fake_services import TOKEN, FakeExchange
 
 LOGIN = "admin"
 PASSWORD = "correct horse"

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from tests.support.fake_services import NOW, FakeBilling, FakeExchange
+from tests.support.fake_billing_api import FakeBilling
+from tests.support.fake_services import NOW, FakeExchange
 
 
 def small_network(billing: FakeBilling, exchange: FakeExchange) -> None:
