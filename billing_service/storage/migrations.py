@@ -26,7 +26,7 @@ METADATA_OPTIONS: dict[str, Any] = {
     "compare_server_default": True,
 }
 # How long programs wait for a database that is being started beside them.
-DATABASE_TIMEOUT_S = 60.0
+DATABASE_TIMEOUT_S = 60
 # Any number, the same for everybody who migrates.
 _ADVISORY_LOCK = 0x70115E11
 
@@ -42,7 +42,7 @@ def configuration() -> "Config":
     return config
 
 
-def wait_for_database(engine: Engine, *, timeout_s: float) -> None:
+def wait_for_database(engine: Engine, *, timeout_s: int) -> None:
     """Return once the database accepts connections; raise UnableToStart when it does not within the time."""
     deadline = time.monotonic() + timeout_s
     while True:

