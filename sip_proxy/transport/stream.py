@@ -74,6 +74,7 @@ class StreamTransport:
         self.sent_count = 0
         self.unsent_count = 0
         self.refused_count = 0
+        self._reported_refused = 0
         self.dropped: Counter[str] = Counter()
 
     @property
@@ -189,12 +190,24 @@ class StreamTransport:
     def _sweep(self) -> None:
         assert self._loop is not None
         now = self._clock()
-        for connection in list(self._connections.values()):
-            reason = connection.overstayed(now)
-            if reason is not None:
-                self.dropped[reason] += 1
-                log.info("connection_dropped", reason=reason, source=_source(connection.flow))
+        overstayed: dict[str, list[StreamConnection]] = {}
+        for connection in self._connections.values():
+            if (reason := connection.overstayed(now)) is not None:
+                overstayed.setdefault(reason, []).append(connection)
+        for reason, connections in overstayed.items():
+            self.dropped[reason] += len(connections)
+            # One line, however many there are: silent connections by the thousand are an attack.
+            log.info(
+                "connections_dropped",
+                reason=reason,
+                count=len(connections),
+                source=_source(connections[0].flow),
+            )
+            for connection in connections:
                 connection.drop()
+        if self.refused_count > self._reported_refused:
+            log.warning("connections_refused", count=self.refused_count - self._reported_refused)
+            self._reported_refused = self.refused_count
         self._sweeper = self._loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
 
 

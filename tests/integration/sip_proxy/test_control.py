@@ -1,0 +1,159 @@
+"""The control API of the real process: what an operator sees while phones call, and what he can do."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.fake_billing import SERVICE_TOKEN, FakeBilling
+from tests.support.proxy_process import ProxyProcess
+from tests.support.socket_phone import call, hang_up, phone
+from tests.support.system import eventually
+
+
+class Events:
+    """A watcher of the event stream."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+
+    def next(self) -> tuple[str, Any]:
+        """Return the next event; comments are passed over."""
+        kind = ""
+        while True:
+            line = self._response.readline().decode().rstrip("\n")
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                return kind, json.loads(line.removeprefix("data: "))
+
+    def until(self, kind: str, **fields: Any) -> Any:
+        """Return the data of the next event of this kind with these fields."""
+        while True:
+            its_kind, data = self.next()
+            if its_kind == kind and fields.items() <= data.items():
+                return data
+
+
+@contextmanager
+def watching(proxy: ProxyProcess) -> Iterator[Events]:
+    connection = http.client.HTTPConnection(*proxy.control_address, timeout=5)
+    connection.request("GET", "/v1/events", headers={"Authorization": f"Bearer {SERVICE_TOKEN}"})
+    try:
+        yield Events(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def test_a_watcher_sees_registrations_and_calls_as_they_happen(
+    proxy: ProxyProcess, billing: FakeBilling
+) -> None:
+    with (
+        watching(proxy) as events,
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("udp")) as callee,
+    ):
+        assert events.next() == ("snapshot", {"calls": [], "registrations": []})
+        callee.register()
+        registered = events.until("registration", number="0002")
+        assert registered["registrations"][0]["source"] == callee.address
+
+        began = time.monotonic()
+        answer = call(caller, callee)
+        states = [events.until("call")["state"] for _ in range(3)]
+        assert states == ["inviting", "ringing", "answered"]
+        assert time.monotonic() - began < 1.0
+        with watching(proxy) as late:
+            _, snapshot = late.next()
+            assert snapshot["calls"][0]["state"] == "answered"
+            assert snapshot["registrations"][0]["number"] == "0002"
+        hang_up(caller, callee, answer)
+        assert events.until("call")["state"] == "ended"
+
+        callee.register(expires=0)
+        assert events.until("registration", number="0002")["registrations"] == []
+    with watching(proxy) as events, phone("0001", "guess", proxy.address("udp")) as stranger:
+        stranger.register()
+        attack = events.until("security")
+        assert (attack["kind"], attack["number"]) == ("wrong_password", "0001")
+
+
+def test_an_operator_ends_a_call_that_rings(proxy: ProxyProcess, billing: FakeBilling) -> None:
+    with (
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("udp")) as callee,
+    ):
+        callee.register()
+        caller.authenticated("INVITE", "sip:0002@tollbell.local", call_id="rings")
+        invite = callee.expect_request("INVITE")
+        callee.respond(invite, 180, "Ringing")
+        assert caller.receive().status == 180
+        (live,) = proxy.control("GET", "/v1/calls").body["items"]
+        assert live["state"] == "ringing"
+
+        assert proxy.control("DELETE", f"/v1/calls/{live['id']}").status == 202
+        callee.expect_request("CANCEL")
+        callee.respond(invite, 487, "Request Terminated")
+        assert caller.receive_final().status >= 400
+        (record,) = billing.wait_for_records()
+    assert (record["record_id"], record["ended_by"], record["duration_us"]) == (live["id"], "exchange", 0)
+    assert proxy.control("GET", "/v1/calls").body["items"] == []
+    assert proxy.control("DELETE", f"/v1/calls/{live['id']}").status == 404
+
+
+def test_an_operator_ends_a_call_that_is_talked_on(proxy: ProxyProcess, billing: FakeBilling) -> None:
+    with (
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("udp")) as callee,
+    ):
+        callee.register()
+        call(caller, callee)
+        (live,) = proxy.control("GET", "/v1/calls").body["items"]
+        assert proxy.control("DELETE", f"/v1/calls/{live['id']}").status == 202
+        for one in (caller, callee):
+            one.respond(one.expect_request("BYE"), 200, "OK")
+        (record,) = billing.wait_for_records()
+
+    assert (record["outcome"], record["ended_by"]) == ("answered", "exchange")
+    assert record["duration_us"] > 0
+
+
+def test_metrics_count_what_happened(proxy: ProxyProcess, billing: FakeBilling) -> None:
+    with (
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("tcp"), "tcp") as callee,
+    ):
+        callee.register()
+        hang_up(caller, callee, call(caller, callee))
+        billing.wait_for_records()
+        text = proxy.control("GET", "/metrics", token=None).body
+
+    for line in (
+        'tollbell_call_attempts_total{outcome="answered"} 1.0',
+        "tollbell_live_calls 0.0",
+        "tollbell_registrations 1.0",
+        'tollbell_connections{transport="TCP"} 1.0',
+        "tollbell_journal_available 1.0",
+        "tollbell_engine_errors_total 0.0",
+    ):
+        assert line in text.splitlines()
+
+
+def test_nobody_without_the_token_ends_a_call(proxy: ProxyProcess) -> None:
+    assert proxy.control("GET", "/v1/calls", token=None).status == 401
+    assert proxy.control("DELETE", "/v1/calls/x", token="wrong").status == 401
+    assert proxy.control("GET", "/health", token=None).status == 200
+
+
+def test_the_console_log_is_one_line_per_event(tmp_path: Path, billing: FakeBilling) -> None:
+    proxy = ProxyProcess(tmp_path / "var", billing, TOLLBELL_LOG="console")
+    proxy.start(wait=False)
+    try:
+        eventually(lambda: any("listening" in line for line in proxy.lines), "it listens")
+        (line,) = proxy.lines
+        assert "tollbell.local" in line
+    finally:
+        proxy.kill()
