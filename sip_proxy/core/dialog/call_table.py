@@ -10,9 +10,10 @@ from sip_proxy.core.dialog.saved_call import load_call, save_call
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.hops import Hops
-from sip_proxy.core.message.grammar import printable
+from sip_proxy.core.message.grammar import printable, quote_string
 from sip_proxy.core.message.message import HIGHEST_CSEQ, Request
 from sip_proxy.core.outputs import CallChanged, CallRecorded, CallSaved, LiveCall, LiveCallState, Send
+from sip_proxy.core.rejection import Cause
 from sip_proxy.core.transaction.client import NOBODY
 
 # A party may have used CSeq numbers that we haven't seen, or that were not saved before a restart; a request
@@ -113,7 +114,7 @@ class CallTable:
         """End an answered call from the middle: BYE to both sides."""
         if self.hung_up(call, now, ended_by=EndedBy.EXCHANGE):
             assert call.called is not None
-            reason = [f'Reason: SIP;cause=200;text="{text}"']
+            reason = [f"Reason: Q.850;cause={Cause.NORMAL};text={quote_string(text)}"]
             self.send_bye(call.call_id, call.calling, call.called, now, headers=reason)
             self.send_bye(call.call_id, call.called, call.calling, now, headers=reason)
 

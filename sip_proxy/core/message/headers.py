@@ -55,5 +55,10 @@ def header_key(name: str) -> str | None:
     return key
 
 
+def written_name(key: str) -> str:
+    """Return a header name as people write it."""
+    return {"call-id": "Call-ID", "cseq": "CSeq"}.get(key, key.title())
+
+
 for _usual in _USUAL_NAMES.split():
     header_key(_usual)

@@ -8,7 +8,7 @@ import re
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import TOKEN, split_commas
-from sip_proxy.core.message.headers import MANDATORY, SINGLE
+from sip_proxy.core.message.headers import MANDATORY, SINGLE, written_name
 from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
 from sip_proxy.core.message.via import Via, parse_via, with_source
 
@@ -121,10 +121,10 @@ class Message:
         self._check_body()
         self.call_id = self.first("call-id") or ""
         if not self.call_id or " " in self.call_id or "\t" in self.call_id:
-            raise MalformedMessage("Malformed Call-Id")
+            raise MalformedMessage("Malformed Call-ID")
         match = _CSEQ.match(self.first("cseq") or "")
         if match is None or (number := int(match[1])) > HIGHEST_CSEQ:
-            raise MalformedMessage("Malformed Cseq")
+            raise MalformedMessage("Malformed CSeq")
         self.cseq = number
         self.cseq_method = match[2]
         self.from_tag = self.from_address().tag
@@ -134,10 +134,10 @@ class Message:
         """Say which header is missing or there too often."""
         for key in mandatory:
             if key not in self.keys:
-                raise MalformedMessage(f"Missing {key.title()}")
+                raise MalformedMessage(f"Missing {written_name(key)}")
         for key in single:
             if self.keys.count(key) > 1:
-                raise MalformedMessage(f"More than one {key.title()}")
+                raise MalformedMessage(f"More than one {written_name(key)}")
 
     def _check_body(self) -> None:
         """RFC 3261 §18.3: of a datagram, what is past Content-Length is dropped; less than it is an error."""
@@ -176,7 +176,7 @@ class Request(Message):
         """See that the request can be worked with; raises MalformedMessage with the status to answer."""
         super().check()
         if self.cseq_method != self.method:
-            raise MalformedMessage("Method and Cseq differ")
+            raise MalformedMessage("Method and CSeq differ")
         if not self.from_tag:
             raise MalformedMessage("Missing tag in From")
         text = self.first("max-forwards")

@@ -44,9 +44,9 @@ def parse_message(data: bytes) -> Message:
     body = data[end + 4 :]
     known = known_keys.get
     keys = [known(line[: line.find(":") + 1]) for line in lines]
+    keys[0] = ""
     if None in keys:
         defect = _complete_keys(keys, lines) or defect
-    keys[0] = ""
     start = lines[0]
     known_now = cast(list[str], keys)
     if start[:4].upper() == "SIP/":
@@ -55,7 +55,7 @@ def parse_message(data: bytes) -> Message:
 
 
 def _complete_keys(keys: list[str | None], lines: list[str]) -> MalformedMessage | None:
-    """Find the keys of names that aren't known yet; the start line has none."""
+    """Find the keys of names that aren't known yet."""
     defect = None
     for index in range(1, len(keys)):
         if keys[index] is None:

@@ -29,6 +29,7 @@ def test_ending_an_answered_call_sends_bye_to_both_sides_in_the_name_of_the_othe
     assert (to_callee.from_tag, to_callee.to_tag) == (call.attempt.from_tag, "callee")
     assert to_callee.cseq > call.attempt.cseq
     assert to_caller.call_id == to_callee.call_id == call.attempt.call_id
+    assert to_caller.first("reason") == 'Q.850;cause=31;text="The call was ended by the administrator"'
     record = call.exchange.the_record
     assert (record.outcome, record.ended_by, record.duration_us) == (
         Outcome.ANSWERED, EndedBy.EXCHANGE, 10_050_000,
