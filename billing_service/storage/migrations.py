@@ -27,6 +27,8 @@ METADATA_OPTIONS: dict[str, Any] = {
 }
 # How long programs wait for a database that is being started beside them.
 DATABASE_TIMEOUT_S = 60
+# What PostgreSQL says when it is up but will not have us (psycopg2 gives no code for a failed connection).
+_REFUSALS = ("authentication failed", "no pg_hba.conf entry", 'role "', 'database "')
 # Any number, the same for everybody who migrates.
 _ADVISORY_LOCK = 0x70115E11
 
@@ -43,7 +45,10 @@ def configuration() -> "Config":
 
 
 def wait_for_database(engine: Engine, *, timeout_s: int) -> None:
-    """Return once the database accepts connections; raise UnableToStart when it does not within the time."""
+    """Return once the database accepts connections.
+
+    Raises UnableToStart when it does not within the time, or at once when waiting would not help.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -51,8 +56,10 @@ def wait_for_database(engine: Engine, *, timeout_s: int) -> None:
                 connection.execute(text("SELECT 1"))
                 return
         except OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            if any(text in reason for text in _REFUSALS):
+                raise UnableToStart(f"the database refuses us: {reason}") from error
             if time.monotonic() > deadline:
-                reason = str(error.orig).strip().splitlines()[0]
                 raise UnableToStart(f"the database does not answer: {reason}") from error
         time.sleep(0.2)
 

@@ -117,3 +117,14 @@ def test_sample_data_are_loaded_once_and_their_passwords_are_private(
 
     assert main(["sample-data"]) == 0
     assert (file.read_text(), calls()) == (before, loaded)
+
+
+@pytest.mark.parametrize("command", ["migrate", "serve"])
+def test_a_server_that_will_not_have_us_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database_url: URL, command: str
+) -> None:
+    use(monkeypatch, database_url.set(database="no_such_database"))
+    assert main([command]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("billing_service: the database refuses us: ")
+    assert 'database "no_such_database" does not exist' in line
