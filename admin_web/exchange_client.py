@@ -1,6 +1,6 @@
 """The control API of the exchange as typed calls (`docs/api/control.md`)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import aiohttp
@@ -43,8 +43,11 @@ class ExchangeClient:
         """Ask for the call to be ended; it disappears from the live calls when it has. Raises NotFound."""
         await self._http.call("DELETE", self._http.url("v1", "calls", call_id), _ANYTHING)
 
-    async def events(self) -> AsyncIterator[ServerSentEvent]:
-        """The event stream, until it breaks (ServiceAway) or the exchange refuses it (ServiceFault)."""
+    async def events(self) -> AsyncGenerator[ServerSentEvent, None]:
+        """The event stream, until it breaks (ServiceAway) or the exchange refuses it (ServiceFault).
+
+        The caller closes it (`contextlib.aclosing`), or the connection stays until the garbage is collected.
+        """
         headers = {**self._http.headers(), "Accept": "text/event-stream"}
         parser = EventStreamParser()
         try:

@@ -1,6 +1,7 @@
 """Keeps the live board up to date over one connection to the exchange, however many browsers look at it."""
 
 import asyncio
+from contextlib import aclosing
 
 import structlog
 from pydantic import ValidationError
@@ -22,11 +23,10 @@ async def follow_exchange(exchange: ExchangeClient, board: LiveBoard) -> None:
     retry_s = FIRST_RETRY_S
     while True:
         try:
-            async for event in exchange.events():
-                if not board.connected and event.name != "snapshot":
-                    continue
-                apply_event(board, event)
-                retry_s = FIRST_RETRY_S
+            async with aclosing(exchange.events()) as events:
+                async for event in events:
+                    apply_event(board, event)
+                    retry_s = FIRST_RETRY_S
         except ServiceError as error:
             if board.connected or str(error) != board.problem:
                 log.warning("exchange lost", problem=str(error))

@@ -143,3 +143,25 @@ async def test_pages_say_that_the_exchange_is_away_and_recover(inside: Console) 
 @pytest.mark.parametrize("show", ["", "nothing", "calls%20"])
 async def test_a_stream_of_nothing_is_refused(inside: Console, show: str) -> None:
     assert (await inside.get(f"/live/stream?show={show}")).status == 404
+
+
+async def test_an_event_that_breaks_the_contract_is_told_and_a_fresh_snapshot_asked_for(
+    inside: Console,
+) -> None:
+    async with stream_of(inside, "calls") as response:
+        stream = Stream(response)
+        await stream.next("calls")
+        inside.exchange._tell("call", {"id": "live-1"})
+        await stream.next("calls", containing="sends events that this console does not understand")
+        await stream.next("calls", containing="call-live-1")
+    await eventually(lambda: len(inside.exchange.streams) == 1, "the connection before is closed")
+
+
+async def test_a_service_token_that_the_exchange_refuses_is_told(
+    inside: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.support.fake_services.TOKEN", "another token")
+    await inside.exchange.stop()
+    await inside.exchange.start()
+    async with stream_of(inside, "calls") as response:
+        await Stream(response).next("calls", containing="refuses the console&#39;s service token")
