@@ -8,7 +8,8 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -185,9 +186,11 @@ class Server:
     def _restore(self, restored: Restored) -> None:
         now = time.monotonic()
         for number, state in restored.bindings:
-            self._engine.restore_bindings(number, state, now)
+            with _unless_unreadable("bindings", number):
+                self._engine.restore_bindings(number, state, now)
         for call in restored.calls:
-            self._engine.restore_call(call.state, now, same_boot=call.same_boot)
+            with _unless_unreadable("call", call.record_id):
+                self._engine.restore_call(call.state, now, same_boot=call.same_boot)
         self._driver.turn_ended()
         if restored.calls or restored.bindings or restored.undelivered:
             log.info(
@@ -268,6 +271,15 @@ class Server:
         await self._http.cleanup()
         await self._session.close()
         log.info("stopped")
+
+
+@contextmanager
+def _unless_unreadable(kind: str, key: str) -> Iterator[None]:
+    """Let one entry that can't be restored not keep the exchange from starting; it stays in the journal."""
+    try:
+        yield
+    except Exception:
+        log.exception("not_restored", kind=kind, key=key)
 
 
 def _stream_transports(sockets: Sockets, driver: Driver) -> dict[Transport, StreamTransport]:

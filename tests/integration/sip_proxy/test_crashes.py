@@ -1,8 +1,11 @@
 """A call is billed exactly once: through `kill -9`, billing being away, lost answers and a full disk."""
 
 import os
+import resource
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,28 @@ def test_a_call_outlives_the_death_of_the_exchange(proxy: ProxyProcess, billing:
     assert hung_up - answered <= record["duration_us"] / 1e6 <= after - before
     proxy.stop()
     assert (len(billing.records), billing.duplicates) == (1, 0)
+
+
+def test_an_unreadable_entry_in_the_journal_does_not_keep_the_exchange_from_starting(
+    proxy: ProxyProcess, billing: FakeBilling
+) -> None:
+    proxy.stop()
+    with closing(sqlite3.connect(proxy.var / "journal.sqlite3")) as journal, journal:
+        journal.execute("INSERT INTO bindings VALUES ('0001', 'not JSON')")
+        journal.execute("INSERT INTO saved_call VALUES ('broken', 'boot', '{}')")
+    proxy.start()
+
+    assert {(line["kind"], line["key"]) for line in proxy.events("not_restored")} == {
+        ("bindings", "0001"),
+        ("call", "broken"),
+    }
+    with (
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("udp")) as callee,
+    ):
+        callee.register()
+        assert hang_up(caller, callee, call(caller, callee)).status == 200
+    billing.wait_for_records()
 
 
 def test_a_phone_can_be_called_after_a_restart_without_registering_again(
@@ -161,14 +186,10 @@ class full_disk:  # noqa: N801 (reads as the condition that it makes)
         self._proxy = proxy
 
     def __enter__(self) -> None:
-        import resource
-
         self._before = resource.prlimit(self._proxy.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self._proxy.pid, resource.RLIMIT_FSIZE, (0, self._before[1]))
 
     def __exit__(self, *error: object) -> None:
-        import resource
-
         resource.prlimit(self._proxy.pid, resource.RLIMIT_FSIZE, self._before)
 
 
