@@ -1,6 +1,7 @@
 """Reads what a request says, into models that know every field; anything else is refused by name."""
 
 import json
+import math
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.http_api.problems import Problem, invalid
 
+DEEPEST_BODY = 30  # levels; a plan's windows are at the sixth
 LARGEST_BODY = 4 * 1024 * 1024  # bytes; 1,000 call records are about 0.6 MB
 
 
@@ -51,11 +53,36 @@ async def read_json(request: web.Request) -> Any:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.")
     raw = await request.read()
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"The body is no UTF-8: {error.reason}.") from error
     except (ValueError, RecursionError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"The body is no JSON: {error}.") from error
+    if _depth_exceeds(value, DEEPEST_BODY):
+        raise Problem(HTTPStatus.BAD_REQUEST, "The body is nested too deeply.")
+    return value
+
+
+def _depth_exceeds(value: Any, limit: int) -> bool:
+    # Level by level, without recursion: what comes later may recurse safely.
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -35,6 +35,10 @@ LISTS = [
 DEEP = "[" * 100_000 + "]" * 100_000
 
 
+def nested(depth: int) -> bytes:
+    return b'{"records": ' + b"[" * depth + b"]" * depth + b"}"
+
+
 async def send(billing: Billing, method: str, path: str, body: bytes, content_type: str) -> int:
     headers = {
         "Authorization": f"Bearer {TOKEN}",
@@ -59,6 +63,9 @@ async def test_bodies_that_are_no_json_are_refused(billing: Billing, method: str
         (b'{"name": -Infinity}', 400),
         (b'{"name": 1' + b"0" * 5000 + b"}", 400),
         (DEEP.encode(), 400),
+        (b'{"records": [{"duration_us": 1e999}]}', 400),
+        (nested(900), 400),
+        (nested(31), 400),
         (b"{}\x00", 400),
     ]:
         assert await send(billing, method, path, body, "application/json") == status, body[:40]
