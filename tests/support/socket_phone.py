@@ -54,7 +54,9 @@ class SocketPhone:
         *,
         tls: ssl.SSLContext | None = None,
         algorithm: str = "MD5",
+        source: str | None = None,
     ) -> None:
+        """`source` is the IP address to speak from, one of this machine's."""
         self.number = number
         self.password = password
         self.algorithm = algorithm
@@ -65,9 +67,11 @@ class SocketPhone:
             self.socket = socket.socket(
                 socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM
             )
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(server)
         else:
-            connected = socket.create_connection(server, TIMEOUT_S)
+            connected = socket.create_connection(server, TIMEOUT_S, (source, 0) if source else None)
             self.socket = tls.wrap_socket(connected) if tls else connected
         self.socket.settimeout(TIMEOUT_S)
         host, port = self.socket.getsockname()[:2]
