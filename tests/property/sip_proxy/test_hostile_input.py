@@ -1,12 +1,15 @@
 """Whatever is done to a valid message on its way, the engine survives and relays nothing for strangers."""
 
-from hypothesis import given
+from typing import NamedTuple
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip_proxy.core.flow import Flow, Transport
+from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.outputs import CallRecorded, Send
 from tests.support.sip_calls import AnsweredCall
-from tests.support.sip_phones import EXCHANGE, Exchange, callee_request
+from tests.support.sip_phones import EXCHANGE, Exchange, callee_request, destination
 
 STRANGER = Flow(Transport.UDP, ("203.0.113.66", 5060), EXCHANGE)
 _call = AnsweredCall()
@@ -18,25 +21,43 @@ MESSAGES = [
 ]
 
 
-@st.composite
-def mangled(draw: st.DrawFn) -> bytes:
-    """A message with some pieces cut out, doubled, moved or overwritten."""
-    data = draw(st.sampled_from(MESSAGES))
-    for _ in range(draw(st.integers(0, 4))):
-        start = draw(st.integers(0, len(data)))
-        end = min(len(data), start + draw(st.integers(0, 30)))
-        piece = draw(
-            st.one_of(
-                st.just(b""),
-                st.just(data[start:end] * 2),
-                st.binary(max_size=8),
-                st.sampled_from(
-                    [b"\r\n", b"\r\n\r\n", b"\n", b"\x00", b",", b";", b'"', b"<", b">", b":", b"%"]
-                ),
-            )
-        )
-        data = data[:start] + piece + data[end:]
+class Edit(NamedTuple):
+    """A piece of a message, by its place in thousandths, and what comes instead; None doubles it."""
+
+    place: int
+    length: int
+    instead: bytes | None
+
+
+EDITS = st.lists(
+    st.builds(
+        Edit,
+        st.integers(0, 1000),
+        st.integers(0, 30),
+        st.one_of(
+            st.none(),
+            st.just(b""),
+            st.binary(max_size=8),
+            st.sampled_from([b"\r\n", b"\r\n\r\n", b"\n", b"\x00", *(bytes([each]) for each in b',;"<>:%')]),
+        ),
+    ),
+    max_size=4,
+)
+
+
+def mangle(data: bytes, edits: list[Edit]) -> bytes:
+    """Cut pieces out of a message, double or overwrite them."""
+    for edit in edits:
+        start = edit.place * len(data) // 1000
+        piece = data[start : start + edit.length]
+        instead = piece * 2 if edit.instead is None else edit.instead
+        data = data[:start] + instead + data[start + edit.length :]
     return data
+
+
+def mangled() -> st.SearchStrategy[bytes]:
+    """A message of another call, mangled."""
+    return st.builds(mangle, st.sampled_from(MESSAGES), EDITS)
 
 
 @given(st.lists(mangled(), min_size=1, max_size=6), st.booleans())
@@ -70,3 +91,38 @@ def test_a_call_in_progress_ends_in_one_record_whatever_noise_comes_by(messages:
     call.callee.answer(call.callee.request("BYE"), 200)
     (record,) = call.exchange.records
     assert record.duration_us == 10_050_000
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 100), EDITS, st.sampled_from([0, 1, 40])), min_size=1, max_size=6))
+def test_what_phones_mangle_in_their_call_makes_no_record_twice(
+    steps: list[tuple[int, list[Edit], int]],
+) -> None:
+    call = AnsweredCall()
+    exchange = call.exchange
+    messages = [
+        *((call.caller, sent) for sent in call.caller.sent),
+        *((call.callee, sent) for sent in call.callee.sent),
+        (call.caller, call.attempt.in_dialog("BYE", cseq=9)),
+        (call.caller, call.attempt.in_dialog("INFO", cseq=8)),
+        (call.callee, callee_request(call.callee, call.invite, "INVITE", cseq=4)),
+        (call.callee, callee_request(call.callee, call.invite, "BYE", cseq=5)),
+    ]
+    exchange.phones.clear()  # they need not understand the answers
+    for index, edits, seconds in steps:
+        phone, message = messages[index % len(messages)]
+        exchange.receive(mangle(message, edits), phone.flow)
+        exchange.advance(seconds)
+    for live in exchange.engine.live_calls():
+        exchange.engine.end_call(live.id, exchange.now)
+    exchange.deliver()
+    exchange.advance(300)
+    known = {call.caller.address[0], call.callee.address[0]}
+    for send in exchange.undelivered:
+        parse_message(send.data)
+        assert destination(send.to)[0] in known
+    ids = [record.record_id for record in exchange.records]
+    assert len(ids) == len(set(ids)) > 0
+    assert exchange.engine.live_calls() == []
+    assert len(exchange.engine._exchange.layer) == 0
+    assert exchange.engine._calls._by_call_id == {}
