@@ -5,6 +5,7 @@ bindings of phones. Every write is one transaction, on disk when it returns.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -162,6 +163,8 @@ class JournalStore:
         return self._connection
 
     def _opened(self) -> sqlite3.Connection:
+        # Who called whom is nobody's business; SQLite gives its other files the mode of this one.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         # The file is opened by the main thread at the start and then used by the journal's own thread alone.
         connection = self._connect(
             self._path, timeout=5.0, isolation_level=None, check_same_thread=False, cached_statements=32

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +176,19 @@ def test_a_journal_of_a_newer_version_is_refused(store: JournalStore, path: Path
 
     with pytest.raises(UnableToOpenJournal, match="newer version"):
         JournalStore(path, boot_id="this boot").open()
+
+
+def test_the_journal_is_its_owners_alone(store: JournalStore, path: Path) -> None:
+    store.write([CallSaved("r1", "state")])
+
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+
+
+def test_a_directory_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("a file where the directory should be")
+
+    with pytest.raises(UnableToOpenJournal, match="writable"):
+        JournalStore(tmp_path / "var" / "journal.sqlite3", boot_id="this boot").open()
 
 
 def test_a_closed_journal_refuses_work(store: JournalStore) -> None:
