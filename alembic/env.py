@@ -1,6 +1,7 @@
 """Runs the migrations on the connection that `billing_service.storage.migrations` hands over."""
 
 from alembic import context
+
 from billing_service.settings import Settings
 from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import METADATA_OPTIONS, lock_for_migration

@@ -4,13 +4,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from alembic import command
 from billing_service.errors import UnableToStart
 from billing_service.storage import triggers
 from billing_service.storage.embedded_postgres.host import binaries
