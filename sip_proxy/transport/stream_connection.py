@@ -111,8 +111,14 @@ class StreamConnection(asyncio.Protocol):
         if self._is_failed:
             self._transport.close()
 
+    def eof_received(self) -> None:
+        """The peer sends no more; it may still read the answer to what it left unfinished."""
+        self._report_unfinished_message()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, whoever ended it."""
+        if exc is not None:  # the peer's doing: without an error, it was ended by us or by its end of stream
+            self._report_unfinished_message()
         self._transport = None
         if self._is_admitted:
             self._is_admitted = False
@@ -144,6 +150,16 @@ class StreamConnection(asyncio.Protocol):
         if now - self._heard_at > limits.idle_s:
             return "idle"
         return None
+
+    def _report_unfinished_message(self) -> None:
+        """A message that its stream did not bring to an end is malformed; that is said once."""
+        if self._is_failed or not self._is_admitted or self.flow is None:
+            return
+        error = self._framer.truncation()
+        if error is not None:
+            self._is_failed = True
+            self._handler.framing_failed(error, self.flow)
+            self._handler.turn_ended()
 
     def drop(self) -> None:
         """Close at once; what is waiting is lost."""

@@ -18,6 +18,7 @@ class FramingErrorKind(Enum):
     BODY_TOO_LARGE = "body too large"
     NO_CONTENT_LENGTH = "no Content-Length"
     BAD_CONTENT_LENGTH = "bad Content-Length"
+    TRUNCATED = "truncated"
 
 
 class FramingError(Exception):
@@ -75,6 +76,12 @@ class StreamFramer:
     def is_idle(self) -> bool:
         """Tell whether no unfinished message is waiting for its rest. (A CRLF may be half a ping.)"""
         return bytes(self._buffer) in (b"", b"\r", b"\r\n", b"\r\n\r")
+
+    def truncation(self) -> FramingError | None:
+        """Return what is wrong with a stream that ends here: an error when a message has only begun."""
+        if self.is_idle():
+            return None
+        return self._error(FramingErrorKind.TRUNCATED, 400, len(self._buffer))
 
     def _drop_keep_alives(self) -> None:
         """Leading CRLFs are no part of a message (RFC 3261 §7.5); two of them are a ping."""

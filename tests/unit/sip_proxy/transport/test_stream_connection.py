@@ -223,3 +223,48 @@ def test_a_phone_may_be_silent_for_as_long_as_a_registration_lasts_and_no_longer
     peer.now = 100.0
     peer.connection.data_received(b"\r\n\r\n")
     assert peer.overstayed_at(100.1) is None
+
+
+def test_a_message_that_the_end_of_the_stream_cuts_off_is_malformed() -> None:
+    peer = Peer()
+    peer.connection.data_received(MESSAGE + MESSAGE[:10])
+    peer.connection.eof_received()
+    peer.connection.connection_lost(None)
+
+    assert peer.handler.failures == ["truncated"]
+
+
+def test_a_message_that_a_reset_cuts_off_is_malformed() -> None:
+    peer = Peer()
+    peer.connection.data_received(MESSAGE[:-1])
+    peer.connection.connection_lost(ConnectionResetError())
+
+    assert peer.handler.failures == ["truncated"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\r\n", MESSAGE, MESSAGE + b"\r\n\r"])
+def test_a_stream_may_end_between_messages(data: bytes) -> None:
+    peer = Peer()
+    peer.connection.data_received(data)
+    peer.connection.eof_received()
+    peer.connection.connection_lost(ConnectionResetError())
+
+    assert peer.handler.failures == []
+
+
+def test_an_unfinished_message_is_not_held_against_a_peer_that_we_leave() -> None:
+    peer = Peer()
+    peer.connection.data_received(MESSAGE[:10])
+    peer.connection.drop()
+    peer.connection.connection_lost(None)
+
+    assert peer.handler.failures == []
+
+
+def test_what_could_not_be_framed_is_not_reported_again_at_the_end() -> None:
+    peer = Peer()
+    peer.connection.data_received(b"OPTIONS sip:a SIP/2.0\r\nContent-Length: -1\r\n\r\n")
+    peer.connection.eof_received()
+    peer.connection.connection_lost(None)
+
+    assert len(peer.handler.failures) == 1

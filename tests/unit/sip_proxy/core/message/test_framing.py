@@ -120,3 +120,22 @@ def test_a_header_that_never_ends_is_given_up_without_waiting_for_more() -> None
     framer.feed(b"x")
     with pytest.raises(FramingError):
         framer.next_message()
+
+
+@pytest.mark.parametrize("cut", [1, 10, ONE.find(b"\r\n\r\n") + 2, ONE.find(b"\r\n\r\n") + 4, len(ONE) - 1])
+def test_a_stream_that_ends_within_a_message_is_truncated(cut: int) -> None:
+    framer = StreamFramer()
+    framer.feed(TWO + ONE[:cut])
+    drain(framer)
+    error = framer.truncation()
+
+    assert error is not None
+    assert (error.kind, error.status, error.head) == (FramingErrorKind.TRUNCATED, 400, ONE[:cut])
+
+
+def test_a_stream_that_ends_between_messages_is_whole() -> None:
+    framer = StreamFramer()
+    framer.feed(ONE + b"\r\n")
+    drain(framer)
+
+    assert framer.truncation() is None
