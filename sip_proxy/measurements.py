@@ -11,6 +11,7 @@ from sip_proxy.core.flow import Transport
 from sip_proxy.driver import Driver
 from sip_proxy.transport.stream import StreamTransport
 from sip_proxy.transport.udp import UdpTransport
+from sip_proxy.transport.websocket import WebSocketTransport
 
 
 def measurements_of(
@@ -20,10 +21,10 @@ def measurements_of(
     journal: Journal,
     delivery: Delivery,
     udp: UdpTransport,
-    streams: Mapping[Transport, StreamTransport],
+    streams: Mapping[Transport, StreamTransport | WebSocketTransport],
 ) -> Iterator[Measurement]:
     """Yield every measurement of the exchange."""
-    carriers: dict[str, UdpTransport | StreamTransport] = {
+    carriers: dict[str, UdpTransport | StreamTransport | WebSocketTransport] = {
         "UDP": udp,
         **{transport.value: stream for transport, stream in streams.items()},
     }

@@ -41,6 +41,7 @@ from sip_proxy.transport.addresses import LocalAddresses
 from sip_proxy.transport.stream import StreamTransport
 from sip_proxy.transport.stream_connection import StreamLimits
 from sip_proxy.transport.udp import UdpTransport
+from sip_proxy.transport.websocket import WebSocketTransport
 
 _VERSION = "0.1.0"
 _TIDY_INTERVAL_S = 5.0
@@ -282,22 +283,25 @@ def _unless_unreadable(kind: str, key: str) -> Iterator[None]:
         log.exception("not_restored", kind=kind, key=key)
 
 
-def _stream_transports(sockets: Sockets, driver: Driver) -> dict[Transport, StreamTransport]:
+def _stream_transports(
+    sockets: Sockets, driver: Driver
+) -> dict[Transport, StreamTransport | WebSocketTransport]:
     limits = StreamLimits(connections=_most_connections())
     numbers = itertools.count(1)
-    return {
-        transport: StreamTransport(
-            bound,
-            transport=transport,
-            handler=driver,
-            next_number=numbers,
-            clock=time.monotonic,
-            limits=limits,
-            tls=sockets.tls if transport is Transport.TLS else None,
-        )
-        for transport, bound in sockets.by_transport.items()
-        if transport is not Transport.UDP
-    }
+    made: dict[Transport, StreamTransport | WebSocketTransport] = {}
+    for transport, bound in sockets.by_transport.items():
+        if transport is not Transport.UDP:
+            kind = WebSocketTransport if transport is Transport.WS else StreamTransport
+            made[transport] = kind(
+                bound,
+                transport=transport,
+                handler=driver,
+                next_number=numbers,
+                clock=time.monotonic,
+                limits=limits,
+                tls=sockets.tls if transport is Transport.TLS else None,
+            )
+    return made
 
 
 def _most_connections() -> int:

@@ -49,6 +49,7 @@ class Settings:
     sip_udp: ListenAddress
     sip_tcp: ListenAddress
     sip_tls: TlsSettings | None
+    sip_ws: ListenAddress
     control_http: ListenAddress
     billing_url: str
     service_token: str = field(repr=False)
@@ -72,6 +73,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         sip_udp=_address(environment, "TOLLBELL_SIP_UDP", "0.0.0.0:5060"),
         sip_tcp=_address(environment, "TOLLBELL_SIP_TCP", "0.0.0.0:5060"),
         sip_tls=_tls(environment),
+        sip_ws=_address(environment, "TOLLBELL_SIP_WS", "127.0.0.1:8088"),
         control_http=_address(environment, "TOLLBELL_CONTROL_HTTP", "127.0.0.1:8060"),
         billing_url=_service_url(environment, "TOLLBELL_BILLING_HTTP", "127.0.0.1:8000"),
         service_token=_secret(environment, "TOLLBELL_SERVICE_TOKEN", var / "service-token"),

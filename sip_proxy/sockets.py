@@ -67,6 +67,7 @@ def bind_sockets(settings: Settings) -> Sockets:
         _bind(sockets, Transport.TCP, settings.sip_tcp, bind_stream)
         if settings.sip_tls is not None:
             _bind(sockets, Transport.TLS, settings.sip_tls.listen, bind_stream)
+        _bind(sockets, Transport.WS, settings.sip_ws, bind_stream)
     except UnableToStart:
         sockets.close()
         raise

@@ -38,6 +38,7 @@ class Settings:
     control_http: Address
     sip_udp: Address
     sip_tcp: Address
+    sip_ws: Address
     sip_domain: str
     sample_data: bool
 
@@ -67,6 +68,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         control_http=address("TOLLBELL_CONTROL_HTTP", "127.0.0.1:8060"),
         sip_udp=address("TOLLBELL_SIP_UDP", "0.0.0.0:5060"),
         sip_tcp=address("TOLLBELL_SIP_TCP", "0.0.0.0:5060"),
+        sip_ws=address("TOLLBELL_SIP_WS", "127.0.0.1:8088"),
         sip_domain=environment.get("TOLLBELL_SIP_DOMAIN") or "tollbell.local",
         sample_data=_yes_or_no(environment.get("TOLLBELL_SAMPLE_DATA") or "yes", "TOLLBELL_SAMPLE_DATA"),
     )

@@ -157,6 +157,7 @@ def check_addresses(settings: Settings) -> None:
         ("TOLLBELL_ADMIN_HTTP", settings.admin_http, socket.SOCK_STREAM),
         ("TOLLBELL_SIP_UDP", settings.sip_udp, socket.SOCK_DGRAM),
         ("TOLLBELL_SIP_TCP", settings.sip_tcp, socket.SOCK_STREAM),
+        ("TOLLBELL_SIP_WS", settings.sip_ws, socket.SOCK_STREAM),
     ):
         protocol = "UDP" if kind is socket.SOCK_DGRAM else "TCP"
         try:

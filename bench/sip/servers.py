@@ -108,6 +108,7 @@ def tollbell(directory: Path, *, accounts: int) -> Iterator[Server]:
             "TOLLBELL_CONTROL_HTTP": f"127.0.0.1:{control_port}",
             "TOLLBELL_SIP_UDP": f"127.0.0.1:{port}",
             "TOLLBELL_SIP_TCP": f"127.0.0.1:{port}",
+            "TOLLBELL_SIP_WS": "127.0.0.1:0",
             "TOLLBELL_SIP_DOMAIN": DOMAIN,
         }
         log = directory / "tollbell.log"

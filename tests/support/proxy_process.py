@@ -28,6 +28,7 @@ class ProxyProcess:
         self._settings = {
             "TOLLBELL_SIP_UDP": "127.0.0.1:0",
             "TOLLBELL_SIP_TCP": "127.0.0.1:0",
+            "TOLLBELL_SIP_WS": "127.0.0.1:0",
             "TOLLBELL_CONTROL_HTTP": "127.0.0.1:0",
             "TOLLBELL_BILLING_HTTP": billing.address,
             "TOLLBELL_SERVICE_TOKEN": SERVICE_TOKEN,
@@ -87,7 +88,7 @@ class ProxyProcess:
         return None if self._process is None else self._process.poll()
 
     def address(self, transport: str) -> tuple[str, int]:
-        """Where phones reach it over `udp`, `tcp` or `tls`."""
+        """Where phones reach it over `udp`, `tcp`, `tls` or `ws`."""
         host, _, port = self._settings[f"TOLLBELL_SIP_{transport.upper()}"].rpartition(":")
         return host.strip("[]"), int(port)
 

@@ -136,6 +136,7 @@ def test_two_systems_can_not_share_a_directory(tmp_path: Path) -> None:
         ("TOLLBELL_ADMIN_HTTP", socket.SOCK_STREAM),
         ("TOLLBELL_SIP_UDP", socket.SOCK_DGRAM),
         ("TOLLBELL_SIP_TCP", socket.SOCK_STREAM),
+        ("TOLLBELL_SIP_WS", socket.SOCK_STREAM),
     ],
 )
 def test_a_taken_port_is_named_with_its_setting(name: str, kind: int) -> None:
@@ -145,7 +146,7 @@ def test_a_taken_port_is_named_with_its_setting(name: str, kind: int) -> None:
             taken.listen()
         environment = {
             f"TOLLBELL_{part}": f"127.0.0.1:{_free_port()}"
-            for part in ("BILLING_HTTP", "ADMIN_HTTP", "CONTROL_HTTP", "SIP_UDP", "SIP_TCP")
+            for part in ("BILLING_HTTP", "ADMIN_HTTP", "CONTROL_HTTP", "SIP_UDP", "SIP_TCP", "SIP_WS")
         }
         environment[name] = f"127.0.0.1:{taken.getsockname()[1]}"
 

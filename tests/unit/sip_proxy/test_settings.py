@@ -28,6 +28,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert settings.sip_udp == ListenAddress("0.0.0.0", 5060)
     assert settings.sip_tcp == ListenAddress("0.0.0.0", 5060)
     assert settings.sip_tls is None
+    assert settings.sip_ws == ListenAddress("127.0.0.1", 8088)
     assert settings.control_http == ListenAddress("127.0.0.1", 8060)
     assert settings.billing_url == "http://127.0.0.1:8000"
     assert settings.log_format is LogFormat.CONSOLE
@@ -40,6 +41,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
             "TOLLBELL_SIP_DOMAIN": "phones.example",
             "TOLLBELL_SIP_UDP": "[::1]:5070",
             "TOLLBELL_SIP_TCP": "192.0.2.1:0",
+            "TOLLBELL_SIP_WS": "0.0.0.0:8089",
             "TOLLBELL_CONTROL_HTTP": "localhost:9000",
             "TOLLBELL_BILLING_HTTP": "billing:8000",
             "TOLLBELL_SERVICE_TOKEN": "token",
@@ -50,6 +52,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert settings.domain == "phones.example"
     assert settings.sip_udp == ListenAddress("::1", 5070)
     assert settings.sip_tcp == ListenAddress("192.0.2.1", 0)
+    assert settings.sip_ws == ListenAddress("0.0.0.0", 8089)
     assert settings.control_http == ListenAddress("localhost", 9000)
     assert settings.billing_url == "http://billing:8000"
     assert settings.service_token == "token"

@@ -1,0 +1,207 @@
+"""SIP over WebSocket (RFC 7118): the connections that phones in browsers open.
+
+HTTP, the handshake and the frames are aiohttp's. We can't connect to a phone in a browser: it is reached on
+the connection that it opened and on no other, whatever host it writes into its Contact (often one under
+`.invalid`).
+"""
+
+import asyncio
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import structlog
+from aiohttp import web
+
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.message.framing import MAXIMUM_BODY_BYTES, MAXIMUM_HEADER_BYTES
+from sip_proxy.transport.addresses import unmapped
+from sip_proxy.transport.handler import TransportHandler
+from sip_proxy.transport.stream_connection import StreamLimits
+from sip_proxy.transport.websocket_connection import WebSocketConnection
+
+SUBPROTOCOL = "sip"
+_LARGEST_FRAME = MAXIMUM_HEADER_BYTES + MAXIMUM_BODY_BYTES
+# A peer that has vanished is found out half as much later again.
+_HEARTBEAT_S = 30.0
+_HANDSHAKE_S = 10.0
+_SWEEP_INTERVAL_S = 5.0
+_CLOSE_S = 2.0
+_BACKLOG = 1024
+
+log = structlog.get_logger()
+
+
+class WebSocketTransport:
+    """Carries messages between the WebSocket connections of phones and the exchange."""
+
+    def __init__(
+        self,
+        bound: socket.socket,
+        *,
+        transport: Transport,
+        handler: TransportHandler,
+        next_number: Iterator[int],
+        clock: Callable[[], float],
+        limits: StreamLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`next_number` numbers connections, across all transports. `clock` is monotonic, in seconds."""
+        self._socket = bound
+        self._transport = transport
+        self._handler = handler
+        self._next_number = next_number
+        self._clock = clock
+        self._limits = limits or StreamLimits()
+        self._tls = tls
+        # Phones keep their connection for hours; what they ask by plain HTTP is answered once.
+        self._http = web.Server(self._serve, access_log=None, keepalive_timeout=0)
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._connections: dict[int, WebSocketConnection] = {}
+        self._upgraded: set[web.RequestHandler] = set()
+        self._shaking_hands: dict[web.RequestHandler, float] = {}
+        self._received_before = 0
+        self.sent_count = 0
+        self.unsent_count = 0
+        self.refused_count = 0
+        self._reported_refused = 0
+        self.dropped: Counter[str] = Counter()
+
+    @property
+    def listening(self) -> tuple[str, int]:
+        """The IP address and port that connections are accepted on."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections of phones stand."""
+        return len(self._connections)
+
+    @property
+    def received_count(self) -> int:
+        """How many messages have come."""
+        return self._received_before + sum(one.received_count for one in self._connections.values())
+
+    async def start(self) -> None:
+        """Begin to take connections."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._make_protocol, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
+        )
+        self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
+
+    async def close(self) -> None:
+        """Close the connections, after what is waiting to be sent, and take no more."""
+        if self._sweeper:
+            self._sweeper.cancel()
+        if self._server:
+            self._server.close()
+        else:
+            self._socket.close()
+        for connection in self._connections.values():
+            connection.close()
+        await self._http.shutdown(_CLOSE_S)
+
+    def send(self, data: bytes, to: Flow | Destination) -> None:
+        """Send on a connection that stands."""
+        connection = self._connections.get(to.connection) if isinstance(to, Flow) else None
+        if connection is not None and connection.send(data):
+            self.sent_count += 1
+        else:
+            self.unsent_count += 1
+            self._handler.unable_to_send(to)
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        if len(self._http.connections) >= self._limits.connections:
+            self.refused_count += 1
+            return _NoRoom()
+        return self._http()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one HTTP request: all but the handshake of a SIP phone is refused."""
+        response = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,), heartbeat=_HEARTBEAT_S, max_msg_size=_LARGEST_FRAME, compress=False
+        )
+        if not response.can_prepare(request).ok:
+            return _refusal(426, "Phones connect here by WebSocket.", {"Upgrade": "websocket"})
+        if not _offers_sip(request):
+            return _refusal(400, "The WebSocket sub-protocol must be sip (RFC 7118).", {})
+        protocol, transport = request.protocol, request.transport
+        peer = transport.get_extra_info("peername") if transport else None
+        local = transport.get_extra_info("sockname") if transport else None
+        if transport is None or not peer or not local:
+            return _refusal(400, "The connection is gone.", {})
+        await response.prepare(request)
+        number = next(self._next_number)
+        connection = WebSocketConnection(
+            response,
+            flow=Flow(self._transport, (unmapped(peer[0]), peer[1]), (unmapped(local[0]), local[1]), number),
+            handler=self._handler,
+            unsent_bytes=self._limits.unsent_bytes,
+            clock=self._clock,
+            drop=transport.abort,
+        )
+        self._connections[number] = connection
+        self._upgraded.add(protocol)
+        try:
+            await connection.run()
+        finally:
+            self._upgraded.discard(protocol)
+            del self._connections[number]
+            self._received_before += connection.received_count
+            self._handler.flow_closed(connection.flow)
+            self._handler.turn_ended()
+        return response
+
+    def _sweep(self) -> None:
+        """Drop who has connected and does not come to the point."""
+        now = self._clock()
+        self._shaking_hands = {
+            one: self._shaking_hands.get(one, now)
+            for one in self._http.connections
+            if one not in self._upgraded
+        }
+        late = [one for one, since in self._shaking_hands.items() if now - since > _HANDSHAKE_S]
+        for one in late:
+            if one.transport is not None:
+                one.transport.abort()
+        self._note_dropped("no handshake", len(late))
+        first_message_s = self._limits.first_message_s
+        silent = [
+            one
+            for one in self._connections.values()
+            if not one.has_brought_message and now - one.opened_at > first_message_s
+        ]
+        for connection in silent:
+            connection.drop()
+        self._note_dropped("no message", len(silent))
+        if self.refused_count > self._reported_refused:
+            log.warning("connections_refused", count=self.refused_count - self._reported_refused)
+            self._reported_refused = self.refused_count
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
+
+    def _note_dropped(self, reason: str, count: int) -> None:
+        if count:
+            self.dropped[reason] += count
+            log.info("connections_dropped", reason=reason, count=count, transport=self._transport.value)
+
+
+class _NoRoom(asyncio.Protocol):
+    """Ends the connection that there is no room for."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.abort()
+
+
+def _offers_sip(request: web.BaseRequest) -> bool:
+    """RFC 7118 §4.1: the client must offer `sip`, and the server must choose it."""
+    offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ()))
+    return SUBPROTOCOL in (each.strip() for each in offered.split(","))
+
+
+def _refusal(status: int, text: str, headers: dict[str, str]) -> web.Response:
+    return web.Response(status=status, text=f"{text}\n", headers={**headers, "Connection": "close"})

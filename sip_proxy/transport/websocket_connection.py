@@ -1,0 +1,98 @@
+"""One WebSocket connection with a phone in a browser (RFC 7118): a frame is a message, in both directions."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import WSMsgType, web
+
+from sip_proxy.core.flow import Flow
+from sip_proxy.transport.handler import TransportHandler
+
+_PING, _PONG = b"\r\n\r\n", b"\r\n"
+
+
+class WebSocketConnection:
+    """Carries messages between one open WebSocket and the exchange."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        *,
+        flow: Flow,
+        handler: TransportHandler,
+        unsent_bytes: int,
+        clock: Callable[[], float],
+        drop: Callable[[], None],
+    ) -> None:
+        """`unsent_bytes`: how much may wait for a peer that does not read. `drop` ends the connection."""
+        self._socket = socket
+        self._handler = handler
+        self._most_unsent_bytes = unsent_bytes
+        self._clock = clock
+        self.drop = drop
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._unsent_bytes = 0
+        self._is_closed = False
+        self.flow = flow
+        self.opened_at = clock()
+        self.has_brought_message = False
+        self.received_count = 0
+
+    async def run(self) -> None:
+        """Carry messages until either side ends the connection."""
+        sending = asyncio.create_task(self._send_queued())
+        try:
+            await self._receive()
+        finally:
+            self._is_closed = True
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    def send(self, data: bytes) -> bool:
+        """Send one message; False when the connection is closed or its peer has stopped reading."""
+        if self._is_closed:
+            return False
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes > self._most_unsent_bytes:
+            self._is_closed = True
+            self.drop()
+            return False
+        self._queue.put_nowait(data)
+        return True
+
+    def close(self) -> None:
+        """Send what is waiting, then close."""
+        self._queue.put_nowait(None)
+
+    async def _receive(self) -> None:
+        handler, flow = self._handler, self.flow
+        async for frame in self._socket:
+            if frame.type is WSMsgType.TEXT:
+                # What is no character of its own (half a surrogate pair) can't come out of a text frame.
+                data = frame.data.encode()
+            elif frame.type is WSMsgType.BINARY:
+                data = frame.data
+            else:
+                break  # the frame can't be read, or is too large: the connection is closed already
+            if data == _PING:  # RFC 5626 §3.5.1, usable here as well (RFC 7118 §6)
+                self.send(_PONG)
+                continue
+            self.has_brought_message = True
+            self.received_count += 1
+            handler.received(data, flow)
+            handler.turn_ended()
+
+    async def _send_queued(self) -> None:
+        while (data := await self._queue.get()) is not None:
+            try:
+                try:
+                    text = data.decode()
+                except UnicodeDecodeError:
+                    await self._socket.send_bytes(data)  # RFC 7118 §5: text must be UTF-8
+                else:
+                    await self._socket.send_str(text)
+            except ConnectionError:
+                self._is_closed = True
+                return
+            self._unsent_bytes -= len(data)
+        await self._socket.close()
