@@ -4,6 +4,7 @@ The text is decoded as UTF-8 with `surrogateescape`, so bytes that are no UTF-8 
 """
 
 import re
+from functools import lru_cache
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.message.errors import MalformedMessage
@@ -99,11 +100,11 @@ class Message:
         if "via" not in self.keys:
             raise MalformedMessage("Missing Via")
         index = self.keys.index("via")
-        line = self.lines[index]
-        values = split_commas(line[line.index(":") + 1 :])
-        self.via = via = parse_via(values[0])
+        value = self.lines[index].partition(":")[2].strip()
         self.via_index = index
-        self.via_rest = values[1:]
+        if "," in value:
+            value, *self.via_rest = split_commas(value)
+        self.via = via = parse_via(value)
         return via
 
     def check(self) -> None:
@@ -111,42 +112,38 @@ class Message:
         if self.defect is not None:
             raise self.defect
         keys = self.keys
-        count = keys.count
-        if not (count("from") == count("to") == count("call-id") == count("cseq") == 1 and "via" in keys):
-            self._complain(MANDATORY, SINGLE)
-        if count("content-length") > 1 or count("max-forwards") > 1:
-            self._complain((), SINGLE)
+        lines = self.lines
+        at = dict(zip(keys, range(len(keys)), strict=True))
+        if len(at) < len(keys):
+            self._refuse_repeated()
+        try:
+            call_id = lines[at["call-id"]].partition(":")[2].strip(" \t")
+            self.cseq, self.cseq_method = _read_cseq(lines[at["cseq"]])
+            self.from_tag = _read_tag(lines[at["from"]])
+            self.to_tag = _read_tag(lines[at["to"]])
+        except KeyError:
+            raise self._missing() from None
+        if not call_id or " " in call_id or "\t" in call_id:
+            raise MalformedMessage("Malformed Call-ID")
+        self.call_id = call_id
         if self.via is None:
             self.read_via()
-        self._check_body()
-        self.call_id = self.first("call-id") or ""
-        if not self.call_id or " " in self.call_id or "\t" in self.call_id:
-            raise MalformedMessage("Malformed Call-ID")
-        match = _CSEQ.match(self.first("cseq") or "")
-        if match is None or (number := int(match[1])) > HIGHEST_CSEQ:
-            raise MalformedMessage("Malformed CSeq")
-        self.cseq = number
-        self.cseq_method = match[2]
-        self.from_tag = self.from_address().tag
-        self.to_tag = self.to_address().tag
+        if "content-length" in at:
+            self._cut_body(_read_content_length(lines[at["content-length"]]))
 
-    def _complain(self, mandatory: tuple[str, ...], single: tuple[str, ...]) -> None:
-        """Say which header is missing or there too often."""
-        for key in mandatory:
-            if key not in self.keys:
-                raise MalformedMessage(f"Missing {written_name(key)}")
-        for key in single:
-            if self.keys.count(key) > 1:
+    def _missing(self) -> MalformedMessage:
+        missing = next(key for key in MANDATORY if key not in self.keys)
+        return MalformedMessage(f"Missing {written_name(missing)}")
+
+    def _refuse_repeated(self) -> None:
+        """Some headers may come more than once, others must not (§7.3.1)."""
+        count = self.keys.count
+        for key in SINGLE:
+            if count(key) > 1:
                 raise MalformedMessage(f"More than one {written_name(key)}")
 
-    def _check_body(self) -> None:
+    def _cut_body(self, length: int) -> None:
         """RFC 3261 §18.3: of a datagram, what is past Content-Length is dropped; less than it is an error."""
-        text = self.first("content-length")
-        if text is None:
-            return
-        if not (text.isascii() and text.isdigit()) or len(text) > 9:
-            raise MalformedMessage("Bad Content-Length")
-        length = int(text)
         if length > len(self.body):
             raise MalformedMessage("Content-Length is larger than the message")
         if length < len(self.body):
@@ -179,19 +176,18 @@ class Request(Message):
             raise MalformedMessage("Method and CSeq differ")
         if not self.from_tag:
             raise MalformedMessage("Missing tag in From")
-        text = self.first("max-forwards")
-        if text is not None:
-            if not (text.isascii() and text.isdigit()) or len(text) > 3 or int(text) > _HIGHEST_MAX_FORWARDS:
-                raise MalformedMessage("Bad Max-Forwards")
-            self.max_forwards = int(text)
+        if "max-forwards" in self.keys:
+            self.max_forwards = _read_max_forwards(self.lines[self.keys.index("max-forwards")])
 
     def stamp_source(self, address: str, port: int) -> None:
         """Write the source address into the topmost Via (RFC 3261 §18.2.1, RFC 3581 §4); needs `read_via`."""
         assert self.via is not None
-        line = self.lines[self.via_index]
-        value = split_commas(line[line.index(":") + 1 :])[0] if self.via_rest else line[line.index(":") + 1 :]
-        stamped = with_source(value.strip(), self.via, address, port)
-        self.lines[self.via_index] = "Via: " + ", ".join([stamped, *self.via_rest])
+        value = self.lines[self.via_index].partition(":")[2].strip()
+        if self.via_rest:
+            stamped = with_source(split_commas(value)[0], self.via, address, port)
+            self.lines[self.via_index] = "Via: " + ", ".join([stamped, *self.via_rest])
+        else:
+            self.lines[self.via_index] = f"Via: {with_source(value, self.via, address, port)}"
 
 
 class Response(Message):
@@ -212,6 +208,42 @@ class Response(Message):
         self.status = status
         self.reason = reason
         self.flow: Flow | None = None
+
+
+# The same lines come again and again, within a call and between calls: each is read once while remembered.
+
+
+@lru_cache(maxsize=1024)
+def _read_cseq(line: str) -> tuple[int, str]:
+    match = _CSEQ.match(_value_of(line))
+    if match is None or (number := int(match[1])) > HIGHEST_CSEQ:
+        raise MalformedMessage("Malformed CSeq")
+    return number, match[2]
+
+
+@lru_cache(maxsize=4096)
+def _read_tag(line: str) -> str:
+    return parse_name_addr(_value_of(line)).tag
+
+
+@lru_cache(maxsize=1024)
+def _read_content_length(line: str) -> int:
+    text = _value_of(line)
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise MalformedMessage("Bad Content-Length")
+    return int(text)
+
+
+@lru_cache(maxsize=256)
+def _read_max_forwards(line: str) -> int:
+    text = _value_of(line)
+    if not (text.isascii() and text.isdigit()) or len(text) > 3 or int(text) > _HIGHEST_MAX_FORWARDS:
+        raise MalformedMessage("Bad Max-Forwards")
+    return int(text)
+
+
+def _value_of(line: str) -> str:
+    return line.partition(":")[2].strip(" \t")
 
 
 def encode(lines: list[str], body: bytes) -> bytes:

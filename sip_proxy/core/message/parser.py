@@ -1,6 +1,7 @@
 """From bytes to a `Request` or `Response`."""
 
 import re
+from functools import lru_cache
 from typing import cast
 
 from sip_proxy.core.message.errors import MalformedMessage
@@ -11,6 +12,7 @@ from sip_proxy.core.message.message import Message, Request, Response, is_token
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_NAMES = re.compile(r"\n([^:\r\n]*:)")
 _USUAL_METHODS = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "PRACK", "UPDATE"}
 )
@@ -42,10 +44,9 @@ def parse_message(data: bytes) -> Message:
         # A peer that takes a bare CR or LF for a line end would read other headers than we did.
         defect = MalformedMessage("Bare CR or LF in the header")
     body = data[end + 4 :]
-    known = known_keys.get
-    keys = [known(line[: line.find(":") + 1]) for line in lines]
-    keys[0] = ""
-    if None in keys:
+    keys = ["", *map(known_keys.get, _NAMES.findall(head))]
+    if None in keys or len(keys) != len(lines):
+        keys = ["", *(known_keys.get(line[: line.find(":") + 1]) for line in lines[1:])]
         defect = _complete_keys(keys, lines) or defect
     start = lines[0]
     known_now = cast(list[str], keys)
@@ -72,7 +73,8 @@ def _request(
     start: str, lines: list[str], keys: list[str], body: bytes, defect: MalformedMessage | None
 ) -> Request:
     parts = start.split(" ")
-    if len(parts) == 3 and parts[2] == "SIP/2.0" and is_token(parts[0]) and parts[1]:
+    is_usual = len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1]
+    if is_usual and (parts[0] in _USUAL_METHODS or is_token(parts[0])):
         return Request(parts[0], parts[1], lines, keys, body, defect)
     version = start.rstrip().rpartition(" ")[2]
     if not is_token(parts[0]) or not _VERSION.match(version):
@@ -90,7 +92,13 @@ def _request(
 def _response(
     start: str, lines: list[str], keys: list[str], body: bytes, defect: MalformedMessage | None
 ) -> Response:
+    status, reason = _parse_status_line(start)
+    return Response(status, reason, lines, keys, body, defect)
+
+
+@lru_cache(maxsize=256)
+def _parse_status_line(start: str) -> tuple[int, str]:
     match = _STATUS_LINE.match(start)
     if match is None:
         raise MalformedMessage("Malformed status line")
-    return Response(int(match[1]), match[2] or "", lines, keys, body, defect)
+    return int(match[1]), match[2] or ""

@@ -19,11 +19,19 @@ _PLAIN_VIA = re.compile(
     r"SIP/2\.0/([A-Z]+) ([0-9.]+|[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
     r"((?:;[^\s;=,\"<>]+(?:=[^\s;,\"]*)?)*)\Z"
 )
+# The few shapes that most phones write, and our own.
+_USUAL_VIA = re.compile(
+    r"SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?;branch=([^\s;=,\"<>]+)(;rport)?\Z"
+)
+_ASKED_FOR_PORT = {"rport": ""}
 _RPORT = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
 
 
 class Via(NamedTuple):
-    """The topmost Via value, in parts. `branch` is "" when there is none; `port` is None when not given."""
+    """The topmost Via value, in parts. `branch` is "" when there is none; `port` is None when not given.
+
+    `parameters` are the others: without `branch`.
+    """
 
     transport: str
     host: str
@@ -44,16 +52,21 @@ class Via(NamedTuple):
 
 def parse_via(value: str) -> Via:
     """Read one Via value; raises MalformedMessage."""
+    match = _USUAL_VIA.match(value)
+    if match is not None:
+        transport, host, port, before, branch, after = match.groups()
+        if before is None or after is None:
+            parameters = _ASKED_FOR_PORT if before or after else {}
+            return Via(transport, host, int(port), branch, parameters)
     match = _PLAIN_VIA.match(value) or _VIA.match(value)
     if match is None:
         raise MalformedMessage("Malformed Via header")
     transport, host, port, parameter_text = match.groups()
-    parameters = parse_parameters(parameter_text) if parameter_text else {}
-    if parameters is None:
+    found = parse_parameters(parameter_text) if parameter_text else {}
+    if found is None:
         raise MalformedMessage("Malformed Via parameters")
-    return Via(
-        transport.upper(), host.lower(), int(port) if port else None, parameters.get("branch", ""), parameters
-    )
+    branch = found.pop("branch", "")
+    return Via(transport.upper(), host.lower(), int(port) if port else None, branch, found)
 
 
 def with_source(value: str, via: Via, address: str, port: int) -> str:
@@ -65,6 +78,8 @@ def with_source(value: str, via: Via, address: str, port: int) -> str:
     host = via.host[1:-1] if via.host.startswith("[") else via.host
     if not asks_for_port and host == address:
         return value
+    if via.parameters is _ASKED_FOR_PORT:
+        return value.replace(";rport", f";rport={port}", 1) + f";received={address}"
     if asks_for_port and value.endswith(";rport"):
         value = f"{value}={port}"
     elif asks_for_port:
