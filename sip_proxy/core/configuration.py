@@ -14,6 +14,10 @@ class EngineConfig:
     addressed to one of them, or to one of their IP addresses, are for our domain. `listening` gives for each
     transport the (IP address, port) to name in Via and Record-Route when a message goes to a `Destination`,
     where there is no flow yet. `nonce_secret` should outlive a restart. Durations are in seconds.
+
+    Every `life_check_interval_s` a side of a call that gave no sign of life is asked for one; after
+    `life_check_failures` vain attempts in a row the call is over. `session_interval_s` is what the exchange
+    asks for as session timer (RFC 4028), `minimum_session_interval_s` the least that it accepts.
     """
 
     domain: str
@@ -28,3 +32,7 @@ class EngineConfig:
     minimum_expiry_s: int = 60
     maximum_expiry_s: int = 7200
     maximum_bindings: int = 10
+    life_check_interval_s: float = 60.0
+    life_check_failures: int = 3
+    session_interval_s: int = 1800
+    minimum_session_interval_s: int = 90

@@ -42,6 +42,7 @@ class CallTimer(IntEnum):
 
     NO_ACK = 0  # 64*T1 after the answer (RFC 3261 §13.3.1.4)
     FORGET = 1  # the dialog is over; late requests get 481
+    LIFE_CHECK = 2  # is there still a phone at each end?
 
 
 class CallKeeper(Protocol):
@@ -63,6 +64,8 @@ class Call:
 
     Instants are on the wall clock but for `answered_on_clock`, which is on the monotonic clock and gives the
     duration. `early` holds the legs that rang, by their tag, until one of them answers and becomes `called`.
+    `session_interval_s` is the session interval that the phones agreed on (RFC 4028), 0 for none, and
+    `refreshed_on_clock` when they last did.
     """
 
     __slots__ = (
@@ -79,7 +82,10 @@ class Call:
         "invited_at",
         "keeper",
         "record_id",
+        "refreshed_on_clock",
         "ringing_at",
+        "saved_on_clock",
+        "session_interval_s",
         "setup",
         "state",
         "timer",
@@ -110,6 +116,9 @@ class Call:
         self.answered_at: float | None = None
         self.acknowledged_at: float | None = None
         self.answered_on_clock = 0.0
+        self.refreshed_on_clock = 0.0
+        self.saved_on_clock = 0.0
+        self.session_interval_s = 0
         self.keeper = keeper
         self.setup: CallSetupControl | None = None
         self.timer: Timer | None = None
@@ -127,6 +136,20 @@ class Call:
         if self.called is not None:
             return self.called if self.called.tag == tag else None
         return None if self.early is None else self.early.get(tag)
+
+    def agree_on_session(self, interval_s: int, now: float) -> None:
+        """The phones agreed on a session interval, or on none (0)."""
+        self.session_interval_s = interval_s
+        self.refreshed_on_clock = now
+
+    def session_is_over(self, now: float) -> bool:
+        """Tell whether the session timer has run out without a refresh (RFC 4028 §10)."""
+        return self.session_interval_s > 0 and now - self.refreshed_on_clock >= self.session_interval_s
+
+    def last_proof_of_life(self) -> float:
+        """When, on the monotonic clock, both sides were last known to be there."""
+        assert self.called is not None
+        return max(self.answered_on_clock, min(self.calling.seen_at, self.called.seen_at))
 
     def live(self) -> LiveCall:
         """Return the call as an administrator sees it."""

@@ -3,22 +3,19 @@
 from dataclasses import dataclass
 
 from sip_proxy.core.dialog.call import Call, CallEvent, CallTimer
+from sip_proxy.core.dialog.call_counts import CallCounts
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
+from sip_proxy.core.dialog.life_check import LifeCheck
 from sip_proxy.core.dialog.owed_byes import OwedByes
-from sip_proxy.core.dialog.party import Party, build_dialog_request
+from sip_proxy.core.dialog.own_requests import OwnRequests
+from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.dialog.saved_call import load_call, save_call
 from sip_proxy.core.exchange import Exchange
-from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.grammar import printable, quote_string
-from sip_proxy.core.message.message import HIGHEST_CSEQ, Request
-from sip_proxy.core.outputs import CallChanged, CallRecorded, CallSaved, LiveCall, LiveCallState, Send
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.outputs import CallChanged, CallRecorded, CallSaved, LiveCall, LiveCallState
 from sip_proxy.core.rejection import Cause
-from sip_proxy.core.transaction.client import NOBODY
-
-# A party may have used CSeq numbers that we haven't seen, or that were not saved before a restart; a request
-# in its name must have a higher one (RFC 3261 §12.2.1.1).
-_CSEQ_MARGIN = 1000
 
 
 @dataclass(slots=True)
@@ -34,15 +31,16 @@ class DialogMatch:
 class CallTable:
     """Keeps the calls, their dialogs, and hands out what must be saved, shown and recorded."""
 
-    __slots__ = ("_by_call_id", "_exchange", "_hops", "_live", "_live_by_caller", "owed_byes")
+    __slots__ = ("_by_call_id", "_exchange", "_life", "_live", "counts", "owed_byes", "requests")
 
     def __init__(self, exchange: Exchange, hops: Hops) -> None:
         self._exchange = exchange
-        self._hops = hops
         self._live: dict[str, Call] = {}
         self._by_call_id: dict[str, list[Call]] = {}
-        self._live_by_caller: dict[str, int] = {}
-        self.owed_byes = OwedByes(self, exchange.timers)
+        self.counts = CallCounts()
+        self.requests = OwnRequests(exchange, hops)
+        self._life = LifeCheck(exchange, self.requests, self)
+        self.owed_byes = OwedByes(self.requests, exchange.timers)
 
     def begin(self, *, call_id: str, callee: str, emergency: bool, calling: Party, now: float) -> Call:
         """An INVITE passed authentication."""
@@ -73,24 +71,28 @@ class CallTable:
         call.early = None
         call.setup = None
         call.answered_at = self._exchange.wall(now)
-        call.answered_on_clock = now
+        call.answered_on_clock = call.calling.seen_at = called.seen_at = now
         timeout_s = self._exchange.layer.values.transaction_timeout_s
         call.timer = self._exchange.timers.start(timeout_s, call, CallTimer.NO_ACK, now)
         self._exchange.emit(CallChanged(call.live()))
-        self.save(call)
+        self.save(call, now)
 
-    def save(self, call: Call) -> None:
+    def save(self, call: Call, now: float) -> None:
         """Keep the call for a restart, if it is answered and not over."""
         if call.state is LiveCallState.ANSWERED:
+            call.saved_on_clock = now
             self._exchange.emit(CallSaved(call.record_id, save_call(call)))
 
     def acknowledged(self, call: Call, now: float) -> None:
         """The caller's ACK of the answer came by."""
         if call.state is LiveCallState.ANSWERED and call.acknowledged_at is None:
             call.acknowledged_at = self._exchange.wall(now)
+            # Who answered has been waiting for this, so it counts for both.
+            assert call.called is not None
+            call.calling.seen_at = call.called.seen_at = now
             if call.timer is not None:
                 call.timer.cancel()
-                call.timer = None
+            self._life.begin(call, now)
 
     def failed(
         self, call: Call, now: float, *, outcome: Outcome, status: int, reason: str, ended_by: EndedBy
@@ -101,22 +103,41 @@ class CallTable:
             self._end(call, now, outcome=outcome, status=status, reason=reason, ended_by=ended_by)
             self._forget(call)
 
-    def hung_up(self, call: Call, now: float, *, ended_by: EndedBy) -> bool:
-        """A BYE came, or the exchange ends the call; False when it was over already."""
+    def hung_up(
+        self, call: Call, now: float, *, ended_by: EndedBy, ended_on_clock: float | None = None
+    ) -> bool:
+        """A BYE came, or the exchange ends the call; False when it was over already.
+
+        `ended_on_clock` is when it ended, on the monotonic clock, if not now.
+        """
         if not call.take(CallEvent.HUNG_UP):
             return False
-        self._end(call, now, outcome=Outcome.ANSWERED, status=200, reason="OK", ended_by=ended_by)
+        ended = now if ended_on_clock is None else ended_on_clock
+        self._end(call, ended, outcome=Outcome.ANSWERED, status=200, reason="OK", ended_by=ended_by)
         timeout_s = self._exchange.layer.values.transaction_timeout_s
         call.timer = self._exchange.timers.start(timeout_s, call, CallTimer.FORGET, now)
         return True
 
-    def hang_up(self, call: Call, text: str, now: float) -> None:
+    def hang_up(
+        self,
+        call: Call,
+        text: str,
+        now: float,
+        *,
+        cause: Cause = Cause.NORMAL,
+        ended_on_clock: float | None = None,
+    ) -> None:
         """End an answered call from the middle: BYE to both sides."""
-        if self.hung_up(call, now, ended_by=EndedBy.EXCHANGE):
+        if self.hung_up(call, now, ended_by=EndedBy.EXCHANGE, ended_on_clock=ended_on_clock):
             assert call.called is not None
-            reason = [f"Reason: Q.850;cause={Cause.NORMAL};text={quote_string(text)}"]
-            self.send_bye(call.call_id, call.calling, call.called, now, headers=reason)
-            self.send_bye(call.call_id, call.called, call.calling, now, headers=reason)
+            reason = [f"Reason: Q.850;cause={cause};text={quote_string(text)}"]
+            self.requests.send_bye(call.call_id, call.calling, call.called, now, headers=reason)
+            self.requests.send_bye(call.call_id, call.called, call.calling, now, headers=reason)
+
+    def end_ghost(self, call: Call, text: str, now: float) -> None:
+        """End a call that nobody is at the other end of any more, as of its last proof of life."""
+        proof = call.last_proof_of_life()
+        self.hang_up(call, text, now, cause=Cause.RECOVERY_ON_TIMER_EXPIRY, ended_on_clock=proof)
 
     def find_dialog(self, request: Request) -> DialogMatch | None:
         """Return the dialog of a request that has a To tag (RFC 3261 §12.2)."""
@@ -132,39 +153,12 @@ class CallTable:
                     return DialogMatch(call, called, calling, EndedBy.CALLEE)
         return None
 
-    def send_bye(
-        self, call_id: str, sender: Party, receiver: Party, now: float, *, headers: list[str]
-    ) -> None:
-        """Send a BYE to one side in the name of the other (§15.1.1)."""
-        sender.cseq = min(sender.cseq + _CSEQ_MARGIN, HIGHEST_CSEQ)
-        to = self._reach(receiver, now)
-        branch = self._exchange.identifiers.branch("")
-        request = build_dialog_request(
-            "BYE",
-            call_id=call_id,
-            sender=sender,
-            receiver=receiver,
-            cseq=sender.cseq,
-            via=self._hops.via(to, branch),
-            headers=headers,
-        )
-        self._exchange.layer.start_client(request, branch=branch, to=to, owner=NOBODY, now=now)
-
-    def send_ack(self, call_id: str, sender: Party, receiver: Party, cseq: int, now: float) -> None:
-        """Acknowledge a 2xx in the name of the caller (§13.2.2.4)."""
-        to = self._reach(receiver, now)
-        branch = self._exchange.identifiers.branch("")
-        via = self._hops.via(to, branch)
-        request = build_dialog_request(
-            "ACK", call_id=call_id, sender=sender, receiver=receiver, cseq=cseq, via=via, headers=[]
-        )
-        self._exchange.emit(Send(to, request.encode()))
-
     def restore(self, state: str, now: float, *, same_boot: bool) -> None:
         """Take up a saved call; one that is there already stays as it is."""
         call = load_call(state, self, now=now, wall=self._exchange.wall(now), same_boot=same_boot)
         if call.record_id not in self._live:
             self._add(call)
+            self._life.begin_restored(call, now)
 
     def find_live(self, record_id: str) -> Call | None:
         """Return a call that isn't over by its `LiveCall.id`."""
@@ -174,46 +168,33 @@ class CallTable:
         """List the calls that aren't over."""
         return [call.live() for call in self._live.values()]
 
-    def live_count(self) -> int:
-        """Count the calls that aren't over."""
-        return len(self._live)
-
-    def live_count_of(self, caller: str) -> int:
-        """Count the calls that this number made and that aren't over."""
-        return self._live_by_caller.get(caller, 0)
-
     def call_timer_fired(self, call: Call, event: CallTimer, now: float) -> None:
         """A timer of a call fired."""
         call.timer = None
         if event is CallTimer.FORGET:
             self._forget(call)
+        elif event is CallTimer.LIFE_CHECK:
+            self._life.check(call, now)
         else:
             # Both phones have given up or are gone (§13.3.1.4); they are told, and the call is over.
             self.hang_up(call, "The answer was never acknowledged", now)
 
-    def _reach(self, receiver: Party, now: float) -> Flow | Destination:
-        return self._hops.reach_party(receiver, now) or receiver.flow
-
     def _add(self, call: Call) -> None:
         self._live[call.record_id] = call
         self._by_call_id.setdefault(call.call_id, []).append(call)
-        self._live_by_caller[call.caller] = self.live_count_of(call.caller) + 1
+        self.counts.add(call)
 
     def _end(
-        self, call: Call, now: float, *, outcome: Outcome, status: int, reason: str, ended_by: EndedBy
+        self, call: Call, ended: float, *, outcome: Outcome, status: int, reason: str, ended_by: EndedBy
     ) -> None:
         if call.timer is not None:
             call.timer.cancel()
             call.timer = None
         del self._live[call.record_id]
-        remaining = self.live_count_of(call.caller) - 1
-        if remaining:
-            self._live_by_caller[call.caller] = remaining
-        else:
-            del self._live_by_caller[call.caller]
+        self.counts.remove(call)
         record = call.record(
-            now=now,
-            wall=self._exchange.wall(now),
+            now=ended,
+            wall=self._exchange.wall(ended),
             outcome=outcome,
             status=status,
             reason=printable(reason),

@@ -14,7 +14,8 @@ class Party:
 
     `address` is its From or To header value with the tag; `contact` the remote target; `route_set` what lies
     between us and it; `cseq` the highest CSeq number that it has used, 0 for none; `flow` where it was
-    last seen; `is_direct` whether its contact can be believed (`Binding`).
+    last seen; `is_direct` whether its contact can be believed (`Binding`). `seen_at` is its last sign of life
+    on the monotonic clock, `missed` how often it was asked for one in vain since then.
     """
 
     number: str
@@ -25,6 +26,13 @@ class Party:
     cseq: int
     flow: Flow | Destination
     is_direct: bool
+    seen_at: float = 0.0
+    missed: int = 0
+
+    def showed_life(self, now: float) -> None:
+        """It gave a sign of life."""
+        self.seen_at = now
+        self.missed = 0
 
 
 def contact_of(message: Message, fallback: str) -> str:

@@ -70,6 +70,7 @@ class CallSetup:
         """
         call = self.call
         if call.called is not None and call.called.tag == response.to_tag:
+            call.called.showed_life(now)
             return True  # a retransmission
         if call.called is not None or self._has_ended():
             self._refuse(branch, response, now)
@@ -155,14 +156,14 @@ class CallSetup:
             flow=call.calling.flow,
             is_direct=call.calling.is_direct,
         )
-        self._calls.send_ack(call.call_id, caller, leg, self._invite.cseq, now)
+        self._calls.requests.send_ack(call.call_id, caller, leg, self._invite.cseq, now)
         if self._refused is None:
             self._refused = set()
         if response.to_tag not in self._refused:
             self._refused.add(response.to_tag)
             text = quote_string("The call was over or answered elsewhere")
             reason = [f"Reason: SIP;cause=200;text={text}"]
-            self._calls.send_bye(call.call_id, caller, leg, now, headers=reason)
+            self._calls.requests.send_bye(call.call_id, caller, leg, now, headers=reason)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -8,12 +8,17 @@ from sip_proxy.core.rejection import Cause, Rejection
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy the exchange is. A request that starts no call is not counted against any limit."""
+    """How busy the exchange is. A request that starts no call is not counted against any limit.
+
+    The calls of a number are those it made and those it got. Calls to emergency numbers are in none of
+    these.
+    """
 
     is_online: bool
     journal_available: bool
     live_calls: int
     live_calls_of_caller: int
+    live_calls_of_callee: int
 
 
 def judge_call(
@@ -29,7 +34,7 @@ def judge_call(
         (_check_exchange(directory, load) if load is not None else None)
         or _check_caller(caller, callee_number)
         or (_check_call_limit(caller, load) if load is not None else None)
-        or _check_callee(directory, caller, callee_number)
+        or _check_callee(directory, caller, callee_number, load)
     )
 
 
@@ -61,7 +66,9 @@ def _check_call_limit(caller: Account, load: Load) -> Rejection | None:
     return None
 
 
-def _check_callee(directory: Directory, caller: Account, callee_number: str) -> Rejection | None:
+def _check_callee(
+    directory: Directory, caller: Account, callee_number: str, load: Load | None
+) -> Rejection | None:
     callee = directory.find(callee_number)
     if callee is None:
         return Rejection(404, "There is no such number", Cause.UNALLOCATED_NUMBER)
@@ -70,4 +77,6 @@ def _check_callee(directory: Directory, caller: Account, callee_number: str) -> 
     if caller.number in callee.block_list or not is_allowed(callee.incoming_filter, caller.number):
         # The caller should hear busy, and not learn who blocks whom.
         return Rejection(486, "Busy Here", Cause.USER_BUSY)
+    if load is not None and callee.call_limit is not None and load.live_calls_of_callee >= callee.call_limit:
+        return Rejection(486, "This number has as many calls as it may", Cause.USER_BUSY)
     return None

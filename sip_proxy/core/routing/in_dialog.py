@@ -2,6 +2,7 @@
 
 from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_table import CallTable, DialogMatch
+from sip_proxy.core.dialog.life_check import NO_SIGN_OF_LIFE
 from sip_proxy.core.dialog.party import contact_of
 from sip_proxy.core.exchange import Exchange, reply_flow
 from sip_proxy.core.flow import Flow
@@ -38,6 +39,7 @@ class InDialogRouter:
         match = self._calls.find_dialog(request)
         if match is None or request.max_forwards == 0:
             return
+        match.sender.showed_life(now)
         self._calls.acknowledged(match.call, now)
         to = self._hops.reach_party(match.receiver, now)
         if to is None:
@@ -57,6 +59,7 @@ class InDialogRouter:
             self._exchange.refuse(request, flow, Rejection(481, "Call/Transaction Does Not Exist"))
             return
         sender = match.sender
+        sender.showed_life(now)
         if request.method == "BYE" and request.cseq <= sender.cseq:
             # §12.2.2. It must not end the record while the other side refuses it.
             self._exchange.refuse(request, flow, Rejection(500, "CSeq out of order"))
@@ -116,15 +119,17 @@ class _Watch:
         self._request = request
 
     def provisional(self, branch: Branch, response: Response, now: float) -> None:
-        """Says nothing about the call."""
+        """Says nothing about the call, but that the other side is there."""
+        self._match.receiver.showed_life(now)
 
     def success(self, branch: Branch, response: Response, now: float) -> bool:
         """A target refresh was accepted: both sides may have moved (§12.2.1.2, §12.2.2)."""
+        self._match.receiver.showed_life(now)
         if self._request.method in _TARGET_REFRESH and self._call.state is LiveCallState.ANSWERED:
             match = self._match
             match.sender.contact = contact_of(self._request, match.sender.contact)
             match.receiver.contact = contact_of(response, match.receiver.contact)
-            self._calls.save(self._call)
+            self._calls.save(self._call, now)
         return True
 
     def cancelled(self, now: float) -> None:
@@ -137,13 +142,15 @@ class _Watch:
         refused must not give a free call; one that could not be delivered is done as far as the sender is
         concerned, and the other side hears of it when it comes back.
         """
+        if final.response is not None and final.status not in NO_SIGN_OF_LIFE:
+            self._match.receiver.showed_life(now)
         if self._request.method != "BYE" or self._call.called is None:
             return final
         match = self._match
         if final.response is None:
             self._calls.owed_byes.owe(self._call.call_id, match.sender, match.receiver, now)
             return Final(200, "OK", None)
-        self._calls.send_bye(self._call.call_id, match.sender, match.receiver, now, headers=[])
+        self._calls.requests.send_bye(self._call.call_id, match.sender, match.receiver, now, headers=[])
         return final
 
 

@@ -41,7 +41,7 @@ class Router:
 
     def handle(self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float) -> None:
         """Route a request of this account. An INVITE is a call attempt, and will have its record."""
-        load = self._load(caller) if request.method == "INVITE" else None
+        load = self._load(caller.number, uri.number) if request.method == "INVITE" else None
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
         call = None if load is None else self._begin_call(request, caller, uri.number, flow, now)
         rejection = (
@@ -67,12 +67,14 @@ class Router:
             )
         server.respond(rejection.status, self._exchange.rejection(request, rejection), now)
 
-    def _load(self, caller: Account) -> Load:
+    def _load(self, caller: str, callee: str) -> Load:
+        counts = self._calls.counts
         return Load(
             is_online=self._exchange.online,
             journal_available=self._exchange.journal_available,
-            live_calls=self._calls.live_count(),
-            live_calls_of_caller=self._calls.live_count_of(caller.number),
+            live_calls=counts.total,
+            live_calls_of_caller=counts.of(caller),
+            live_calls_of_callee=counts.of(callee),
         )
 
     def _begin_call(self, request: Request, caller: Account, callee: str, flow: Flow, now: float) -> Call:

@@ -9,7 +9,9 @@ from sip_proxy.core.routing.calling_rules import Load, judge_call
 from tests.support.sip_phones import DOMAIN, Exchange, account, make_directory
 
 DENY_ALL = (FilterRule("*", FilterAction.DENY),)
-IDLE = Load(is_online=True, journal_available=True, live_calls=0, live_calls_of_caller=0)
+IDLE = Load(
+    is_online=True, journal_available=True, live_calls=0, live_calls_of_caller=0, live_calls_of_callee=0
+)
 
 # Everything is wrong with this call; each step puts the first thing right that is complained about.
 STEPS: list[tuple[int, str]] = [
@@ -23,6 +25,7 @@ STEPS: list[tuple[int, str]] = [
     (480, "This number is out of service"),
     (486, "Busy Here"),
     (486, "Busy Here"),
+    (486, "This number has as many calls as it may"),
 ]
 
 
@@ -43,12 +46,19 @@ def call_with(fixed: int) -> tuple[int, str] | None:
         state=AccountState.OUT_OF_SERVICE if bad(7) else AccountState.ACTIVE,
         block_list=frozenset({"0001"}) if bad(8) else frozenset(),
         incoming_filter=DENY_ALL if bad(9) else (),
+        call_limit=2 if bad(10) else None,
     )
     accounts = [caller] if bad(6) else [caller, callee]
     directory = make_directory(
         *accounts, settings=ExchangeSettings(concurrent_call_limit=5 if bad(2) else None)
     )
-    load = Load(is_online=not bad(0), journal_available=not bad(1), live_calls=5, live_calls_of_caller=1)
+    load = Load(
+        is_online=not bad(0),
+        journal_available=not bad(1),
+        live_calls=5,
+        live_calls_of_caller=1,
+        live_calls_of_callee=2,
+    )
     rejection = judge_call(directory, caller=caller, callee_number="0002", load=load)
     return None if rejection is None else (rejection.status, rejection.text)
 
@@ -66,7 +76,9 @@ def test_a_call_with_nothing_wrong_passes() -> None:
 def test_emergency_numbers_skip_every_check(state: AccountState) -> None:
     caller = account("0001", state=state, outgoing_filter=DENY_ALL, call_limit=0)
     directory = make_directory(caller, settings=ExchangeSettings(concurrent_call_limit=0))
-    load = Load(is_online=False, journal_available=False, live_calls=9, live_calls_of_caller=9)
+    load = Load(
+        is_online=False, journal_available=False, live_calls=9, live_calls_of_caller=9, live_calls_of_callee=9
+    )
     assert judge_call(directory, caller=caller, callee_number="9911", load=load) is None
 
 
@@ -199,6 +211,47 @@ def test_an_account_has_only_as_many_calls_as_it_may() -> None:
     assert refused(exchange)[0] == 403
     callee.answer(callee.request("INVITE"), 486)
     assert caller.invite("0002").statuses == [100]
+
+
+def test_the_limit_of_an_account_counts_its_calls_in_both_directions() -> None:
+    exchange = Exchange(make_directory(account("0001", call_limit=1), account("0002"), account("0003")))
+    one, two, three = (exchange.phone(number) for number in ("0001", "0002", "0003"))
+    first = two.invite("0001")
+    one.answer(one.request("INVITE"), 200)
+    first.ack()
+    assert one.invite("0003").statuses == [403]
+    assert three.invite("0001").statuses == [486]
+    assert three.requests("INVITE") == []
+    first.bye()
+    assert three.invite("0001").statuses == [100]
+
+
+def test_emergency_calls_are_not_limited_and_limit_nobody() -> None:
+    exchange = Exchange(
+        make_directory(
+            account("0001", call_limit=1),
+            account("0002"),
+            account("9911", call_limit=1),
+            settings=ExchangeSettings(concurrent_call_limit=1),
+        )
+    )
+    caller, desk = exchange.phone("0001"), exchange.phone("9911")
+    exchange.phone("0002")
+    assert [caller.invite("9911").statuses for _ in range(3)] == [[100]] * 3
+    assert len(desk.requests("INVITE")) == 3
+    assert caller.invite("0002").statuses == [100]
+    assert caller.invite("9911").statuses == [100]
+
+
+def test_a_number_that_calls_itself_has_one_call() -> None:
+    exchange = Exchange(make_directory(account("0001", call_limit=2), account("0002")))
+    one = exchange.phone("0001")
+    exchange.phone("0002")
+    own = one.invite("0001")
+    assert exchange.engine._calls.counts.of("0001") == 1
+    one.answer(one.request("INVITE"), 486)
+    assert own.statuses[-1] == 486
+    assert exchange.engine._calls.counts._by_number == {}
 
 
 def test_without_a_journal_new_calls_are_refused_but_emergency_calls_pass_unheld() -> None:

@@ -1,0 +1,95 @@
+"""Ghost calls: is there still a phone at each end?
+
+A phone that loses power sends no BYE, and the sound goes past the exchange. So each side of an answered call
+must give a sign of life now and then: any request or response in the dialog is one; a side that sends
+none is asked by OPTIONS. When it doesn't answer several times in a row, or when the phones agreed on a
+session timer (RFC 4028) and let it run out, the call is over, and it ended at the last proof of life.
+"""
+
+from typing import Protocol
+
+from sip_proxy.core.dialog.call import Call, CallTimer
+from sip_proxy.core.dialog.own_requests import OwnRequests
+from sip_proxy.core.dialog.party import Party
+from sip_proxy.core.exchange import Exchange
+from sip_proxy.core.message.message import Response
+from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure
+
+# A phone that answers so doesn't know the call (RFC 3261 §12.2.1.2); anything else comes from one that does.
+NO_SIGN_OF_LIFE = frozenset({408, 481})
+# How often the last proof of life goes into the journal: a restart must not forget hours of a call.
+_SAVE_INTERVAL_S = 300.0
+_RESTORED_IN_STEPS = 8
+
+
+class GhostHunter(Protocol):
+    """Who ends and saves calls."""
+
+    def end_ghost(self, call: Call, text: str, now: float) -> None:
+        """End the call as of its last proof of life."""
+
+    def save(self, call: Call, now: float) -> None:
+        """Keep the call for a restart."""
+
+
+class LifeCheck:
+    """Asks the phones of answered calls for signs of life."""
+
+    __slots__ = ("_calls", "_exchange", "_requests", "_restored")
+
+    def __init__(self, exchange: Exchange, requests: OwnRequests, calls: GhostHunter) -> None:
+        self._exchange = exchange
+        self._requests = requests
+        self._calls = calls
+        self._restored = 0
+
+    def begin(self, call: Call, now: float) -> None:
+        """Start the timer of the next check."""
+        interval_s = self._exchange.config.life_check_interval_s
+        call.timer = self._exchange.timers.start(interval_s, call, CallTimer.LIFE_CHECK, now)
+
+    def begin_restored(self, call: Call, now: float) -> None:
+        """Start the first check of a restored call; thousands of them must not come at the same instant."""
+        self._restored += 1
+        step = self._restored % _RESTORED_IN_STEPS
+        delay_s = self._exchange.config.life_check_interval_s * (1 + step / _RESTORED_IN_STEPS)
+        call.timer = self._exchange.timers.start(delay_s, call, CallTimer.LIFE_CHECK, now)
+
+    def check(self, call: Call, now: float) -> None:
+        """See whether both sides are there; ask those that were silent."""
+        assert call.called is not None
+        if call.session_is_over(now):
+            self._calls.end_ghost(call, "The session timer ran out", now)
+            return
+        config = self._exchange.config
+        if max(call.calling.missed, call.called.missed) >= config.life_check_failures:
+            self._calls.end_ghost(call, "A phone is no longer there", now)
+            return
+        for receiver, sender in ((call.calling, call.called), (call.called, call.calling)):
+            # Half an interval: what answered the last question a moment after it was asked is asked again.
+            if now - receiver.seen_at >= config.life_check_interval_s / 2:
+                receiver.missed += 1
+                self._requests.send_options(call.call_id, sender, receiver, _Question(receiver), now)
+        if now - call.saved_on_clock >= _SAVE_INTERVAL_S:
+            self._calls.save(call, now)
+        self.begin(call, now)
+
+
+class _Question:
+    """An OPTIONS on its way: an answer counts, none doesn't."""
+
+    __slots__ = ("_receiver",)
+
+    def __init__(self, receiver: Party) -> None:
+        self._receiver = receiver
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A final response of a phone that knows the call is a sign of life."""
+        if response.status >= 200 and response.status not in NO_SIGN_OF_LIFE:
+            self._receiver.showed_life(now)
+
+    def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
+        """Silence is counted where the question was asked."""
+
+    def transaction_ended(self) -> None:
+        """Nothing to forget."""

@@ -1,0 +1,79 @@
+"""Requests that the exchange itself sends within a dialog, in the name of the other side."""
+
+from sip_proxy.core.dialog.party import Party, build_dialog_request
+from sip_proxy.core.exchange import Exchange
+from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.message.message import HIGHEST_CSEQ
+from sip_proxy.core.outputs import Send
+from sip_proxy.core.transaction.client import NOBODY, ResponseTaker
+
+# A party may have used CSeq numbers that we haven't seen, or that were not saved before a restart; a request
+# in its name must have a higher one (RFC 3261 §12.2.1.1).
+_CSEQ_MARGIN = 1000
+
+
+class OwnRequests:
+    """Sends requests to one side of a dialog that look to it like the other side's."""
+
+    __slots__ = ("_exchange", "_hops")
+
+    def __init__(self, exchange: Exchange, hops: Hops) -> None:
+        self._exchange = exchange
+        self._hops = hops
+
+    def send_bye(
+        self, call_id: str, sender: Party, receiver: Party, now: float, *, headers: list[str]
+    ) -> None:
+        """Send a BYE to one side in the name of the other (§15.1.1)."""
+        sender.cseq = min(sender.cseq + _CSEQ_MARGIN, HIGHEST_CSEQ)
+        to = self._reach(receiver, now)
+        self._start("BYE", call_id, sender, receiver, to, headers, NOBODY, now)
+
+    def send_options(
+        self, call_id: str, sender: Party, receiver: Party, owner: ResponseTaker, now: float
+    ) -> None:
+        """Ask one side for a sign of life; nothing is sent to a phone that can't be reached.
+
+        The CSeq number is the last one that the sender itself used. A higher one would make its next request
+        look out of order (§12.2.2). Phones that want it higher answer 500, and that is an answer.
+        """
+        to = self._hops.reach_party(receiver, now)
+        if to is not None:
+            self._start("OPTIONS", call_id, sender, receiver, to, [], owner, now)
+
+    def send_ack(self, call_id: str, sender: Party, receiver: Party, cseq: int, now: float) -> None:
+        """Acknowledge a 2xx in the name of the caller (§13.2.2.4)."""
+        to = self._reach(receiver, now)
+        branch = self._exchange.identifiers.branch("")
+        via = self._hops.via(to, branch)
+        request = build_dialog_request(
+            "ACK", call_id=call_id, sender=sender, receiver=receiver, cseq=cseq, via=via, headers=[]
+        )
+        self._exchange.emit(Send(to, request.encode()))
+
+    def _reach(self, receiver: Party, now: float) -> Flow | Destination:
+        return self._hops.reach_party(receiver, now) or receiver.flow
+
+    def _start(
+        self,
+        method: str,
+        call_id: str,
+        sender: Party,
+        receiver: Party,
+        to: Flow | Destination,
+        headers: list[str],
+        owner: ResponseTaker,
+        now: float,
+    ) -> None:
+        branch = self._exchange.identifiers.branch("")
+        request = build_dialog_request(
+            method,
+            call_id=call_id,
+            sender=sender,
+            receiver=receiver,
+            cseq=sender.cseq,
+            via=self._hops.via(to, branch),
+            headers=headers,
+        )
+        self._exchange.layer.start_client(request, branch=branch, to=to, owner=owner, now=now)

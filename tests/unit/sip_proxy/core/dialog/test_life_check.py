@@ -1,0 +1,165 @@
+"""Ghost calls end, and end at the last proof of life of whoever is missing."""
+
+import pytest
+
+from sip_proxy.core.dialog.call_record import EndedBy, Outcome
+from sip_proxy.core.flow import Transport
+from sip_proxy.core.outputs import CallSaved
+from tests.support.sip_calls import AnsweredCall
+from tests.support.sip_phones import Exchange, Phone
+
+ACKNOWLEDGED_US = 50_000  # from the answer to its ACK, which is a sign of life of both
+
+
+def live_on(call: AnsweredCall, seconds: float, *phones: Phone, status: int = 200) -> None:
+    """Time goes by, second by second, and these phones answer what they are asked."""
+    for _ in range(round(seconds)):
+        call.exchange.advance(1)
+        for phone in phones:
+            for request in phone.requests("OPTIONS"):
+                phone.inbox.remove(request)
+                phone.answer(request, status)
+
+
+def test_a_call_between_phones_that_answer_goes_on() -> None:
+    call = AnsweredCall()
+    live_on(call, 30 * 3600, call.caller, call.callee)
+    assert len(call.exchange.engine.live_calls()) == 1
+    call.attempt.bye()
+    assert call.exchange.the_record.duration_us == 30 * 3600 * 1_000_000 + ACKNOWLEDGED_US
+
+
+def test_a_short_call_is_not_disturbed() -> None:
+    call = AnsweredCall()
+    call.exchange.advance(59)
+    call.attempt.bye()
+    assert call.caller.requests("OPTIONS") == call.callee.requests("OPTIONS") == []
+
+
+def test_the_question_goes_to_each_side_in_the_dialog_in_the_name_of_the_other() -> None:
+    call = AnsweredCall()
+    call.exchange.advance(60)
+    to_callee, to_caller = call.callee.request("OPTIONS"), call.caller.request("OPTIONS")
+    assert to_callee.uri == call.callee.contact
+    assert (to_callee.from_tag, to_callee.to_tag) == (call.attempt.from_tag, "callee")
+    assert to_caller.uri == call.caller.contact
+    assert (to_caller.from_tag, to_caller.to_tag) == ("callee", call.attempt.from_tag)
+    assert to_callee.call_id == to_caller.call_id == call.attempt.call_id
+
+
+def test_the_question_uses_up_no_cseq_number_of_the_other_side() -> None:
+    """RFC 3261 §12.2.2: else the next request of the phone itself would be out of order."""
+    call = AnsweredCall()
+    call.exchange.advance(60)
+    assert call.callee.request("OPTIONS").cseq == call.attempt.cseq
+    assert call.caller.request("OPTIONS").cseq == 0
+    call.callee_sends("INFO", cseq=7)
+    live_on(call, 60, call.callee)
+    assert call.caller.request("OPTIONS").cseq == 7
+
+
+@pytest.mark.parametrize("lost", ["caller", "callee"])
+def test_a_phone_that_lost_its_power_is_billed_to_its_last_proof_of_life(lost: str) -> None:
+    call = AnsweredCall()
+    live_on(call, 3600, call.caller, call.callee)
+    alive = call.callee if lost == "caller" else call.caller
+    live_on(call, 300, alive)
+    record = call.exchange.the_record
+    assert record.duration_us == 3600 * 1_000_000 + ACKNOWLEDGED_US
+    assert record.answered_at is not None
+    assert record.ended_at - record.answered_at == pytest.approx(3600.05, abs=1e-5)
+    assert (record.outcome, record.ended_by) == (Outcome.ANSWERED, EndedBy.EXCHANGE)
+    assert call.caller.requests("BYE")
+    assert call.callee.requests("BYE")
+    assert alive.request("BYE").first("reason") == 'Q.850;cause=102;text="A phone is no longer there"'
+    assert call.exchange.engine.live_calls() == []
+
+
+def test_when_both_sides_are_gone_it_ends_with_the_first_that_went() -> None:
+    call = AnsweredCall()
+    live_on(call, 120, call.caller, call.callee)
+    live_on(call, 60, call.callee)
+    live_on(call, 300)
+    assert call.exchange.the_record.duration_us == 120 * 1_000_000 + ACKNOWLEDGED_US
+
+
+def test_any_request_in_the_dialog_is_a_sign_of_life_and_saves_the_question() -> None:
+    call = AnsweredCall()
+    for cseq in range(2, 20):
+        call.exchange.advance(25)
+        call.callee_sends("INFO", cseq=cseq)
+        call.caller.answer(call.caller.request("INFO"), 200)
+    assert call.caller.requests("OPTIONS") == call.callee.requests("OPTIONS") == []
+    assert call.exchange.records == []
+
+
+@pytest.mark.parametrize("status", [200, 405, 500, 501, 486])
+def test_whatever_a_phone_that_knows_the_call_answers_is_a_sign_of_life(status: int) -> None:
+    """500: the phone finds our CSeq number too low. It has found the dialog first."""
+    call = AnsweredCall()
+    live_on(call, 1200, call.caller, call.callee, status=status)
+    assert len(call.exchange.engine.live_calls()) == 1
+
+
+@pytest.mark.parametrize("status", [408, 481])
+def test_a_phone_that_forgot_the_call_is_gone(status: int) -> None:
+    call = AnsweredCall()
+    for _ in range(300):
+        live_on(call, 1, call.caller)
+        live_on(call, 1, call.callee, status=status)
+        if call.exchange.records:
+            break
+    assert call.exchange.the_record.duration_us == ACKNOWLEDGED_US
+
+
+def test_a_few_lost_questions_do_no_harm() -> None:
+    call = AnsweredCall()
+    for _ in range(5):
+        live_on(call, 150)
+        live_on(call, 100, call.caller, call.callee)
+    assert len(call.exchange.engine.live_calls()) == 1
+
+
+def test_a_phone_whose_connection_broke_is_missing_until_it_comes_back() -> None:
+    call = AnsweredCall(callee_transport=Transport.TLS)
+    call.exchange.engine.flow_closed(call.callee.flow, call.exchange.now)
+    call.exchange.deliver()
+    live_on(call, 300, call.caller)
+    assert call.exchange.the_record.duration_us == ACKNOWLEDGED_US
+    assert call.caller.requests("BYE")
+
+
+def test_a_call_that_was_restored_is_watched_too() -> None:
+    call = AnsweredCall()
+    call.exchange.restart()
+    live_on(call, 600, call.caller)
+    assert call.exchange.the_record.duration_us == 0  # the journal knows of the answer only
+
+
+def test_the_last_proof_of_life_is_saved_now_and_then_for_a_restart() -> None:
+    call = AnsweredCall()
+    live_on(call, 3600, call.caller, call.callee)
+    saves = [output for output in call.exchange.outputs if isinstance(output, CallSaved)]
+    assert len(saves) == 3600 // 300
+    call.exchange.restart()
+    live_on(call, 600)
+    duration_s = call.exchange.the_record.duration_us / 1e6
+    assert 3600 - 300 - 60 <= duration_s <= 3601
+
+
+def test_the_interval_and_the_patience_can_be_set() -> None:
+    exchange = Exchange(config_changes={"life_check_interval_s": 2.0, "life_check_failures": 2})
+    AnsweredCall(exchange)
+    exchange.advance(5.9)
+    assert exchange.records == []
+    exchange.advance(0.2)
+    assert exchange.the_record.duration_us == ACKNOWLEDGED_US
+
+
+def test_a_call_that_is_over_is_asked_nothing() -> None:
+    call = AnsweredCall()
+    call.attempt.bye()
+    call.callee.answer(call.callee.request("BYE"), 200)
+    call.exchange.advance(600)
+    assert call.callee.requests("OPTIONS") == []
+    assert len(call.exchange.records) == 1
