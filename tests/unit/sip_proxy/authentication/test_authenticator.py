@@ -91,8 +91,9 @@ def test_offers_the_strongest_first_to_a_phone_that_knows_it() -> None:
     assert re.fullmatch(MD5_CHALLENGE, md5)
 
 
-def test_offers_nothing_but_md5_to_a_phone_that_chokes_on_anything_else() -> None:
-    (md5,) = make_authenticator().challenges(10.0, user_agent="baresip v1.0.0 (x86_64/linux)")
+@pytest.mark.parametrize("user_agent", ["baresip v1.0.0 (x86_64/linux)", "JsSIP 3.13.8", "SIP.js/0.21.2"])
+def test_offers_nothing_but_md5_to_a_phone_that_chokes_on_anything_else(user_agent: str) -> None:
+    (md5,) = make_authenticator().challenges(10.0, user_agent=user_agent)
 
     assert re.fullmatch(MD5_CHALLENGE, md5)
 
