@@ -5,8 +5,8 @@ connection. Phones behind NAT can be reached on the flow they opened and on no o
 flows, not just addresses.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Transport(Enum):
@@ -18,15 +18,17 @@ class Transport(Enum):
     WS = "WS"
     WSS = "WSS"
 
-    @property
-    def is_reliable(self) -> bool:
-        """Whether the transport itself retransmits; then timers A, E, G are off (RFC 3261 §17)."""
-        return self is not Transport.UDP
+    def __init__(self, token: str) -> None:
+        self.token = token
+        # Whether the transport itself retransmits; then timers A, E, G are off (RFC 3261 §17).
+        self.is_reliable = token != "UDP"
+
+    # Members are single objects. The hash of an enum is made from the name, in Python, for every look-up.
+    __hash__ = object.__hash__
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """One transport association with a peer.
+class Flow(NamedTuple):
+    """One transport association with a peer. A tuple, because flows are the keys of many look-ups.
 
     `remote` and `local` are `(IP address, port)`; `local` is the concrete address the peer sees us at, never
     a wildcard. `connection` numbers the connection of a stream transport, unique for the life of the
@@ -39,8 +41,7 @@ class Flow:
     connection: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """A peer we have no flow with: the driver opens one (stream transports) or just sends (UDP).
 
     `host` is an IP address; the core never asks the DNS.

@@ -1,5 +1,7 @@
 """Our place between two hops: what we write into Via and Record-Route, and how a peer is reached."""
 
+from functools import lru_cache
+
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow, Transport
@@ -47,8 +49,7 @@ class Hops:
 
     def via(self, to: Flow | Destination, branch: str) -> str:
         """Our Via line on a message to this peer (§18.1.1)."""
-        host, port = self.local_address(to)
-        return f"Via: SIP/2.0/{to.transport.value} {_bracketed(host)}:{port};branch={branch}"
+        return _via_head(to.transport, self.local_address(to)) + branch
 
     def record_routes(self, incoming: Flow, outgoing: Flow | Destination) -> list[str]:
         """Our Record-Route lines, topmost first (§16.6 step 4).
@@ -80,9 +81,7 @@ class Hops:
         return flows.pop() if len(flows) == 1 else None
 
     def _record_route(self, to: Flow | Destination) -> str:
-        host, port = self.local_address(to)
-        transport = "" if to.transport is Transport.UDP else f";transport={to.transport.value.lower()}"
-        return f"Record-Route: <sip:{_bracketed(host)}:{port}{transport};lr>"
+        return _record_route(to.transport, self.local_address(to))
 
     def reach(self, flow: Flow | Destination, contact: str, *, is_direct: bool) -> Flow | Destination | None:
         """Return how to send to a contact that was last seen on this flow; None when there is no way.
@@ -97,6 +96,7 @@ class Hops:
         return flow if self._exchange.is_open(flow) else destination_of(contact, flow.transport)
 
 
+@lru_cache(maxsize=4096)
 def _contact_on(flow: Flow, contact: str) -> Flow | Destination:
     """Return where the URI of a contact points, by way of the socket that its owner knows us by."""
     destination = destination_of(contact, flow.transport)
@@ -106,6 +106,19 @@ def _contact_on(flow: Flow, contact: str) -> Flow | Destination:
         return destination
     remote = (destination.host, destination.port)
     return flow if remote == flow.remote else Flow(flow.transport, remote, flow.local)
+
+
+@lru_cache(maxsize=64)
+def _via_head(transport: Transport, local: tuple[str, int]) -> str:
+    host, port = local
+    return f"Via: SIP/2.0/{transport.token} {_bracketed(host)}:{port};branch="
+
+
+@lru_cache(maxsize=64)
+def _record_route(transport: Transport, local: tuple[str, int]) -> str:
+    host, port = local
+    parameter = "" if transport is Transport.UDP else f";transport={transport.token.lower()}"
+    return f"Record-Route: <sip:{_bracketed(host)}:{port}{parameter};lr>"
 
 
 def _bracketed(host: str) -> str:
