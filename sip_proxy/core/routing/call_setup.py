@@ -6,6 +6,7 @@ from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
 from sip_proxy.core.dialog.call_table import CallTable
 from sip_proxy.core.dialog.party import Party, contact_of
+from sip_proxy.core.dialog.session_timer import ask_for_session_timer, settle_session_timer
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.message.grammar import quote_string
 from sip_proxy.core.message.message import Request, Response
@@ -26,16 +27,21 @@ class SetupTimer(IntEnum):
 
 
 class CallSetup:
-    """Observes the response context of a call's INVITE."""
+    """Observes the response context of a call's INVITE.
+
+    It is made before the INVITE is copied for forwarding, because it completes it.
+    """
 
     __slots__ = (
-        "_calls", "_context", "_exchange", "_invite", "_is_cancelled", "_refused", "_timer", "call",
+        "_asked_s", "_calls", "_context", "_exchange", "_invite", "_is_cancelled", "_refused", "_timer",
+        "call",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, calls: CallTable, call: Call, invite: Request) -> None:
         self._exchange = exchange
         self._calls = calls
         self._invite = invite
+        self._asked_s = ask_for_session_timer(invite, exchange.config)
         self._context: ResponseContext | None = None
         self._is_cancelled = False
         self._refused: set[str] | None = None
@@ -71,11 +77,13 @@ class CallSetup:
         call = self.call
         if call.called is not None and call.called.tag == response.to_tag:
             call.called.showed_life(now)
+            settle_session_timer(self._invite, response, self._asked_s)
             return True  # a retransmission
         if call.called is not None or self._has_ended():
             self._refuse(branch, response, now)
             return False
         self._stop_timer()
+        call.agree_on_session(settle_session_timer(self._invite, response, self._asked_s), now)
         self._calls.answered(call, self._called_party(branch, response), now)
         return True
 

@@ -4,6 +4,12 @@ from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_table import CallTable, DialogMatch
 from sip_proxy.core.dialog.life_check import NO_SIGN_OF_LIFE
 from sip_proxy.core.dialog.party import contact_of
+from sip_proxy.core.dialog.session_timer import (
+    SESSION_REFRESHES,
+    ask_for_session_timer,
+    check_session_interval,
+    settle_session_timer,
+)
 from sip_proxy.core.exchange import Exchange, reply_flow
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.hops import Hops
@@ -17,8 +23,6 @@ from sip_proxy.core.routing.forwarding import Copy
 from sip_proxy.core.routing.response_context import Branch, ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
 from sip_proxy.core.routing.validation import loop_mark
-
-_TARGET_REFRESH = frozenset({"INVITE", "UPDATE"})  # RFC 3261 §12.2, RFC 3311 §5.1
 
 
 class InDialogRouter:
@@ -64,6 +68,13 @@ class InDialogRouter:
             # §12.2.2. It must not end the record while the other side refuses it.
             self._exchange.refuse(request, flow, Rejection(500, "CSeq out of order"))
             return
+        asked_s = 0
+        if request.method in SESSION_REFRESHES:
+            too_short = check_session_interval(request, self._exchange.config)
+            if too_short is not None:
+                self._exchange.refuse(request, flow, too_short)
+                return
+            asked_s = ask_for_session_timer(request, self._exchange.config)
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
         if request.method == "INVITE":
             server.respond(100, self._exchange.trying(request), now)
@@ -81,7 +92,7 @@ class InDialogRouter:
         context = ResponseContext(
             self._exchange,
             server,
-            _Watch(self._calls, match, request),
+            _Watch(self._calls, match, request, asked_s),
             waits_for_journal=request.method == "BYE" and not match.call.emergency,
         )
         branch = self._exchange.identifiers.branch(loop_mark(request, self._exchange.identifiers))
@@ -110,23 +121,28 @@ class InDialogRouter:
 class _Watch:
     """Watches a request within a dialog for what it means to the call."""
 
-    __slots__ = ("_call", "_calls", "_match", "_request")
+    __slots__ = ("_asked_s", "_call", "_calls", "_match", "_request")
 
-    def __init__(self, calls: CallTable, match: DialogMatch, request: Request) -> None:
+    def __init__(self, calls: CallTable, match: DialogMatch, request: Request, asked_s: int) -> None:
         self._calls = calls
         self._match = match
         self._call: Call = match.call
         self._request = request
+        self._asked_s = asked_s
 
     def provisional(self, branch: Branch, response: Response, now: float) -> None:
         """Says nothing about the call, but that the other side is there."""
         self._match.receiver.showed_life(now)
 
     def success(self, branch: Branch, response: Response, now: float) -> bool:
-        """A target refresh was accepted: both sides may have moved (§12.2.1.2, §12.2.2)."""
+        """A refresh was accepted: the session goes on, and both sides may have moved (§12.2.1.2, §12.2.2)."""
         self._match.receiver.showed_life(now)
-        if self._request.method in _TARGET_REFRESH and self._call.state is LiveCallState.ANSWERED:
+        if self._request.method not in SESSION_REFRESHES:
+            return True
+        interval_s = settle_session_timer(self._request, response, self._asked_s)
+        if self._call.state is LiveCallState.ANSWERED:
             match = self._match
+            self._call.agree_on_session(interval_s, now)
             match.sender.contact = contact_of(self._request, match.sender.contact)
             match.receiver.contact = contact_of(response, match.receiver.contact)
             self._calls.save(self._call, now)

@@ -4,6 +4,7 @@ from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
 from sip_proxy.core.dialog.call_table import CallTable
 from sip_proxy.core.dialog.party import Party, contact_of
+from sip_proxy.core.dialog.session_timer import check_session_interval
 from sip_proxy.core.directory import Account
 from sip_proxy.core.exchange import Exchange, comes_directly, reply_flow
 from sip_proxy.core.flow import Destination, Flow
@@ -48,6 +49,7 @@ class Router:
             self._check_identity(request, caller, flow)
             or self._check_domain(request, uri, caller, flow)
             or judge_call(self._exchange.directory, caller=caller, callee_number=uri.number, load=load)
+            or (None if call is None else self._check_session_interval(request, call))
         )
         targets = [] if rejection is not None else self._targets(uri.number, now)
         if targets:
@@ -116,6 +118,10 @@ class Router:
             detail = f"{request.method} to {printable(uri.host, 64)}"
         self._exchange.report(SecurityEventKind.FOREIGN_DOMAIN, flow, caller.number, detail)
         return Rejection(403, "This exchange does not relay to other domains", Cause.CALL_REJECTED)
+
+    def _check_session_interval(self, request: Request, call: Call) -> Rejection | None:
+        """RFC 4028 §8.1; an emergency call is not refused for that."""
+        return None if call.emergency else check_session_interval(request, self._exchange.config)
 
     def _targets(self, number: str, now: float) -> list[Target]:
         """Return every phone of a number that can be reached (RFC 3261 §16.5)."""

@@ -1,0 +1,87 @@
+"""Session timers, as a proxy asks for them (RFC 4028 §8).
+
+The phones refresh the session with re-INVITE or UPDATE; a session that isn't refreshed in time is over. The
+exchange asks for a session timer in each INVITE and UPDATE that has none; phones that don't do timers ignore
+that, and are watched by `life_check` alone.
+"""
+
+import re
+
+from sip_proxy.core.configuration import EngineConfig
+from sip_proxy.core.message.message import Message, Request, Response
+from sip_proxy.core.rejection import Rejection
+
+SESSION_REFRESHES = frozenset({"INVITE", "UPDATE"})  # §3
+_DELTA_SECONDS = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*(?:;|\Z)")
+
+
+def check_session_interval(request: Request, config: EngineConfig) -> Rejection | None:
+    """Refuse a session interval that is too short, if the phone knows what to do about it (§8.1)."""
+    interval_s = _seconds(request, "session-expires")
+    if interval_s is None or interval_s >= config.minimum_session_interval_s or not _knows_timers(request):
+        return None
+    headers = (f"Min-SE: {config.minimum_session_interval_s}",)
+    return Rejection(422, "Session Interval Too Small", headers=headers)
+
+
+def ask_for_session_timer(request: Request, config: EngineConfig) -> int:
+    """See that a request to be forwarded asks for a session timer; return the interval in it, in seconds.
+
+    A value that is there is lowered when it is above ours, and raised when it is below the minimum, but
+    never below what `Min-SE` says (§8.1). `refresher` is the phones' own business. 0: it can't be read.
+    """
+    if "session-expires" not in request.keys:
+        interval_s = max(config.session_interval_s, _seconds(request, "min-se") or 0)
+        request.keys.append("session-expires")
+        request.lines.append(f"Session-Expires: {interval_s}")
+        return interval_s
+    asked_s = _seconds(request, "session-expires")
+    if asked_s is None:
+        return 0
+    minimum_s = _seconds(request, "min-se") or 0
+    if asked_s < config.minimum_session_interval_s and minimum_s < config.minimum_session_interval_s:
+        minimum_s = config.minimum_session_interval_s
+        _put(request, "min-se", f"Min-SE: {minimum_s}")
+    interval_s = max(minimum_s, min(asked_s, config.session_interval_s))
+    if interval_s != asked_s:
+        _, semicolon, rest = (request.first("session-expires") or "").partition(";")
+        _put(request, "session-expires", f"Session-Expires: {interval_s}{semicolon}{rest}")
+    return interval_s
+
+
+def settle_session_timer(request: Request, response: Response, asked_s: int) -> int:
+    """Find out from a 2xx what session interval is in force from now on, in seconds; 0 for none (§8.2).
+
+    When the phone that sent the request does timers and the other doesn't, the response is completed so
+    that the former refreshes.
+    """
+    if "session-expires" in response.keys:
+        return _seconds(response, "session-expires") or 0
+    if not asked_s or not _knows_timers(request):
+        return 0
+    response.keys.append("session-expires")
+    response.lines.append(f"Session-Expires: {asked_s};refresher=uac")
+    if "timer" not in (option.lower() for option in response.values("require")):
+        response.keys.append("require")
+        response.lines.append("Require: timer")
+    return asked_s
+
+
+def _knows_timers(request: Request) -> bool:
+    options = request.values("supported") + request.values("require")
+    return any(option.lower() == "timer" for option in options)
+
+
+def _seconds(message: Message, key: str) -> int | None:
+    """Return the delta-seconds of a header; None when it isn't there or can't be read."""
+    match = _DELTA_SECONDS.match(message.first(key) or "")
+    return None if match is None else int(match[1])
+
+
+def _put(request: Request, key: str, line: str) -> None:
+    """Put a header line in place of the one with the same key, or add it."""
+    if key in request.keys:
+        request.lines[request.keys.index(key)] = line
+    else:
+        request.keys.append(key)
+        request.lines.append(line)
