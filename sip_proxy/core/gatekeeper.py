@@ -1,9 +1,11 @@
-"""Who sends this request? Digest authentication of requests (RFC 3261 §22)."""
+"""Who sends this request? Digest authentication of requests (RFC 3261 §22), and who gets no answer at all."""
 
+import re
 from collections.abc import Callable
 
 from sip_proxy.core.authentication.authenticator import Authenticator, Verdict
 from sip_proxy.core.authentication.digest import DigestCredentials, MalformedCredentials, parse_credentials
+from sip_proxy.core.authentication.sources import Sources
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.message.grammar import printable
@@ -11,15 +13,23 @@ from sip_proxy.core.message.message import Request
 from sip_proxy.core.outputs import SecurityEventKind
 from sip_proxy.core.rejection import Rejection
 
+# What the tools of those who look for exchanges to break into call themselves, unless somebody changed it.
+_SCANNERS = re.compile(
+    r"friendly-(?:scanner|request)|sipvicious|sundayddr|sip-?scan|sipcli|iWar|siparmyknife|smap|pplsip",
+    re.IGNORECASE,
+)
+_USER_PART = re.compile(r"(?:sips?|tel):([^@;?>\s]*)", re.IGNORECASE)
+
 
 class Gatekeeper:
     """Lets requests pass that prove who sent them, and challenges the others.
 
     Challenges need no transaction: a retransmitted request is simply challenged again, so strangers can't
-    make us keep anything (§26.3.2.4).
+    make us keep anything (§26.3.2.4). Before a request has proved who sent it, it is answered alike whether
+    the number that it names exists or not.
     """
 
-    __slots__ = ("_authenticator", "_exchange")
+    __slots__ = ("_authenticator", "_exchange", "_sources")
 
     def __init__(self, exchange: Exchange, random_bytes: Callable[[int], bytes]) -> None:
         self._exchange = exchange
@@ -27,6 +37,25 @@ class Gatekeeper:
         self._authenticator = Authenticator(
             realm=config.domain, secret=config.nonce_secret, random_bytes=random_bytes
         )
+        self._sources = Sources()
+
+    def is_trusted(self, host: str, now: float) -> bool:
+        """Tell whether an account has lately proved itself from this IP address."""
+        return self._sources.is_trusted(host, now)
+
+    def ignores(self, request: Request, flow: Flow, now: float) -> bool:
+        """Tell whether a request is not to be answered: those who search for exchanges shall find nothing."""
+        host = flow.remote[0]
+        if self._sources.is_silenced(host, now):
+            return True
+        user_agent = request.first("user-agent")
+        if user_agent is None or _SCANNERS.match(user_agent) is None:
+            return False
+        if self._sources.is_first_sight(host, now):
+            self._exchange.report(
+                SecurityEventKind.SCANNER, flow, "", f"A scanner: {printable(user_agent, 64)}"
+            )
+        return True
 
     def identify(self, request: Request, flow: Flow, now: float) -> str | None:
         """Return the number of the account that sent the request, or None when it was answered here.
@@ -43,25 +72,62 @@ class Gatekeeper:
             self._exchange.refuse(request, flow, Rejection(400, "Malformed credentials"))
             return None
         if credentials is None:
+            self._ask_stranger(request, flow, now)
+            return None
+        host = flow.remote[0]
+        number = credentials.username
+        if self._sources.is_locked_out(host, number, now):
             self._challenge(request, flow, now, stale=False)
             return None
         verdict = self._authenticator.verify(
-            credentials, method=request.method, request_uri=request.uri, ha1_for=self._ha1_for, now=now
+            credentials,
+            method=request.method,
+            request_uri=request.uri,
+            ha1_for=self._ha1_for,
+            now=now,
+            source=host,
         )
         if verdict is Verdict.ACCEPTED:
-            return credentials.username
-        number = printable(credentials.username, 64)
-        if verdict is Verdict.REPLAYED:
-            self._exchange.report(
-                SecurityEventKind.REPLAYED_NONCE, flow, number, f"{request.method} with a used nonce"
-            )
-        elif verdict is not Verdict.STALE:
-            unknown = verdict is Verdict.UNKNOWN_USER
-            detail = f"{request.method} {'for an unknown number' if unknown else 'with a wrong password'}"
-            self._exchange.report(SecurityEventKind.WRONG_PASSWORD, flow, number, detail)
+            self._sources.authenticated(host, number, now)
+            return number
+        self._report(verdict, request, flow, number, now)
         stale = verdict in {Verdict.STALE, Verdict.REPLAYED}
         self._challenge(request, flow, now, stale=stale)
         return None
+
+    def _report(self, verdict: Verdict, request: Request, flow: Flow, number: str, now: float) -> None:
+        """Log what was wrong with credentials; what may be a guess counts against its source."""
+        report = self._exchange.report
+        shown, host = printable(number, 64), flow.remote[0]
+        if verdict is Verdict.REPLAYED:
+            report(SecurityEventKind.REPLAYED_NONCE, flow, shown, f"{request.method} with a used nonce")
+        if verdict is Verdict.STALE or verdict is Verdict.REPLAYED:
+            return
+        is_unknown = verdict is Verdict.UNKNOWN_USER
+        detail = f"{request.method} {'for an unknown number' if is_unknown else 'with a wrong password'}"
+        report(SecurityEventKind.WRONG_PASSWORD, flow, shown, detail)
+        lockout_s = self._sources.failed(host, number, now)
+        if lockout_s:
+            detail = f"Too many wrong passwords: not looked at from here for {lockout_s:.0f} s"
+            report(SecurityEventKind.LOCKED_OUT, flow, shown, detail)
+        if is_unknown:
+            self._note_unknown(flow, now)
+
+    def _ask_stranger(self, request: Request, flow: Flow, now: float) -> None:
+        """Challenge a request without credentials, unless its sender has tried too many numbers."""
+        match = _USER_PART.search(request.first("to" if request.method == "REGISTER" else "from") or "")
+        is_unknown = match is None or self._exchange.directory.find(match[1]) is None
+        if is_unknown and self._note_unknown(flow, now):
+            return
+        self._challenge(request, flow, now, stale=False)
+
+    def _note_unknown(self, flow: Flow, now: float) -> bool:
+        """Count a request for a number that doesn't exist; tell whether its source is to hear no more."""
+        if not self._sources.asked_for_unknown(flow.remote[0], now):
+            return False
+        detail = "Asked for many numbers that don't exist: not answered for a while"
+        self._exchange.report(SecurityEventKind.SCANNER, flow, "", detail)
+        return True
 
     def is_ours(self, value: str) -> bool:
         """Tell whether the value of a `Proxy-Authorization` header is for our realm."""
@@ -82,6 +148,8 @@ class Gatekeeper:
         is_register = request.method == "REGISTER"
         name = "WWW-Authenticate" if is_register else "Proxy-Authenticate"
         user_agent = request.first("user-agent") or ""
-        challenges = self._authenticator.challenges(now, stale=stale, user_agent=user_agent)
+        challenges = self._authenticator.challenges(
+            now, stale=stale, user_agent=user_agent, source=flow.remote[0]
+        )
         headers = [f"{name}: {value}" for value in challenges]
         self._exchange.answer(request, flow, 401 if is_register else 407, headers=headers)

@@ -95,6 +95,9 @@ class SecurityEventKind(Enum):
     MALFORMED_MESSAGE = "malformed_message"
     FORBIDDEN_IDENTITY = "forbidden_identity"
     FOREIGN_DOMAIN = "foreign_domain"
+    LOCKED_OUT = "locked_out"
+    SCANNER = "scanner"
+    RATE_LIMITED = "rate_limited"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,16 @@ class Authenticator:
         self._uses = NonceUses(on_full=self._nonces.disown_all)
         self._suffixes = {algorithm: f'", algorithm={algorithm.value}, qop="auth"' for algorithm in Algorithm}
 
-    def challenges(self, now: float, *, stale: bool = False, user_agent: str = "") -> list[str]:
+    def challenges(
+        self, now: float, *, stale: bool = False, user_agent: str = "", source: str = ""
+    ) -> list[str]:
         """Return the values for `WWW-Authenticate` or `Proxy-Authenticate` headers, one header for each.
 
         They share one nonce: a phone answers one of them. `stale` tells it that its password was not at
         fault. `user_agent` is the header of the request, which decides what is offered and in what order.
+        `source` is the address of the phone: from another the nonce is stale.
         """
-        head = f'Digest realm="{self._realm}", nonce="{self._nonces.make(now)}'
+        head = f'Digest realm="{self._realm}", nonce="{self._nonces.make(now, source)}'
         tail = ", stale=true" if stale else ""
         return [head + self._suffixes[algorithm] + tail for algorithm in algorithms_for(user_agent)]
 
@@ -54,17 +57,18 @@ class Authenticator:
         request_uri: str,
         ha1_for: HashesOf,
         now: float,
+        source: str = "",
     ) -> Verdict:
         """Judge the credentials of a request; `now` is in seconds on the clock that `challenges` was given.
 
         Credentials for another realm or another URI are `WRONG`. A nonce that we didn't make is `STALE`,
         found before any password is looked at: RFC 7616 §3.3 allows it, and forged requests stay cheap.
         """
-        if credentials.realm != self._realm or not digest_uri_matches(credentials.uri, request_uri):
-            return Verdict.WRONG
-        nonce = self._nonces.recognise(credentials.nonce, now)
+        nonce = self._nonces.recognise(credentials.nonce, now, source)
         if nonce is None:
             return Verdict.STALE
+        if credentials.realm != self._realm or not digest_uri_matches(credentials.uri, request_uri):
+            return Verdict.WRONG
         algorithm = credentials.algorithm
         hashes = ha1_for(credentials.username)
         if hashes is None:

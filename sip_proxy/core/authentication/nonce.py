@@ -1,8 +1,9 @@
 """Nonces that need no memory until they are used, and the memory of how often each was used.
 
-A nonce is the second it was made in, a serial number, and a keyed hash over both, so telling our own nonces
-from forged ones takes one hash and no table. Only a nonce that was used with the right password is
-remembered: that memory refuses replays (RFC 7616 §5.4) and lets go of a nonce when it has expired.
+A nonce is the second it was made in, a serial number, and a keyed hash over both and the address that it is
+sent to, so telling our own nonces from forged or stolen ones takes one hash and no table. Only a nonce that
+was used with the right password is remembered: that memory refuses replays (RFC 7616 §5.4) and lets go of a
+nonce when it has expired.
 """
 
 import binascii
@@ -44,14 +45,14 @@ class NonceSource:
         self._serial = 0
         self._oldest_serial = 0
 
-    def make(self, now: float) -> str:
-        """Return a nonce that can't be guessed and was never made before."""
+    def make(self, now: float, source: str = "") -> str:
+        """Return a nonce for a source that can't be guessed and was never made before."""
         self._serial += 1
         fields = _FIELDS.pack(int(now) & _SECONDS_MASK, self._serial)
-        return binascii.b2a_base64(fields + self._mac(fields), newline=False).decode()
+        return binascii.b2a_base64(fields + self._mac(fields, source), newline=False).decode()
 
-    def recognise(self, nonce: str, now: float) -> tuple[int, int] | None:
-        """Return the second and the serial number of a nonce that is ours and still good, else None."""
+    def recognise(self, nonce: str, now: float, source: str = "") -> tuple[int, int] | None:
+        """Return the second and serial number of a nonce made for this source and still good, else None."""
         if len(nonce) != _TEXT_LENGTH:
             return None
         try:
@@ -60,7 +61,7 @@ class NonceSource:
             return None
         fields = raw[: _FIELDS.size]
         if len(raw) != _FIELDS.size + _MAC_SIZE or not hmac.compare_digest(
-            raw[_FIELDS.size :], self._mac(fields)
+            raw[_FIELDS.size :], self._mac(fields, source)
         ):
             return None
         made_at, serial = _FIELDS.unpack(fields)
@@ -73,8 +74,8 @@ class NonceSource:
         """Make every nonce handed out so far stale."""
         self._oldest_serial = self._serial
 
-    def _mac(self, fields: bytes) -> bytes:
-        return hashlib.blake2s(fields, key=self._key, digest_size=_MAC_SIZE).digest()
+    def _mac(self, fields: bytes, source: str) -> bytes:
+        return hashlib.blake2s(fields + source.encode(), key=self._key, digest_size=_MAC_SIZE).digest()
 
 
 class NonceUses:

@@ -3,9 +3,9 @@
 RFC 8760 §2.3 wants the strongest first, each in a header of its own, and a phone to take the topmost that it
 knows. Phones are not like that: SIPp (issue 488), FreeSWITCH and PJSIP before 2.11 take the first header
 whatever it says, and fail; baresip 1 gives up as soon as it sees one that it doesn't know, wherever it
-stands; JsSIP and SIP.js take the last one. None of them would register. So MD5 comes first unless a phone is known to do better, and a phone that
-is known to choke gets nothing else. Whoever could change the User-Agent on the way could as well take the
-challenge for SHA-256 out (RFC 8760 §4): this order gives nothing away.
+stands; JsSIP and SIP.js take the last one. None of them would register. So MD5 comes first unless a phone is
+known to do better, and a phone that is known to choke gets nothing else. Whoever could change the User-Agent
+on the way could as well take the challenge for SHA-256 out (RFC 8760 §4): this order gives nothing away.
 """
 
 import re

@@ -155,3 +155,11 @@ def test_memory_is_bounded_by_making_everything_stale_when_it_is_full() -> None:
 
     assert len(uses) == 0
     assert [source.recognise(nonce, now=1.0) for nonce in nonces] == [None] * 11
+
+
+def test_a_nonce_is_good_only_where_it_was_sent() -> None:
+    source = NonceSource(secret=b"secret", random_bytes=bytes)
+    nonce = source.make(10.0, "192.0.2.1")
+
+    assert source.recognise(nonce, 11.0, "192.0.2.1") is not None
+    assert source.recognise(nonce, 11.0, "192.0.2.2") is None

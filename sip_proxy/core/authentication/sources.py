@@ -1,0 +1,145 @@
+"""What each source, an IP address, has shown of itself: good credentials, wrong ones, a search for numbers.
+
+Everything here fades away by itself, is bounded in size, and counts for its source alone: whoever guesses at
+one address changes nothing for the phone at another. (Nor can he lend his guesses an address that isn't his:
+wrong credentials count only with a nonce that was sent to that very source.)
+"""
+
+from dataclasses import dataclass
+
+TRUST_S = 7200.0
+"""For how long a source that has shown good credentials is no stranger: the longest registration."""
+
+MOST_FAILURES = 10
+FAILURE_SPAN_S = 60.0
+SHORTEST_LOCKOUT_S = 60.0
+LONGEST_LOCKOUT_S = 960.0
+
+MOST_UNKNOWN = 20
+UNKNOWN_SPAN_S = 60.0
+SILENCE_S = 300.0
+
+_MOST_SOURCES = 100_000
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Wrong credentials from one source for one number."""
+
+    since: float
+    count: int = 0
+    lockouts: int = 0
+    locked_until: float = 0.0
+
+    def is_over(self, now: float) -> bool:
+        return now - max(self.since, self.locked_until) > LONGEST_LOCKOUT_S
+
+
+@dataclass(slots=True)
+class _Search:
+    """Requests of one source for numbers that don't exist."""
+
+    since: float
+    count: int = 0
+    silent_until: float = 0.0
+    noted_until: float = 0.0
+
+    def is_over(self, now: float) -> bool:
+        return now > max(self.since + UNKNOWN_SPAN_S, self.silent_until, self.noted_until)
+
+
+class Sources:
+    """Remembers sources. Instants are on the monotonic clock and must not go backwards."""
+
+    __slots__ = ("_failures", "_searches", "_trusted")
+
+    def __init__(self) -> None:
+        self._trusted: dict[str, float] = {}
+        self._failures: dict[tuple[str, str], _Failures] = {}
+        self._searches: dict[str, _Search] = {}
+
+    def is_trusted(self, host: str, now: float) -> bool:
+        """Tell whether good credentials came from here lately."""
+        seen_at = self._trusted.get(host)
+        return seen_at is not None and now - seen_at < TRUST_S
+
+    def authenticated(self, host: str, number: str, now: float) -> None:
+        """Good credentials came: what was wrong before is forgiven."""
+        trusted = self._trusted
+        if host not in trusted and len(trusted) >= _MOST_SOURCES:
+            self._trusted = trusted = {
+                known: seen_at for known, seen_at in trusted.items() if now - seen_at < TRUST_S
+            }
+            if len(trusted) >= _MOST_SOURCES:
+                trusted.clear()
+        trusted[host] = now
+        if self._failures:
+            self._failures.pop((host, number), None)
+        if self._searches:
+            self._searches.pop(host, None)
+
+    def is_locked_out(self, host: str, number: str, now: float) -> bool:
+        """Tell whether credentials of this number from here are not to be looked at."""
+        failures = self._failures.get((host, number))
+        return failures is not None and now < failures.locked_until
+
+    def failed(self, host: str, number: str, now: float) -> float:
+        """Wrong credentials came. Returns for how many seconds that locks the number out here; mostly 0."""
+        key = (host, number)
+        failures = self._failures.get(key)
+        if failures is None:
+            self._make_room(now)
+            failures = self._failures[key] = _Failures(now)
+        elif now - failures.since > FAILURE_SPAN_S:
+            failures.since, failures.count = now, 0
+        failures.count += 1
+        if failures.count < MOST_FAILURES:
+            return 0.0
+        length_s = min(SHORTEST_LOCKOUT_S * (1 << failures.lockouts), LONGEST_LOCKOUT_S)
+        failures.count = 0
+        failures.lockouts = min(failures.lockouts + 1, 10)
+        failures.since = failures.locked_until = now + length_s
+        return length_s
+
+    def is_silenced(self, host: str, now: float) -> bool:
+        """Tell whether a source looked for so many numbers that it is not answered."""
+        search = self._searches.get(host)
+        return search is not None and now < search.silent_until
+
+    def asked_for_unknown(self, host: str, now: float) -> bool:
+        """Somebody asked for a number that doesn't exist. Returns True when that is too much from now on."""
+        if self.is_trusted(host, now):  # people behind it do dial wrong numbers
+            return False
+        search = self._searches.get(host)
+        if search is None:
+            self._make_room(now)
+            search = self._searches[host] = _Search(now)
+        elif now - search.since > UNKNOWN_SPAN_S:
+            search.since, search.count = now, 0
+        search.count += 1
+        if search.count < MOST_UNKNOWN:
+            return False
+        search.count = 0
+        search.since = search.silent_until = now + SILENCE_S
+        return True
+
+    def is_first_sight(self, host: str, now: float) -> bool:
+        """Tell whether a tool of attackers was seen here for the first time in a while, to log it once."""
+        search = self._searches.get(host)
+        if search is None:
+            self._make_room(now)
+            search = self._searches[host] = _Search(now)
+        if now < search.noted_until:
+            return False
+        search.noted_until = now + SILENCE_S
+        return True
+
+    def _make_room(self, now: float) -> None:
+        """Let go of what is over; in a flood from very many addresses, of everything."""
+        if len(self._failures) + len(self._searches) < _MOST_SOURCES:
+            return
+        self._failures = {key: one for key, one in self._failures.items() if not one.is_over(now)}
+        self._searches = {host: one for host, one in self._searches.items() if not one.is_over(now)}
+        if len(self._failures) + len(self._searches) >= _MOST_SOURCES:
+            self._failures.clear()
+            self._searches.clear()

@@ -1,0 +1,141 @@
+"""Sources: guesses lock a number out at one address for a while; who looks for numbers is not answered."""
+
+import pytest
+
+from sip_proxy.core.authentication.sources import (
+    FAILURE_SPAN_S,
+    LONGEST_LOCKOUT_S,
+    MOST_FAILURES,
+    MOST_UNKNOWN,
+    SHORTEST_LOCKOUT_S,
+    SILENCE_S,
+    TRUST_S,
+    UNKNOWN_SPAN_S,
+    Sources,
+)
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+def guess(sources: Sources, now: float, times: int = MOST_FAILURES) -> float:
+    return [sources.failed(HERE, "0001", now) for _ in range(times)][-1]
+
+
+def test_as_many_wrong_passwords_as_a_person_mistypes_lock_nothing() -> None:
+    sources = Sources()
+
+    assert guess(sources, 0.0, MOST_FAILURES - 1) == 0.0
+    assert not sources.is_locked_out(HERE, "0001", 0.0)
+
+
+def test_more_of_them_lock_the_number_out_at_this_address_for_a_minute() -> None:
+    sources = Sources()
+
+    assert guess(sources, 0.0) == SHORTEST_LOCKOUT_S
+    assert sources.is_locked_out(HERE, "0001", SHORTEST_LOCKOUT_S - 0.1)
+    assert not sources.is_locked_out(HERE, "0001", SHORTEST_LOCKOUT_S)
+    assert not sources.is_locked_out(HERE, "0002", 1.0)
+    assert not sources.is_locked_out(THERE, "0001", 1.0)
+
+
+def test_slow_guesses_do_not_add_up() -> None:
+    sources = Sources()
+    for attempt in range(10 * MOST_FAILURES):
+        assert sources.failed(HERE, "0001", attempt * (FAILURE_SPAN_S / MOST_FAILURES + 1)) == 0.0
+
+
+def test_who_goes_on_is_locked_out_for_longer_and_longer() -> None:
+    sources = Sources()
+    now, lengths = 0.0, []
+    for _ in range(8):
+        lengths.append(guess(sources, now))
+        now += lengths[-1]
+
+    assert lengths[:3] == [SHORTEST_LOCKOUT_S, 2 * SHORTEST_LOCKOUT_S, 4 * SHORTEST_LOCKOUT_S]
+    assert lengths[-1] == LONGEST_LOCKOUT_S
+
+
+def test_the_right_password_makes_everything_good() -> None:
+    sources = Sources()
+    guess(sources, 0.0, MOST_FAILURES - 1)
+    sources.authenticated(HERE, "0001", 1.0)
+
+    assert guess(sources, 2.0, MOST_FAILURES - 1) == 0.0
+
+
+def test_trust_lasts_as_long_as_a_registration() -> None:
+    sources = Sources()
+    assert not sources.is_trusted(HERE, 0.0)
+    sources.authenticated(HERE, "0001", 0.0)
+
+    assert sources.is_trusted(HERE, TRUST_S - 1)
+    assert not sources.is_trusted(THERE, 1.0)
+    assert not sources.is_trusted(HERE, TRUST_S)
+
+
+def search(sources: Sources, now: float, times: int = MOST_UNKNOWN) -> bool:
+    return [sources.asked_for_unknown(HERE, now) for _ in range(times)][-1]
+
+
+def test_who_asks_for_many_unknown_numbers_is_silenced_for_a_while() -> None:
+    sources = Sources()
+
+    assert not search(sources, 0.0, MOST_UNKNOWN - 1)
+    assert not sources.is_silenced(HERE, 0.0)
+    assert search(sources, 0.0, 1)
+    assert sources.is_silenced(HERE, SILENCE_S - 1)
+    assert not sources.is_silenced(THERE, 1.0)
+    assert not sources.is_silenced(HERE, SILENCE_S)
+
+
+def test_wrong_numbers_now_and_then_are_nothing() -> None:
+    sources = Sources()
+    for attempt in range(10 * MOST_UNKNOWN):
+        assert not sources.asked_for_unknown(HERE, attempt * (UNKNOWN_SPAN_S / MOST_UNKNOWN + 1))
+
+
+def test_a_house_with_phones_in_it_is_never_silenced() -> None:
+    sources = Sources()
+    sources.authenticated(HERE, "0001", 0.0)
+
+    assert not search(sources, 1.0, 10 * MOST_UNKNOWN)
+
+
+def test_a_phone_behind_a_silenced_address_is_heard_once_it_has_shown_its_password() -> None:
+    sources = Sources()
+    search(sources, 0.0)
+    sources.authenticated(HERE, "0001", 1.0)
+
+    assert not sources.is_silenced(HERE, 1.0)
+
+
+def test_a_tool_is_noted_once_in_a_while() -> None:
+    sources = Sources()
+
+    assert [sources.is_first_sight(HERE, now) for now in (0.0, 1.0, SILENCE_S)] == [True, False, True]
+    assert not sources.is_silenced(HERE, 1.0)
+
+
+def test_memory_stays_bounded_in_a_flood_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sip_proxy.core.authentication.sources._MOST_SOURCES", 100)
+    sources = Sources()
+    for number in range(1000):
+        sources.failed(f"h{number}", "0001", 0.0)
+        sources.asked_for_unknown(f"h{number}", 0.0)
+        sources.authenticated(f"h{number}", "0001", 0.0)
+
+    assert len(sources._trusted) <= 100
+    assert len(sources._failures) + len(sources._searches) <= 100
+
+
+def test_what_is_over_makes_room_for_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sip_proxy.core.authentication.sources._MOST_SOURCES", 20)
+    sources = Sources()
+    for number in range(15):
+        sources.failed(f"old{number}", "0001", 0.0)
+    later = LONGEST_LOCKOUT_S + 1
+    guess(sources, later)
+    for number in range(10):
+        sources.failed(f"new{number}", "0001", later)
+
+    assert sources.is_locked_out(HERE, "0001", later)
