@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from sip_proxy.core.configuration import EngineConfig
 from sip_proxy.core.dialog.call_table import CallTable
+from sip_proxy.core.dialog.drain import Drain
 from sip_proxy.core.directory import Directory
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
@@ -17,7 +18,7 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.framing import FramingError
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.parser import parse_message
-from sip_proxy.core.outputs import LiveCall, LiveCallState, Output, Registration, SecurityEventKind
+from sip_proxy.core.outputs import LiveCall, Output, Registration, SecurityEventKind
 from sip_proxy.core.reception import Reception, answer_malformed
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.registrar.registrar import Registrar
@@ -28,6 +29,7 @@ __all__ = ["Engine", "EngineConfig"]
 
 _KEEP_ALIVE_BYTES = b"\r\n\0 "
 _LONGEST_KEEP_ALIVE = 8
+_ENDED_BY_ADMINISTRATOR = "The call was ended by the administrator"
 
 
 class Engine:
@@ -40,11 +42,13 @@ class Engine:
         self._location = LocationTable()
         hops = Hops(self._exchange, self._location)
         self._calls = CallTable(self._exchange, hops)
+        self._drain = Drain(self._exchange, self._calls)
         self._registrar = Registrar(self._exchange, self._location, self._calls.owed_byes.pay)
+        self._gatekeeper = Gatekeeper(self._exchange, random_bytes)
         self._reception = Reception(
             exchange=self._exchange,
             hops=hops,
-            gatekeeper=Gatekeeper(self._exchange, random_bytes),
+            gatekeeper=self._gatekeeper,
             registrar=self._registrar,
             router=Router(self._exchange, self._calls, hops, self._location),
             in_dialog=InDialogRouter(self._exchange, self._calls, hops),
@@ -84,12 +88,12 @@ class Engine:
 
     @property
     def online(self) -> bool:
-        """While False, new calls are refused with 503, emergency calls excepted; calls in progress go on."""
+        """While False, new calls are refused with 503, emergency calls excepted."""
         return self._exchange.online
 
-    @online.setter
-    def online(self, online: bool) -> None:
-        self._exchange.online = online
+    def is_trusted(self, host: str, now: float) -> bool:
+        """Tell whether an account has lately proved itself from this IP address."""
+        return self._gatekeeper.is_trusted(host, now)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one datagram, or one framed message of a stream. Never raises because of what is in it."""
@@ -160,12 +164,25 @@ class Engine:
         call = self._calls.find_live(call_id)
         if call is None:
             return False
-        text = "The call was ended by the administrator"
-        if call.state is LiveCallState.ANSWERED:
-            self._calls.hang_up(call, text, now)
-        elif call.setup is not None:
-            call.setup.give_up(text, now)
+        self._calls.end(call, _ENDED_BY_ADMINISTRATOR, now)
         return True
+
+    def end_all_calls(self, now: float) -> int:
+        """End every live call as `end_call` does, but for emergency calls; return how many."""
+        return self._calls.end_all(_ENDED_BY_ADMINISTRATOR, now)
+
+    def go_offline(self, drain_s: float | None, now: float) -> None:
+        """Take no new calls but emergency calls, and end those in progress after `drain_s` (None: never)."""
+        self._drain.go_offline(drain_s, now)
+
+    def go_online(self, now: float) -> None:
+        """Take calls again; what is left of a drain time is called off."""
+        self._drain.go_online()
+
+    @property
+    def offline_ends_at(self) -> float | None:
+        """While draining, the instant on the monotonic clock at which the calls in progress will be ended."""
+        return self._drain.ends_at
 
     def restore_call(self, state: str, now: float, *, same_boot: bool) -> None:
         """Take up a call from `CallSaved.state`. `same_boot`: `now` is on the clock that it was saved by."""

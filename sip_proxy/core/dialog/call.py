@@ -142,6 +142,10 @@ class Call:
         self.session_interval_s = interval_s
         self.refreshed_on_clock = now
 
+    def waits_for_ack(self) -> bool:
+        """Tell whether it is answered, and the caller hasn't acknowledged that."""
+        return self.state is LiveCallState.ANSWERED and self.acknowledged_at is None
+
     def session_is_over(self, now: float) -> bool:
         """Tell whether the session timer has run out without a refresh (RFC 4028 §10)."""
         return self.session_interval_s > 0 and now - self.refreshed_on_clock >= self.session_interval_s

@@ -13,7 +13,7 @@ from sip_proxy.core.dialog.saved_call import load_call, save_call
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.grammar import printable, quote_string
-from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.message import Message
 from sip_proxy.core.outputs import CallChanged, CallRecorded, CallSaved, LiveCall, LiveCallState
 from sip_proxy.core.rejection import Cause
 
@@ -134,21 +134,35 @@ class CallTable:
             self.requests.send_bye(call.call_id, call.calling, call.called, now, headers=reason)
             self.requests.send_bye(call.call_id, call.called, call.calling, now, headers=reason)
 
+    def end(self, call: Call, text: str, now: float) -> None:
+        """End a call from the middle, whatever its state: CANCEL while it rings, BYE after the answer."""
+        if call.state is LiveCallState.ANSWERED:
+            self.hang_up(call, text, now)
+        elif call.setup is not None:
+            call.setup.give_up(text, now)
+
+    def end_all(self, text: str, now: float) -> int:
+        """End every call but those to emergency numbers; return how many."""
+        calls = [call for call in self._live.values() if not call.emergency]
+        for call in calls:
+            self.end(call, text, now)
+        return len(calls)
+
     def end_ghost(self, call: Call, text: str, now: float) -> None:
         """End a call that nobody is at the other end of any more, as of its last proof of life."""
         proof = call.last_proof_of_life()
         self.hang_up(call, text, now, cause=Cause.RECOVERY_ON_TIMER_EXPIRY, ended_on_clock=proof)
 
-    def find_dialog(self, request: Request) -> DialogMatch | None:
-        """Return the dialog of a request that has a To tag (RFC 3261 §12.2)."""
-        for call in self._by_call_id.get(request.call_id, ()):
+    def find_dialog(self, message: Message) -> DialogMatch | None:
+        """Return the dialog of a request that has a To tag (RFC 3261 §12.2), or of a response to one."""
+        for call in self._by_call_id.get(message.call_id, ()):
             calling = call.calling
-            if calling.tag == request.from_tag:
-                called = call.leg(request.to_tag)
+            if calling.tag == message.from_tag:
+                called = call.leg(message.to_tag)
                 if called is not None:
                     return DialogMatch(call, calling, called, EndedBy.CALLER)
-            elif calling.tag == request.to_tag:
-                called = call.leg(request.from_tag)
+            elif calling.tag == message.to_tag:
+                called = call.leg(message.from_tag)
                 if called is not None:
                     return DialogMatch(call, called, calling, EndedBy.CALLEE)
         return None

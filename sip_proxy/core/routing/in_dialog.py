@@ -1,6 +1,7 @@
 """Requests within a dialog: they go to its other side, and nowhere else (RFC 3261 §16.4 to §16.6, §12.2)."""
 
 from sip_proxy.core.dialog.call import Call
+from sip_proxy.core.dialog.call_record import EndedBy
 from sip_proxy.core.dialog.call_table import CallTable, DialogMatch
 from sip_proxy.core.dialog.life_check import NO_SIGN_OF_LIFE
 from sip_proxy.core.dialog.party import contact_of
@@ -19,7 +20,7 @@ from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.outputs import LiveCallState, Send
 from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.routing.best_response import Final
-from sip_proxy.core.routing.forwarding import Copy
+from sip_proxy.core.routing.forwarding import Copy, response_upstream
 from sip_proxy.core.routing.response_context import Branch, ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
 from sip_proxy.core.routing.validation import loop_mark
@@ -55,6 +56,27 @@ class InDialogRouter:
         copy, uri = self._prepare(request, match, flow)
         ack = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
         self._exchange.emit(Send(to, ack.encode()))
+
+    def handle_stray_answer(self, response: Response, now: float) -> None:
+        """Relay the 2xx of an INVITE that no transaction waits for, if its caller hasn't acknowledged it.
+
+        That is how an answer reaches the caller when the exchange was restarted between writing it down and
+        passing it on; the phone that answered repeats it (§13.3.1.4). Any other stray response is dropped.
+        """
+        if response.cseq_method != "INVITE" or not 200 <= response.status < 300:
+            return
+        match = self._calls.find_dialog(response)
+        if match is None or match.sent_by is not EndedBy.CALLER or not match.call.waits_for_ack():
+            return
+        assert response.via is not None
+        to = self._hops.reach_party(match.sender, now)
+        if to is not None and self._hops.is_our_via(response.via.host, response.via.port):
+            match.receiver.showed_life(now)
+            self._exchange.emit(Send(to, response_upstream(response, [])))
+
+    def has_call(self, request: Request) -> bool:
+        """Tell whether a request belongs to a call that we know."""
+        return self._calls.find_dialog(request) is not None
 
     def handle(self, request: Request, flow: Flow, now: float) -> None:
         """Relay any other request, statefully; one of a dialog that we don't know is answered 481."""

@@ -7,26 +7,32 @@ from sip_proxy.core.dialog.party import Party, contact_of
 from sip_proxy.core.dialog.session_timer import check_session_interval
 from sip_proxy.core.directory import Account
 from sip_proxy.core.exchange import Exchange, comes_directly, reply_flow
-from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.flow import Flow
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import printable
 from sip_proxy.core.message.message import Request
 from sip_proxy.core.message.uri import Uri
 from sip_proxy.core.outputs import SecurityEventKind
-from sip_proxy.core.registrar.binding import Binding
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.rejection import Cause, Rejection
 from sip_proxy.core.routing.call_setup import CallSetup
 from sip_proxy.core.routing.calling_rules import Load, judge_call
-from sip_proxy.core.routing.forwarding import Copy, asserted_identity
+from sip_proxy.core.routing.forwarding import Copy, asserted_identity, wants_privacy
 from sip_proxy.core.routing.response_context import ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
+from sip_proxy.core.routing.target_set import (
+    Target,
+    breadth_each,
+    find_targets,
+    in_subscription,
+    without_headers,
+)
 from sip_proxy.core.routing.validation import loop_mark
 from sip_proxy.core.transaction.server import ServerTransaction
 
-Target = tuple[Binding, Flow | Destination]
-"""A phone, and the way to it."""
+# Only requests that make a dialog are kept on our path (§16.6 step 4).
+_DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 
 
 class Router:
@@ -51,13 +57,17 @@ class Router:
             or judge_call(self._exchange.directory, caller=caller, callee_number=uri.number, load=load)
             or (None if call is None else self._check_session_interval(request, call))
         )
-        targets = [] if rejection is not None else self._targets(uri.number, now)
-        if targets:
-            self._forward(request, server, call, caller, targets, flow, now)
-            return
         if rejection is None:
-            text = "No phone is registered for this number"
-            rejection = Rejection(480, text, Cause.SUBSCRIBER_ABSENT)
+            targets = self._targets(uri.number, now, secure=uri.scheme == "sips")
+            if not targets:
+                text = "No phone is registered for this number"
+                rejection = Rejection(480, text, Cause.SUBSCRIBER_ABSENT)
+            else:
+                breadth = breadth_each(request, len(targets))
+                if isinstance(breadth, int):
+                    self._forward(request, server, call, caller, targets, breadth, flow, now)
+                    return
+                rejection = breadth
         if call is not None:
             self._calls.failed(
                 call,
@@ -68,6 +78,34 @@ class Router:
                 ended_by=EndedBy.EXCHANGE,
             )
         server.respond(rejection.status, self._exchange.rejection(request, rejection), now)
+
+    def handle_in_subscription(
+        self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float
+    ) -> None:
+        """Relay what belongs to a subscription (RFC 6665): the exchange keeps no state of those.
+
+        It goes to the phone of the To number whose contact is the Request-URI, and nowhere else.
+        """
+        server = self._exchange.layer.start_server(request, reply_flow(request, flow))
+        try:
+            number = request.to_address().parsed_uri().number
+        except MalformedMessage:
+            number = ""
+        rejection = self._check_identity(request, caller, flow) or judge_call(
+            self._exchange.directory, caller=caller, callee_number=number, load=None
+        )
+        if rejection is None:
+            targets = self._targets(number, now, secure=False)
+            if not self._is_local(uri, flow):
+                targets = in_subscription(targets, uri)
+            if targets:
+                self._forward(request, server, None, caller, targets[:1], 0, flow, now)
+                return
+            rejection = Rejection(481, "Call/Transaction Does Not Exist")
+        server.respond(rejection.status, self._exchange.rejection(request, rejection), now)
+
+    def _is_local(self, uri: Uri, flow: Flow) -> bool:
+        return self._hops.is_local(uri) or uri.address == flow.local[0]
 
     def _load(self, caller: str, callee: str) -> Load:
         counts = self._calls.counts
@@ -110,7 +148,7 @@ class Router:
 
     def _check_domain(self, request: Request, uri: Uri, caller: Account, flow: Flow) -> Rejection | None:
         """Never relay to somebody else's domain, by Request-URI or by a Route that was put there."""
-        if self._hops.is_local(uri) or uri.address == flow.local[0]:
+        if self._is_local(uri, flow):
             if not remaining_routes(request, self._hops):
                 return None
             detail = f"{request.method} with a Route to elsewhere"
@@ -123,14 +161,8 @@ class Router:
         """RFC 4028 §8.1; an emergency call is not refused for that."""
         return None if call.emergency else check_session_interval(request, self._exchange.config)
 
-    def _targets(self, number: str, now: float) -> list[Target]:
-        """Return every phone of a number that can be reached (RFC 3261 §16.5)."""
-        targets = []
-        for binding in self._location.find(number, now):
-            to = self._hops.reach(binding.flow, binding.contact, is_direct=binding.is_direct)
-            if to is not None:
-                targets.append((binding, to))
-        return targets
+    def _targets(self, number: str, now: float, *, secure: bool) -> list[Target]:
+        return find_targets(self._location, self._hops, number, now, secure=secure)
 
     def _forward(
         self,
@@ -139,10 +171,11 @@ class Router:
         call: Call | None,
         caller: Account,
         targets: list[Target],
+        breadth: int,
         flow: Flow,
         now: float,
     ) -> None:
-        """Send a copy to every target at once (§16.6). Only an INVITE is kept on our path for its dialog."""
+        """Send a copy to every target at once (§16.6)."""
         exchange = self._exchange
         setup = None
         if call is not None:
@@ -151,14 +184,19 @@ class Router:
         waits = call is not None and not call.emergency
         context = ResponseContext(exchange, server, setup, waits_for_journal=waits)
         domain = exchange.config.domain
-        identity = asserted_identity(caller.number, caller.display_name, domain)
-        copy = Copy(request, routes=[], our_realm=domain, identity=identity)
+        identity = "" if wants_privacy(request) else asserted_identity(caller, domain)
+        copy = Copy(request, routes=[], our_realm=domain, identity=identity, breadth=breadth)
+        is_kept = request.method in _DIALOG_METHODS
         mark = loop_mark(request, exchange.identifiers)
         branches = [context.add_branch(phone.contact, is_direct=phone.is_direct) for phone, _ in targets]
         for branch, (phone, to) in zip(branches, targets, strict=True):
             branch_id = exchange.identifiers.branch(mark)
-            record_routes = [] if setup is None else self._hops.record_routes(flow, to)
-            forwarded = copy.to(phone.contact, via=self._hops.via(to, branch_id), record_routes=record_routes)
+            forwarded = copy.to(
+                without_headers(phone.contact),
+                via=self._hops.via(to, branch_id),
+                record_routes=self._hops.record_routes(flow, to) if is_kept else [],
+                path=phone.path,
+            )
             branch.start(forwarded, branch=branch_id, to=to, now=now)
         if setup is not None:
             setup.start(context, now)

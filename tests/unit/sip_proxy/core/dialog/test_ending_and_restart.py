@@ -160,6 +160,42 @@ def test_a_call_that_was_only_ringing_is_lost_with_the_process_and_never_billed(
     assert exchange.engine.live_calls() == []
 
 
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+def test_an_answer_that_was_kept_but_not_passed_on_reaches_the_caller_after_a_restart(
+    transport: Transport,
+) -> None:
+    """The journal knows of the answer, the caller doesn't: the callee's repeated 200 must get through."""
+    call = AnsweredCall(acknowledged=False, caller_transport=transport)
+    call.caller.inbox = [each for each in call.caller.inbox if each not in call.attempt.responses[-1:]]
+    call.exchange.restart()
+    call.callee.send(call.ok)
+    answer = call.attempt.responses[-1]
+    assert answer.status == 200
+    assert len(answer.values("via")) == 1
+    call.attempt.ack()
+    assert call.callee.requests("ACK")
+    before = len(call.attempt.responses)
+    call.callee.send(call.ok)
+    assert len(call.attempt.responses) == before  # acknowledged: nobody waits for it any more
+    call.attempt.bye()
+    assert call.exchange.the_record.duration_us == 0
+
+
+def test_stray_answers_of_other_calls_go_nowhere() -> None:
+    call = AnsweredCall(acknowledged=False)
+    call.exchange.restart()
+    for wrong in (
+        call.ok.replace(b"SIP/2.0 200 OK", b"SIP/2.0 180 Ringing"),
+        call.ok.replace(b"SIP/2.0 200 OK", b"SIP/2.0 486 Busy"),
+        call.ok.replace(b"tag=callee", b"tag=other"),
+        call.ok.replace(b"192.0.2.1:5060;branch", b"192.0.2.9:5060;branch"),
+        call.ok.replace(call.attempt.call_id.encode(), b"another@call"),
+    ):
+        call.exchange.outputs.clear()
+        call.callee.send(wrong)
+        assert call.exchange.outputs == []
+
+
 def test_restored_calls_count_against_the_limits() -> None:
     call = AnsweredCall()
     call.exchange.restart()

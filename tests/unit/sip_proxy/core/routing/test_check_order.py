@@ -277,7 +277,8 @@ def test_an_offline_exchange_keeps_its_calls_but_takes_no_new_ones() -> None:
     exchange = Exchange()
     caller, callee = exchange.phone("0001"), exchange.phone("0002")
     attempt = caller.invite("0002")
-    exchange.engine.online = False
+    exchange.engine.go_offline(None, exchange.now)
+    assert not exchange.engine.online
     assert refused(exchange) == (503, "The exchange is offline")
     callee.answer(callee.requests("INVITE")[0], 200)
     assert attempt.statuses == [100, 200]
