@@ -1,5 +1,7 @@
 """Where every message goes first: to the transaction it belongs to, or to whoever is in charge of it."""
 
+from contextlib import suppress
+
 from sip_proxy.core.directory import AccountState
 from sip_proxy.core.exchange import Exchange, reply_flow
 from sip_proxy.core.flow import Flow
@@ -9,19 +11,21 @@ from sip_proxy.core.message.building import build_response
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.uri import Uri
+from sip_proxy.core.message.via import MAGIC_COOKIE, Via
 from sip_proxy.core.outputs import SecurityEventKind, Send
-from sip_proxy.core.registrar.registrar import Registrar
+from sip_proxy.core.registrar.registrar import SUPPORTED, Registrar
 from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.routing.in_dialog import InDialogRouter
 from sip_proxy.core.routing.router import Router
-from sip_proxy.core.routing.validation import check_request, request_uri
+from sip_proxy.core.routing.validation import check_request, request_uri, unsupported
 from sip_proxy.core.transaction.server import ServerEvent, ServerState
 
 _ALLOW = (
     "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, SUBSCRIBE, NOTIFY, "
     "REFER, PUBLISH"
 )
-_OPTIONS_HEADERS = (_ALLOW, "Accept: application/sdp", "Supported:")
+_SUBSCRIPTION_METHODS = frozenset({"SUBSCRIBE", "NOTIFY"})
+_OPTIONS_HEADERS = (_ALLOW, "Accept: application/sdp", f"Supported: {', '.join(sorted(SUPPORTED))}")
 
 
 class Reception:
@@ -48,7 +52,10 @@ class Reception:
         self._in_dialog = in_dialog
 
     def take_response(self, response: Response, flow: Flow, now: float) -> None:
-        """Hand a response to its transaction; one that belongs to none is dropped (RFC 6026 §8.9)."""
+        """Hand a response to its transaction; one that belongs to none is dropped (RFC 6026 §8.9).
+
+        The only exception is the answer of a call that was restored after a restart.
+        """
         try:
             response.check()
         except MalformedMessage as error:
@@ -58,6 +65,8 @@ class Reception:
         if transaction is not None:
             response.flow = flow
             transaction.receive(response, now)
+        elif response.to_tag:
+            self._in_dialog.handle_stray_answer(response, now)
 
     def take_request(self, request: Request, flow: Flow, now: float) -> None:
         """Take a request: absorb copies, serve CANCEL and ACK, send the rest on its way."""
@@ -66,8 +75,9 @@ class Reception:
             request.stamp_source(*flow.remote)
             request.check()
             if request.via is not None and not request.via.has_magic_cookie:
-                raise MalformedMessage("The Via branch is not one of RFC 3261")
+                self._make_up_branch(request, request.via)
         except MalformedMessage as error:
+            error = request.defect or error
             self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
             answer_malformed(self._exchange, request, flow, error)
             return
@@ -82,6 +92,19 @@ class Reception:
             self._take_cancel(request, flow, now)
         else:
             self._take_new(request, flow, now)
+
+    def _make_up_branch(self, request: Request, via: Via) -> None:
+        """Give a request of an RFC 2543 element a branch, of what its copies, its ACK and its CANCEL share.
+
+        RFC 3261 §17.2.3. The To tag is left out: the ACK has one that the INVITE had not.
+        """
+        if via.branch.lower() == MAGIC_COOKIE.lower():
+            raise MalformedMessage("The Via branch is empty")
+        value = request.lines[request.via_index]
+        branch = self._exchange.identifiers.repeatable_tag(
+            request.uri, request.from_tag, request.call_id, request.cseq, value
+        )
+        request.via = via._replace(branch=branch)
 
     def _take_ack(self, request: Request, flow: Flow, now: float) -> None:
         """The ACK of a refusal ends its transaction (§17.2.1); that of a 2xx goes to who answered."""
@@ -103,27 +126,54 @@ class Reception:
             invite.taker.cancel(now)
 
     def _take_new(self, request: Request, flow: Flow, now: float) -> None:
+        if self._gatekeeper.ignores(request, flow, now):
+            return
         uri = request_uri(request)
         if isinstance(uri, Rejection):
             self._exchange.refuse(request, flow, uri)
         elif request.method == "REGISTER":
             self._take_register(request, uri, flow, now)
         elif request.method == "OPTIONS" and not uri.user and self._is_local(uri, flow):
-            self._exchange.answer(request, flow, 200, headers=_OPTIONS_HEADERS)
+            self._answer_options(request, flow)
         else:
             self._take_forwardable(request, uri, flow, now)
+
+    def _answer_options(self, request: Request, flow: Flow) -> None:
+        """OPTIONS to the exchange itself (§11.2)."""
+        refused = self._check_required(request)
+        if refused is not None:
+            self._exchange.refuse(request, flow, refused)
+        else:
+            self._exchange.answer(request, flow, 200, headers=_OPTIONS_HEADERS)
+
+    def _check_required(self, request: Request) -> Rejection | None:
+        """What a request that ends here requires of us as a server and as a proxy (§8.2.2.3)."""
+        refused = None
+        if "require" in request.keys:
+            refused = unsupported(request, "require", SUPPORTED)
+        if refused is None and "proxy-require" in request.keys:
+            refused = unsupported(request, "proxy-require", frozenset())
+        return refused
 
     def _take_forwardable(self, request: Request, uri: Uri, flow: Flow, now: float) -> None:
         refused = check_request(request, self._hops, self._exchange.identifiers)
         if refused is not None:
             self._exchange.refuse(request, flow, refused)
-        elif request.to_tag:
+        elif request.to_tag and not self._is_in_subscription(request):
             self._in_dialog.handle(request, flow, now)
         else:
             number = self._gatekeeper.identify(request, flow, now)
             caller = None if number is None else self._exchange.directory.find(number)
-            if caller is not None:
+            if caller is None:
+                return
+            if request.to_tag:
+                self._router.handle_in_subscription(request, uri, caller, flow, now)
+            else:
                 self._router.handle(request, uri, caller, flow, now)
+
+    def _is_in_subscription(self, request: Request) -> bool:
+        """Tell whether a request with a To tag belongs to a subscription that is no part of a call."""
+        return request.method in _SUBSCRIPTION_METHODS and not self._in_dialog.has_call(request)
 
     def _take_register(self, request: Request, uri: Uri, flow: Flow, now: float) -> None:
         """§10.3 steps 1 to 5."""
@@ -131,17 +181,18 @@ class Reception:
             self._exchange.report(SecurityEventKind.FOREIGN_DOMAIN, flow, "", "REGISTER to another domain")
             self._exchange.refuse(request, flow, Rejection(403, "This exchange serves other domains"))
             return
-        if "require" in request.keys:
-            unsupported = f"Unsupported: {', '.join(request.values('require'))}"
-            self._exchange.refuse(request, flow, Rejection(420, "Bad Extension", headers=(unsupported,)))
-            return
-        number = self._gatekeeper.identify(request, flow, now)
-        if number is None:
+        refused = self._check_required(request)
+        if refused is not None:
+            self._exchange.refuse(request, flow, refused)
             return
         try:
             address_of_record = request.to_address().parsed_uri()
-        except MalformedMessage as error:
-            self._exchange.refuse(request, flow, Rejection(error.status, error.reason))
+        except MalformedMessage:
+            # Also of an unknown scheme: what is registered must be a SIP URI (RFC 4475 §3.3.4).
+            self._exchange.refuse(request, flow, Rejection(400, "To must be a SIP URI"))
+            return
+        number = self._gatekeeper.identify(request, flow, now)
+        if number is None:
             return
         if address_of_record.number != number:
             detail = "REGISTER for another number"
@@ -164,14 +215,15 @@ class Reception:
 
 
 def answer_malformed(exchange: Exchange, request: Request, flow: Flow, error: MalformedMessage) -> None:
-    """Answer what can't be worked with, if its Via can be read; an ACK never."""
-    if request.via is None:
-        try:
+    """Answer what can't be worked with; an ACK never.
+
+    Where the Via can't be read either, the answer goes to where the request came from (RFC 4475 §3.1.2.1).
+    """
+    if request.via is None and "via" in request.keys:
+        with suppress(MalformedMessage):
             request.read_via()
             request.stamp_source(*flow.remote)
-        except MalformedMessage:
-            return
-    if request.method == "ACK":
+    if request.method == "ACK" or "via" not in request.keys:
         return
     has_tag = "tag=" in (request.first("to") or "").lower()
     tag = "" if has_tag else exchange.response_to_tag(request)

@@ -37,10 +37,14 @@ def parse_name_addr(value: str) -> NameAddr:
     """Read one address; raises MalformedMessage.
 
     Without angle brackets every parameter belongs to the header (RFC 3261 §20), and a `?` is not allowed.
+    Names without quotes may hold more than tokens, as many phones write them, but no comma and no semicolon.
     """
     match = _NAME_ADDR.match(value)
     if match is not None:
         quoted, plain, uri, parameter_text = match.groups()
+        if plain and ("," in plain or ";" in plain):
+            # Others would cut the header there; a proxy must not pass that on (RFC 4475 §3.1.2.15).
+            raise MalformedMessage("A display name with separators must be quoted")
         display_name = unquote_string(quoted) if quoted else plain.strip()
     else:
         match = _ADDR_SPEC.match(value)

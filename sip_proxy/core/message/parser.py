@@ -45,7 +45,7 @@ def parse_message(data: bytes) -> Message:
         defect = MalformedMessage("Bare CR or LF in the header")
     body = data[end + 4 :]
     keys = ["", *map(known_keys.get, _NAMES.findall(head))]
-    if None in keys or len(keys) != len(lines):
+    if defect is not None or None in keys or len(keys) != len(lines):
         keys = ["", *(known_keys.get(line[: line.find(":") + 1]) for line in lines[1:])]
         defect = _complete_keys(keys, lines) or defect
     start = lines[0]

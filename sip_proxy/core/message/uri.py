@@ -1,5 +1,6 @@
 """SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966)."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ _SIP_URI = re.compile(
 _TEL_URI = re.compile(r"tel:(\+?[0-9A-Fa-f*#().\-]+)(;[^\s<>\"]*)?\Z", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"]")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_TELEPHONE_SUBSCRIBER = re.compile(r"\+?[0-9A-Fa-f*#().\-]+\Z")  # §25.1; its parameters follow a semicolon
 _VISUAL_SEPARATORS = str.maketrans("", "", "-.()")
 
 
@@ -34,7 +36,8 @@ class Uri:
     """A URI in parts.
 
     `user` is still escaped and has no password; it is "" when there is none. `host` is in lower case, an IPv6
-    reference keeps its brackets. A tel URI has its number as `user` and "" as `host`.
+    reference keeps its brackets and is in its shortest form (RFC 5952). A tel URI has its number as `user`
+    and "" as `host`.
     """
 
     scheme: str
@@ -46,8 +49,12 @@ class Uri:
 
     @property
     def number(self) -> str:
-        """The telephone number that the URI names: its user part, decoded, without parameters."""
-        return percent_decoded(self.user.partition(";")[0])
+        """The number that the URI names: the user part, decoded, without parameters of a telephone number."""
+        text, semicolon, _ = self.user.partition(";")
+        number = percent_decoded(text)
+        if semicolon and not _TELEPHONE_SUBSCRIBER.match(number):
+            return percent_decoded(self.user)
+        return number
 
     @property
     def address(self) -> str:
@@ -85,7 +92,20 @@ def parse_uri(text: str) -> Uri:
     parameters = parse_parameters(parameter_text) if parameter_text else {}
     if parameters is None:
         raise MalformedMessage("Malformed URI parameters")
-    return Uri(scheme.lower(), user, host.lower(), port_number, parameters, headers or "")
+    host = _shortest_reference(host) if host.startswith("[") else host.lower()
+    return Uri(scheme.lower(), user, host, port_number, parameters, headers or "")
+
+
+def _shortest_reference(reference: str) -> str:
+    """Write an IPv6 reference in one way, so that equal ones are equal.
+
+    Three colons are two: the grammar of RFC 3261 used to make them so (RFC 5118 §4.10).
+    """
+    try:
+        address = ipaddress.IPv6Address(reference[1:-1].replace(":::", "::"))
+    except ValueError:
+        raise MalformedMessage("Malformed IPv6 address in a URI") from None
+    return f"[{address}]"
 
 
 def _parse_other(text: str) -> Uri:

@@ -21,7 +21,9 @@ class Binding:
 
     `flow` is how the REGISTER came. `is_direct` tells that there is no NAT between us, so that the Contact
     itself can be believed; otherwise requests go back on the flow, because only that works through NAT.
-    `expires_at` is on the monotonic clock, `registered_at` on the wall clock. `q` is in thousandths.
+    `expires_at` is on the monotonic clock, `registered_at` on the wall clock. `q` is in thousandths. `path`
+    is the way back through proxies between us (RFC 3327); `instance` and `reg_id` name the phone and which of
+    its flows this is (RFC 5626), "" and 0 where it doesn't say so.
     """
 
     contact: str
@@ -33,6 +35,13 @@ class Binding:
     registered_at: float
     expires_at: float
     user_agent: str
+    path: tuple[str, ...] = ()
+    instance: str = ""
+    reg_id: int = 0
+
+    def key(self) -> tuple[object, ...]:
+        """What another registration must share to replace this one: phone and flow, else the contact."""
+        return (self.instance, self.reg_id) if self.reg_id else contact_key(self.contact)
 
     def has_own_address(self) -> bool:
         """Tell whether the phone can be reached without its flow: nothing translates addresses between us."""
@@ -100,6 +109,7 @@ def save_bindings(bindings: tuple[Binding, ...], wall_offset: float) -> str:
                 "registered_at": binding.registered_at,
                 "expires_at": binding.expires_at + wall_offset,
                 "user_agent": binding.user_agent,
+                **_outbound_to_json(binding),
             }
             for binding in bindings
         ],
@@ -120,9 +130,23 @@ def load_bindings(state: str, wall_offset: float) -> list[Binding]:
             registered_at=item["registered_at"],
             expires_at=item["expires_at"] - wall_offset,
             user_agent=intern(item["user_agent"]),
+            path=tuple(item.get("path", ())),
+            instance=item.get("instance", ""),
+            reg_id=item.get("reg_id", 0),
         )
         for item in json.loads(state)
     ]
+
+
+def _outbound_to_json(binding: Binding) -> dict[str, Any]:
+    """What few bindings have."""
+    found: dict[str, Any] = {}
+    if binding.path:
+        found["path"] = binding.path
+    if binding.reg_id:
+        found["instance"] = binding.instance
+        found["reg_id"] = binding.reg_id
+    return found
 
 
 def flow_to_json(flow: Flow) -> list[Any]:

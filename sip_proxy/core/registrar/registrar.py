@@ -7,26 +7,23 @@ from sys import intern
 from sip_proxy.core.exchange import Exchange, comes_directly
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.message.errors import MalformedMessage
-from sip_proxy.core.message.grammar import printable
+from sip_proxy.core.message.grammar import printable, quote_string
 from sip_proxy.core.message.message import Request
 from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
 from sip_proxy.core.outputs import BindingsChanged, Registration
-from sip_proxy.core.registrar.binding import Binding, contact_key, load_bindings, save_bindings
+from sip_proxy.core.registrar.binding import Binding, load_bindings, save_bindings
+from sip_proxy.core.registrar.errors import RegistrationRefused
 from sip_proxy.core.registrar.location import LocationTable
+from sip_proxy.core.registrar.outbound import FLOW_TIMER_S, Outbound, asks_for_outbound, read_outbound
 from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.transaction.server import ServerTransaction
 
+SUPPORTED = frozenset({"path", "outbound"})  # RFC 3327, RFC 5626
+_LONGEST_CONTACT = 1024
+_LONGEST_PATH = 8
 _SECONDS = re.compile(r"[0-9]+\Z")
 _Q_VALUE = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 _FOREVER = 2**32 - 1  # RFC 3261 §20.19
-
-
-class RegistrationRefused(Exception):
-    """A REGISTER that can't be done; nothing of it was."""
-
-    def __init__(self, rejection: Rejection) -> None:
-        super().__init__(rejection.text)
-        self.rejection = rejection
 
 
 class Registrar:
@@ -64,6 +61,12 @@ class Registrar:
             self.location.replace(number, after)
             self.report(number, now)
         headers = [_contact_line(binding, now) for binding in after]
+        if "path" in request.keys:
+            headers += [f"Path: {value}" for value in request.values("path")]  # RFC 3327 §5.3
+        if any(binding.reg_id and binding.call_id == request.call_id for binding in after):
+            headers += ["Supported: outbound, path", "Require: outbound"]  # RFC 5626 §6
+            if flow.transport.is_reliable:
+                headers.append(f"Flow-Timer: {FLOW_TIMER_S}")
         data = self._exchange.response(request, 200, headers=headers)
         transaction.respond(200, data, now)
         self._on_registered(number, flow, now)
@@ -120,9 +123,13 @@ class Registrar:
             return before
         if "*" in contacts:
             return self._remove_all(request, contacts, before)
-        kept = {contact_key(binding.contact): binding for binding in before}
+        kept = {binding.key(): binding for binding in before}
+        path = self._path(request)
+        wants_outbound = asks_for_outbound(request)
         for value in contacts:
             contact = parse_name_addr(value)
+            if len(contact.uri) > _LONGEST_CONTACT:
+                raise MalformedMessage("A contact is too long")
             uri = contact.parsed_uri()
             if uri.scheme not in {"sip", "sips"}:
                 raise MalformedMessage("A contact must be a SIP URI")
@@ -130,6 +137,11 @@ class Registrar:
                 # Calls to it would come back to us for ever.
                 raise RegistrationRefused(Rejection(403, "A contact can't be the exchange itself"))
             key = uri.equality_key()
+            outbound = read_outbound(request, contact, contacts) if wants_outbound else None
+            if outbound is not None:
+                # The same phone's earlier contact on this flow goes, and what it bound without naming a flow.
+                kept.pop(key, None)
+                key = (outbound.instance, outbound.reg_id)
             existing = kept.get(key)
             if existing is not None:
                 _check_order(request, existing)
@@ -137,7 +149,7 @@ class Registrar:
             if expiry_s == 0:
                 kept.pop(key, None)
             else:
-                kept[key] = self._binding(request, contact, flow, now, expiry_s)
+                kept[key] = self._binding(request, contact, flow, now, expiry_s, path, outbound)
         return self._without_stale(tuple(kept.values()), request.call_id)
 
     def _without_stale(self, bindings: tuple[Binding, ...], call_id: str) -> tuple[Binding, ...]:
@@ -157,6 +169,18 @@ class Registrar:
         if len(kept) > limit:
             raise RegistrationRefused(Rejection(403, "Too many contacts for one number"))
         return kept
+
+    def _path(self, request: Request) -> tuple[str, ...]:
+        """Return the way back that proxies wrote into the request (RFC 3327 §5.3)."""
+        if "path" not in request.keys:
+            return ()
+        path = tuple(request.values("path"))
+        if len(path) > _LONGEST_PATH or any(len(value) > _LONGEST_CONTACT for value in path):
+            raise MalformedMessage("The Path is too long")
+        for value in path:
+            if not parse_name_addr(value).uri.lower().startswith(("sip:", "sips:")):
+                raise MalformedMessage("A Path must hold SIP URIs")
+        return path
 
     def _remove_all(
         self, request: Request, contacts: list[str], before: tuple[Binding, ...]
@@ -181,20 +205,32 @@ class Registrar:
             )
         return min(expiry_s, config.maximum_expiry_s)
 
-    def _binding(self, request: Request, contact: NameAddr, flow: Flow, now: float, expiry_s: int) -> Binding:
+    def _binding(
+        self,
+        request: Request,
+        contact: NameAddr,
+        flow: Flow,
+        now: float,
+        expiry_s: int,
+        path: tuple[str, ...],
+        outbound: Outbound | None,
+    ) -> Binding:
         q_text = contact.parameters.get("q", "1")
         if not _Q_VALUE.match(q_text):
             raise MalformedMessage("Malformed q value of a contact")
         return Binding(
             contact=contact.uri,
             flow=flow,
-            is_direct=comes_directly(request, flow),
+            is_direct=not path and outbound is None and comes_directly(request, flow),
             call_id=intern(request.call_id),
             cseq=request.cseq,
             q=round(float(q_text) * 1000),
             registered_at=self._exchange.wall(now),
             expires_at=now + expiry_s,
             user_agent=intern(printable(request.first("user-agent") or "", 100)),
+            path=path,
+            instance="" if outbound is None else outbound.instance,
+            reg_id=0 if outbound is None else outbound.reg_id,
         )
 
 
@@ -207,4 +243,7 @@ def _check_order(request: Request, binding: Binding) -> None:
 def _contact_line(binding: Binding, now: float) -> str:
     remaining_s = max(1, round(binding.expires_at - now))
     q = "" if binding.q == 1000 else f";q={binding.q / 1000:g}"
-    return f"Contact: <{binding.contact}>;expires={remaining_s}{q}"
+    line = f"Contact: <{binding.contact}>;expires={remaining_s}{q}"
+    if binding.reg_id:
+        line += f";reg-id={binding.reg_id};+sip.instance={quote_string(binding.instance)}"
+    return line

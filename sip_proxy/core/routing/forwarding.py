@@ -1,10 +1,18 @@
 """Copying a message with only those headers changed that a proxy must change (RFC 3261 §16.6, §16.7)."""
 
+from sip_proxy.core.directory import Account
 from sip_proxy.core.message.grammar import quote_string
 from sip_proxy.core.message.message import Request, Response, encode
 
 _TOUCHED = frozenset(
-    {"max-forwards", "route", "proxy-authorization", "p-asserted-identity", "p-preferred-identity"}
+    {
+        "max-forwards",
+        "route",
+        "proxy-authorization",
+        "p-asserted-identity",
+        "p-preferred-identity",
+        "max-breadth",
+    }
 )
 _DEFAULT_MAX_FORWARDS = 70
 
@@ -13,12 +21,15 @@ class Copy:
     """A request prepared for forwarding: what all branches have in common is made once.
 
     Routes of ours, credentials for our realm, and identities that the sender asserted are gone; `identity` is
-    what the exchange asserts instead (RFC 3325 §5), or "".
+    what the exchange asserts instead (RFC 3325 §5), or "". `breadth` is the Max-Breadth of each branch, 0
+    where the request is not forked and keeps its value (RFC 5393 §5.3.3).
     """
 
     __slots__ = ("_keys", "_lines", "request")
 
-    def __init__(self, request: Request, *, routes: list[str], our_realm: str, identity: str = "") -> None:
+    def __init__(
+        self, request: Request, *, routes: list[str], our_realm: str, identity: str = "", breadth: int = 0
+    ) -> None:
         self.request = request
         hops = _DEFAULT_MAX_FORWARDS if request.max_forwards is None else request.max_forwards - 1
         lines = [f"Max-Forwards: {hops}"]
@@ -26,7 +37,10 @@ class Copy:
         our_realm = f'"{our_realm}"'
         for key, line in zip(request.keys, request.lines, strict=True):
             if key in _TOUCHED:
-                if key != "proxy-authorization" or our_realm in line:
+                if key == "max-breadth":
+                    if breadth:
+                        continue
+                elif key != "proxy-authorization" or our_realm in line:
                     continue
             elif not key:
                 continue
@@ -35,6 +49,9 @@ class Copy:
         for route in routes:
             lines.append(f"Route: {route}")
             keys.append("route")
+        if breadth:
+            lines.append(f"Max-Breadth: {breadth}")
+            keys.append("max-breadth")
         if identity:
             lines.append(f"P-Asserted-Identity: {identity}")
             keys.append("p-asserted-identity")
@@ -44,19 +61,31 @@ class Copy:
         self._lines = lines
         self._keys = keys
 
-    def to(self, uri: str, *, via: str, record_routes: list[str]) -> Request:
-        """Return the request as it goes to one target."""
+    def to(self, uri: str, *, via: str, record_routes: list[str], path: tuple[str, ...] = ()) -> Request:
+        """Return the request as it goes to one target; `path` is the way there, as it registered it."""
         request = self.request
         lines = [f"{request.method} {uri} SIP/2.0", via, *record_routes, *self._lines]
         keys = ["", "via", *("record-route" for _ in record_routes), *self._keys]
+        for value in path:
+            lines.append(f"Route: {value}")
+            keys.append("route")
         copy = Request(request.method, uri, lines, keys, request.body)
         copy.cseq = request.cseq
         return copy
 
 
-def asserted_identity(number: str, display_name: str, domain: str) -> str:
+def asserted_identity(caller: Account, domain: str) -> str:
     """The value of `P-Asserted-Identity` for an account of ours (RFC 3325 §9.1)."""
-    return f"{quote_string(display_name)} <sip:{number}@{domain}>"
+    return f"{quote_string(caller.display_name)} <sip:{caller.number}@{domain}>"
+
+
+def wants_privacy(request: Request) -> bool:
+    """Tell whether the caller asks us not to assert who it is (RFC 3325 §9.3)."""
+    if "privacy" not in request.keys:
+        return False
+    return any(
+        "id" in (part.strip().lower() for part in value.split(";")) for value in request.values("privacy")
+    )
 
 
 def response_upstream(response: Response, extra: list[str]) -> bytes:

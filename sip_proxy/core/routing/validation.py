@@ -12,9 +12,12 @@ from sip_proxy.core.rejection import Rejection
 def request_uri(request: Request) -> Uri | Rejection:
     """Read the Request-URI: 400 when it is malformed, 416 when its scheme is unknown."""
     try:
-        return parse_uri(request.uri)
+        uri = parse_uri(request.uri)
     except MalformedMessage as error:
         return Rejection(error.status, error.reason)
+    if uri.headers:
+        return Rejection(400, "Headers in the Request-URI")  # §19.1.1
+    return uri
 
 
 def check_request(request: Request, hops: Hops, identifiers: Identifiers) -> Rejection | None:
@@ -22,11 +25,18 @@ def check_request(request: Request, hops: Hops, identifiers: Identifiers) -> Rej
     if request.max_forwards == 0:
         return Rejection(483, "Too Many Hops")
     if "proxy-require" in request.keys:
-        options = ", ".join(request.values("proxy-require"))
-        return Rejection(420, "Bad Extension", headers=(f"Unsupported: {options}",))
+        return unsupported(request, "proxy-require", frozenset())
     if request.keys.count("via") > 1 or request.via_rest:
         return _check_loop(request, hops, identifiers)
     return None
+
+
+def unsupported(request: Request, key: str, supported: frozenset[str]) -> Rejection | None:
+    """Refuse what requires something that we don't know, by `Require` or `Proxy-Require` (§8.2.2.3)."""
+    unknown = [option for option in request.values(key) if option.lower() not in supported]
+    if not unknown:
+        return None
+    return Rejection(420, "Bad Extension", headers=(f"Unsupported: {', '.join(unknown)}",))
 
 
 def loop_mark(request: Request, identifiers: Identifiers) -> str:

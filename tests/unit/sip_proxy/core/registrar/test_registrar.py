@@ -276,9 +276,9 @@ def test_a_required_extension_that_is_unknown_is_refused() -> None:
     """§8.2.2.3."""
     exchange = Exchange()
     phone = exchange.phone("0001", register=False)
-    response = phone.register(headers=("Require: nothingSupportsThis, path",))
+    response = phone.register(headers=("Require: nothingSupportsThis, path, gruu",))
     assert response.status == 420
-    assert response.values("unsupported") == ["nothingSupportsThis", "path"]
+    assert response.values("unsupported") == ["nothingSupportsThis", "gruu"]
 
 
 def test_a_retransmitted_register_gets_the_same_answer_and_is_no_replay() -> None:

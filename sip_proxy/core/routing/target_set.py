@@ -1,0 +1,73 @@
+"""The target set: where a request for a number may go (RFC 3261 §16.5)."""
+
+from typing import NamedTuple
+
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.uri import Uri
+from sip_proxy.core.registrar.binding import Binding, contact_key
+from sip_proxy.core.registrar.location import LocationTable
+from sip_proxy.core.rejection import Rejection
+
+_SECURE = frozenset({Transport.TLS, Transport.WSS})
+_DEFAULT_BREADTH = 60  # RFC 5393 §5.3.3
+
+
+class Target(NamedTuple):
+    """A phone, and the way to it."""
+
+    binding: Binding
+    to: Flow | Destination
+
+
+def find_targets(
+    location: LocationTable, hops: Hops, number: str, now: float, *, secure: bool
+) -> list[Target]:
+    """Return every phone of a number that can be reached; `secure` leaves out those without TLS (§26.2.2)."""
+    targets = []
+    for binding in location.find(number, now):
+        to = hops.reach(binding.flow, binding.contact, is_direct=binding.is_direct)
+        if to is not None and (not secure or to.transport in _SECURE):
+            targets.append(Target(binding, to))
+    return targets if len(targets) < 2 else _one_flow_each(targets)
+
+
+def in_subscription(targets: list[Target], uri: Uri) -> list[Target]:
+    """Return the one phone that a request within a dialog is for: its contact is the Request-URI.
+
+    A phone that registered another contact than it subscribed with is meant all the same if it is alone.
+    """
+    key = uri.equality_key()
+    found = [target for target in targets if contact_key(target.binding.contact) == key]
+    return found[:1] or (targets if len(targets) == 1 else [])
+
+
+def without_headers(contact: str) -> str:
+    """Return a contact as a Request-URI: that can't have headers (§16.6 step 2, §19.1.1)."""
+    return contact.partition("?")[0] if "?" in contact.rpartition("@")[2] else contact
+
+
+def breadth_each(request: Request, branches: int) -> int | Rejection:
+    """Share what the request may still be forked among its branches (RFC 5393 §5.3.3)."""
+    breadth = _DEFAULT_BREADTH
+    if "max-breadth" in request.keys:
+        text = request.first("max-breadth") or ""
+        if not (text.isascii() and text.isdigit()) or len(text) > 9:
+            return Rejection(400, "Bad Max-Breadth")
+        breadth = int(text)
+    if breadth < branches:
+        return Rejection(440, "Max-Breadth Exceeded")
+    return breadth // branches
+
+
+def _one_flow_each(targets: list[Target]) -> list[Target]:
+    """Of several flows of one phone only the newest is used, lest it rings twice (RFC 5626 §6)."""
+    newest: dict[object, Target] = {}
+    for target in targets:
+        binding = target.binding
+        key = binding.instance if binding.reg_id else id(target)
+        other = newest.get(key)
+        if other is None or binding.registered_at >= other.binding.registered_at:
+            newest[key] = target
+    return list(newest.values())
