@@ -38,9 +38,11 @@ from sip_proxy.core.outputs import (
     CallSaved,
     Output,
     SecurityEvent,
+    SecurityEventKind,
     Send,
 )
 from sip_proxy.transport.handler import MessageSender
+from sip_proxy.transport.source_limit import SourceLimiter
 
 _HELD_AT_MOST_S = 32.0
 # The event loop's timers count milliseconds: one that fires a little early would have to be set again.
@@ -88,12 +90,14 @@ class Driver:
         *,
         events: EventHub,
         security_log: SecurityLog,
+        limiter: SourceLimiter,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
         self._events = events
         self._security_log = security_log
+        self._limiter = limiter
         self._clock = clock
         self._wall_clock = wall_clock
         self._journal: FactKeeper | None = None
@@ -126,9 +130,13 @@ class Driver:
 
     def received(self, data: bytes, flow: Flow) -> None:
         """A message has come. Whatever it does to the engine, the exchange goes on."""
+        now = self._clock()
+        if not self._limiter.admits(flow.remote[0], now):
+            self._tell_flood(flow, now)
+            return
         # Written out, not with `_errors_logged`: this is where nearly all the time goes.
         try:
-            self._engine.receive(data, flow, self._clock())
+            self._engine.receive(data, flow, now)
         except Exception:
             log.exception("engine_error", peer=source_of(flow))
             self.counts.engine_errors += 1
@@ -248,6 +256,11 @@ class Driver:
         self._security_log.write(event)
         if self._events.has_watchers:
             self._events.publish("security", security_document(event, self._wall_clock()))
+
+    def _tell_flood(self, flow: Flow, now: float) -> None:
+        if self._limiter.is_to_be_reported(flow.remote[0], now):
+            detail = "More messages than one source may send: the rest is not looked at"
+            self._tell_security(SecurityEvent(SecurityEventKind.RATE_LIMITED, flow, "", detail))
 
     def _send(self, send: Send, new_facts: int) -> None:
         if send.after_journal:

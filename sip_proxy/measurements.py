@@ -9,6 +9,7 @@ from sip_proxy.adapters.metrics import Measurement
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Transport
 from sip_proxy.driver import Driver
+from sip_proxy.transport.source_limit import SourceLimiter
 from sip_proxy.transport.stream import StreamTransport
 from sip_proxy.transport.udp import UdpTransport
 from sip_proxy.transport.websocket import WebSocketTransport
@@ -22,6 +23,7 @@ def measurements_of(
     delivery: Delivery,
     udp: UdpTransport,
     streams: Mapping[Transport, StreamTransport | WebSocketTransport],
+    limiter: SourceLimiter,
 ) -> Iterator[Measurement]:
     """Yield every measurement of the exchange."""
     carriers: dict[str, UdpTransport | StreamTransport | WebSocketTransport] = {
@@ -70,6 +72,11 @@ def measurements_of(
         "SIP messages sent",
         lambda: {name: carrier.sent_count for name, carrier in carriers.items()},
         "transport",
+    )
+    yield Measurement.counter(
+        "messages_limited",
+        "Messages not looked at because their source sent too many",
+        lambda: limiter.dropped_count,
     )
     yield Measurement.counter(
         "messages_unsent",

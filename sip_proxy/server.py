@@ -38,6 +38,7 @@ from sip_proxy.measurements import measurements_of
 from sip_proxy.settings import Settings
 from sip_proxy.sockets import Sockets, UnableToStart, bind_sockets, unable_to_listen
 from sip_proxy.transport.addresses import LocalAddresses
+from sip_proxy.transport.source_limit import SourceLimiter
 from sip_proxy.transport.stream import StreamTransport
 from sip_proxy.transport.stream_connection import StreamLimits
 from sip_proxy.transport.udp import UdpTransport
@@ -83,8 +84,12 @@ class Server:
             random_bytes=os.urandom,
         )
         self._events = EventHub()
+        self._limiter = SourceLimiter(is_trusted=self._engine.is_trusted)
         self._driver = Driver(
-            self._engine, events=self._events, security_log=SecurityLog(clock=time.monotonic)
+            self._engine,
+            events=self._events,
+            security_log=SecurityLog(clock=time.monotonic),
+            limiter=self._limiter,
         )
         self._journal = Journal(self._store, listener=self._driver)
         self._udp = UdpTransport(
@@ -124,6 +129,7 @@ class Server:
                 delivery=self._delivery,
                 udp=self._udp,
                 streams=self._streams,
+                limiter=self._limiter,
             )
         )
         app = make_control_api(

@@ -70,6 +70,7 @@ class StreamTransport:
         self._opened: dict[tuple[str, int], StreamConnection] = {}
         self._opening: dict[tuple[str, int], list[tuple[bytes, Destination]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._by_source: Counter[str] = Counter()
         self._received_before = 0
         self.sent_count = 0
         self.unsent_count = 0
@@ -171,9 +172,16 @@ class StreamTransport:
         )
 
     def _opened_connection(self, connection: StreamConnection) -> bool:
-        if len(self._connections) >= self._limits.connections or connection.flow is None:
+        if connection.flow is None:
+            return False
+        source = connection.flow.remote[0]
+        if (
+            len(self._connections) >= self._limits.connections
+            or self._by_source[source] >= self._limits.connections_of_one_source
+        ):
             self.refused_count += 1
             return False
+        self._by_source[source] += 1
         self._connections[connection.flow.connection] = connection
         return True
 
@@ -181,6 +189,9 @@ class StreamTransport:
         flow = connection.flow
         assert flow is not None
         del self._connections[flow.connection]
+        self._by_source[flow.remote[0]] -= 1
+        if not self._by_source[flow.remote[0]]:
+            del self._by_source[flow.remote[0]]
         self._received_before += connection.received_count
         if self._opened.get(flow.remote) is connection:
             del self._opened[flow.remote]

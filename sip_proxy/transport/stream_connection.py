@@ -18,7 +18,7 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 120), (socket.TCP_KEEPINTVL, 30), (socket.TC
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """What one peer may take of us. Durations in seconds.
+    """What peers may take of us. Durations in seconds.
 
     `first_message_s`: a new connection must bring a whole message by then. `message_s`: a message that was
     begun must be complete by then. `idle_s`: longer than the longest registration, so that a phone that only
@@ -26,6 +26,7 @@ class StreamLimits:
     """
 
     connections: int = 10_000
+    connections_of_one_source: int = 1000
     first_message_s: float = 30.0
     message_s: float = 30.0
     idle_s: float = 9000.0

@@ -157,6 +157,23 @@ async def test_no_more_connections_than_there_is_room_for(handler: Handler, make
         writer.close()
 
 
+async def test_one_source_does_not_take_the_room_of_all(handler: Handler, make: Make) -> None:
+    here = make(StreamLimits(connections_of_one_source=2))
+    await here.start()
+    writers = [(await asyncio.open_connection(*here.listening))[1] for _ in range(2)]
+    await until(lambda: here.connection_count == 2)
+    _, third = await asyncio.open_connection(*here.listening)
+    await until(lambda: here.refused_count == 1)
+    _, elsewhere = await asyncio.open_connection(*here.listening, local_addr=("127.0.0.2", 0))
+    await until(lambda: here.connection_count == 3)
+    writers[0].close()
+    await until(lambda: here.connection_count == 2)
+    _, again = await asyncio.open_connection(*here.listening)
+    await until(lambda: here.connection_count == 3)
+    for writer in (writers[1], third, elsewhere, again):
+        writer.close()
+
+
 async def test_slow_peers_are_dropped(handler: Handler, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sip_proxy.transport.stream._SWEEP_INTERVAL_S", 0.02)
     here = make(StreamLimits(first_message_s=0.05, message_s=0.1))

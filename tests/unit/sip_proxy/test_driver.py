@@ -23,6 +23,7 @@ from sip_proxy.core.outputs import (
     Send,
 )
 from sip_proxy.driver import Driver
+from sip_proxy.transport.source_limit import Rate, SourceLimiter
 from tests.unit.sip_proxy.adapters.test_journal_store import REGISTRATION, recorded
 
 FLOW = Flow(Transport.UDP, ("192.0.2.1", 5060), ("192.0.2.9", 5060))
@@ -125,6 +126,7 @@ class Bench:
             engine,
             events=self.events,
             security_log=SecurityLog(clock=lambda: self.now),
+            limiter=SourceLimiter(is_trusted=lambda host, now: False, stranger=Rate(1, 100)),
             clock=lambda: self.now,
             wall_clock=lambda: self.wall,
         )
@@ -357,3 +359,14 @@ async def test_watchers_see_calls_registrations_and_attacks(bench: Bench) -> Non
         )
         assert b'"source":"192.0.2.1:5060"' in await watcher.next()
     assert bench.driver.counts.security_events == {"wrong_password": 1}
+
+
+def test_a_flood_from_one_source_is_not_looked_at_and_told_of_once(bench: Bench) -> None:
+    for _ in range(150):
+        bench.driver.received(b"x", FLOW)
+    other = Flow(Transport.UDP, ("192.0.2.77", 5060), FLOW.local)
+    bench.driver.received(b"y", other)
+
+    assert len(bench.engine.received) == 101
+    assert bench.engine.received[-1] == b"y"
+    assert bench.driver.counts.security_events == {"rate_limited": 1}

@@ -1,0 +1,97 @@
+"""How many messages one source may send: counted before anything is parsed, so that a flood costs little.
+
+A source is an IP address. The bucket of a stranger is generous enough for a house full of phones that all
+start at once; where an account has proved itself, there is room for a trunk.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_MOST_SOURCES = 100_000
+_REPORT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket: so many messages at once, and so many a second after that."""
+
+    per_second: float
+    burst: int
+
+
+STRANGER = Rate(per_second=100, burst=1000)
+TRUSTED = Rate(per_second=20_000, burst=20_000)
+
+
+class SourceLimiter:
+    """Token buckets by source.
+
+    Kept as the instant at which a bucket will be full again (the generic cell rate algorithm): one number for
+    a source, and nothing to refill.
+    """
+
+    __slots__ = (
+        "_full_at",
+        "_is_trusted",
+        "_reported_at",
+        "_room",
+        "_step",
+        "_trusted_full_at",
+        "_trusted_room",
+        "_trusted_step",
+        "dropped_count",
+    )
+
+    def __init__(
+        self,
+        *,
+        is_trusted: Callable[[str, float], bool],
+        stranger: Rate = STRANGER,
+        trusted: Rate = TRUSTED,
+    ) -> None:
+        """`is_trusted` is asked, with the instant, about a source that has used up a stranger's bucket."""
+        self._is_trusted = is_trusted
+        self._step = 1 / stranger.per_second
+        # Half a message more, so that rounding costs nobody one.
+        self._room = (stranger.burst + 0.5) * self._step
+        self._trusted_step = 1 / trusted.per_second
+        self._trusted_room = (trusted.burst + 0.5) * self._trusted_step
+        self._full_at: dict[str, float] = {}
+        self._trusted_full_at: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
+        self.dropped_count = 0
+
+    def admits(self, host: str, now: float) -> bool:
+        """Count a message from a source; tell whether there is room for it."""
+        full_at = self._full_at.get(host, 0.0)
+        if full_at < now:
+            if not full_at and len(self._full_at) >= _MOST_SOURCES:
+                self._make_room(now)
+            full_at = now
+        full_at += self._step
+        if full_at - now <= self._room:
+            self._full_at[host] = full_at
+            return True
+        if self._is_trusted(host, now):
+            full_at = max(now, self._trusted_full_at.get(host, 0.0)) + self._trusted_step
+            if full_at - now <= self._trusted_room:
+                self._trusted_full_at[host] = full_at
+                return True
+        self.dropped_count += 1
+        return False
+
+    def is_to_be_reported(self, host: str, now: float) -> bool:
+        """Tell whether it is time to say of a source without room that it floods us."""
+        if now - self._reported_at.get(host, -_REPORT_S) < _REPORT_S:
+            return False
+        if len(self._reported_at) >= _MOST_SOURCES:
+            self._reported_at.clear()
+        self._reported_at[host] = now
+        return True
+
+    def _make_room(self, now: float) -> None:
+        """Let go of buckets that are full; in a flood from very many addresses, of all."""
+        self._full_at = {host: at for host, at in self._full_at.items() if at > now}
+        self._trusted_full_at = {host: at for host, at in self._trusted_full_at.items() if at > now}
+        if len(self._full_at) >= _MOST_SOURCES:
+            self._full_at.clear()
