@@ -237,7 +237,7 @@ def _read_content_length(line: str) -> int:
 @lru_cache(maxsize=256)
 def _read_max_forwards(line: str) -> int:
     text = _value_of(line)
-    if not (text.isascii() and text.isdigit()) or len(text) > 3 or int(text) > _HIGHEST_MAX_FORWARDS:
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > _HIGHEST_MAX_FORWARDS:
         raise MalformedMessage("Bad Max-Forwards")
     return int(text)
 
