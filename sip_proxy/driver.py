@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -51,6 +51,8 @@ _CLOCK_SET_S = 0.002
 _PAUSE_AFTER_ERROR_S = 0.1
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 
 class FactKeeper(Protocol):
@@ -205,11 +207,19 @@ class Driver:
 
     def end_call(self, call_id: str) -> bool:
         """End a live call by its id; False when there is none."""
-        is_live = False
-        with self._errors_logged(None):
-            is_live = self._engine.end_call(call_id, self._clock())
-        self.turn_ended()
-        return is_live
+        return self._operate(lambda now: self._engine.end_call(call_id, now), instead=False)
+
+    def end_all_calls(self) -> int:
+        """End all live calls but emergency calls; return how many."""
+        return self._operate(self._engine.end_all_calls, instead=0)
+
+    def go_offline(self, drain_s: float | None) -> None:
+        """Take no new calls; end those in progress after so many seconds (None: never)."""
+        self._operate(lambda now: self._engine.go_offline(drain_s, now), instead=None)
+
+    def go_online(self) -> None:
+        """Take calls again."""
+        self._operate(self._engine.go_online, instead=None)
 
     def tidy(self) -> None:
         """Let go of what nobody waits for any longer. Call it every few seconds."""
@@ -224,6 +234,14 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _operate(self, order: Callable[[float], Result], *, instead: Result) -> Result:
+        """Have the engine carry out an order; return what it says, or something else should it fail."""
+        result = instead
+        with self._errors_logged(None):
+            result = order(self._clock())
+        self.turn_ended()
+        return result
 
     def _carry_out(self, output: Output, facts: list[Fact]) -> None:
         kind = type(output)

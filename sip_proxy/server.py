@@ -20,7 +20,8 @@ from aiohttp import web
 
 from sip_proxy.adapters.backoff import Backoff
 from sip_proxy.adapters.billing_client import BillingClient
-from sip_proxy.adapters.control_api import Health, Information, make_control_api
+from sip_proxy.adapters.control.api import make_control_api
+from sip_proxy.adapters.control.exchange import Health, Information, State
 from sip_proxy.adapters.delivery import Delivery
 from sip_proxy.adapters.directory_copy import DirectoryCopy
 from sip_proxy.adapters.directory_feed import DirectoryFeed
@@ -79,6 +80,9 @@ class Server:
                 local_addresses=self._sockets.local_addresses(),
                 listening=self._sockets.listening(local_addresses),
                 nonce_secret=os.urandom(32),
+                life_check_interval_s=settings.ping_interval_s,
+                session_interval_s=settings.session_interval_s,
+                minimum_session_interval_s=min(90, settings.session_interval_s),
             ),
             directory=Directory(),
             random_bytes=os.urandom,
@@ -176,6 +180,31 @@ class Server:
             started_at=self._started_at,
         )
 
+    def state(self) -> State:
+        """Tell whether calls are taken, and within which limits."""
+        engine, now = self._engine, time.monotonic()
+        ends_at = engine.offline_ends_at
+        settings = engine.directory.settings
+        return State(
+            is_online=engine.online,
+            drain_ends_at=None if ends_at is None else ends_at + engine.wall_offset,
+            drain_remaining_s=None if ends_at is None else max(0.0, ends_at - now),
+            live_calls=len(engine.live_calls()),
+            concurrent_call_limit=settings.concurrent_call_limit,
+            emergency_numbers=tuple(sorted(settings.emergency_numbers)),
+            ring_time_s=settings.ring_time_s,
+        )
+
+    def go_offline(self, drain_s: float | None) -> None:
+        """Take no new calls; end those in progress after so many seconds."""
+        self._driver.go_offline(drain_s)
+        log.warning("offline", drain_s=drain_s)
+
+    def go_online(self) -> None:
+        """Take calls again."""
+        self._driver.go_online()
+        log.info("online")
+
     def live_calls(self) -> list[LiveCall]:
         """List the calls that are being set up or talked on."""
         return self._engine.live_calls()
@@ -187,6 +216,12 @@ class Server:
     def end_call(self, call_id: str) -> bool:
         """End a live call; False when there is none with this id."""
         return self._driver.end_call(call_id)
+
+    def end_all_calls(self) -> int:
+        """End all live calls but emergency calls; return how many."""
+        ended = self._driver.end_all_calls()
+        log.warning("all_calls_ended", count=ended)
+        return ended
 
     # Starting and stopping.
 

@@ -42,7 +42,11 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the exchange must know before it starts."""
+    """What the exchange must know before it starts.
+
+    `ping_interval_s`: how often a phone in a call is asked whether it is still there. `session_interval_s`:
+    how long a call may go on without being refreshed, for phones with session timers (RFC 4028).
+    """
 
     var: Path
     domain: str
@@ -53,11 +57,15 @@ class Settings:
     control_http: ListenAddress
     billing_url: str
     service_token: str = field(repr=False)
+    ping_interval_s: float = 60.0
+    session_interval_s: int = 1800
     log_format: LogFormat = LogFormat.CONSOLE
 
 
 # The realm is sent inside quotes and the domain inside URIs, so it needs to be writable in both as it is.
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z|\[[0-9A-Fa-f:.]+\]\Z")
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?\Z", re.ASCII)
+_LONGEST_S = 86_400
 _WILDCARD_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -78,6 +86,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         billing_url=_service_url(environment, "TOLLBELL_BILLING_HTTP", "127.0.0.1:8000"),
         service_token=_secret(environment, "TOLLBELL_SERVICE_TOKEN", var / "service-token"),
         log_format=read_log_format(environment),
+        ping_interval_s=_seconds(environment, "TOLLBELL_SIP_PING_S", 60.0),
+        session_interval_s=int(_seconds(environment, "TOLLBELL_SIP_SESSION_S", 1800.0)),
     )
 
 
@@ -91,6 +101,15 @@ def read_log_format(environment: Mapping[str, str]) -> LogFormat:
         return LogFormat(value)
     except ValueError:
         raise SettingsError(f"TOLLBELL_LOG is {value!r}; it should be console or json") from None
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name)
+    if not text:
+        return default
+    if not _SECONDS.match(text) or not 1 <= float(text) <= _LONGEST_S:
+        raise SettingsError(f"{name} is {text!r}; it should be a number of seconds from 1 to {_LONGEST_S}")
+    return float(text)
 
 
 def _domain(environment: Mapping[str, str]) -> str:

@@ -131,12 +131,19 @@ class ProxyProcess:
         return found
 
     def control(
-        self, method: str, path: str, *, token: str | None = SERVICE_TOKEN, timeout_s: float = 10.0
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = SERVICE_TOKEN,
+        timeout_s: float = 10.0,
     ) -> Response:
         """Call the control API."""
         url = f"http://{self._settings['TOLLBELL_CONTROL_HTTP']}{path}"
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        request = urllib.request.Request(url, method=method, headers=headers)
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, method=method, headers=headers, data=data)
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:
                 return _response(answer.status, answer.headers["Content-Type"], answer.read())

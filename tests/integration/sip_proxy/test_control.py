@@ -56,7 +56,9 @@ def test_a_watcher_sees_registrations_and_calls_as_they_happen(
         phone("0001", "secret of 1", proxy.address("udp")) as caller,
         phone("0002", "secret of 2", proxy.address("udp")) as callee,
     ):
-        assert events.next() == ("snapshot", {"calls": [], "registrations": []})
+        kind, first = events.next()
+        assert (kind, first["calls"], first["registrations"]) == ("snapshot", [], [])
+        assert first["state"]["online"] is True
         callee.register()
         registered = events.until("registration", number="0002")
         assert registered["registrations"][0]["source"] == callee.address
@@ -119,6 +121,49 @@ def test_an_operator_ends_a_call_that_is_talked_on(proxy: ProxyProcess, billing:
 
     assert (record["outcome"], record["ended_by"]) == ("answered", "exchange")
     assert record["duration_us"] > 0
+
+
+def test_an_operator_ends_all_calls(proxy: ProxyProcess, billing: FakeBilling) -> None:
+    with (
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("udp")) as callee,
+    ):
+        callee.register()
+        call(caller, callee)
+        assert proxy.control("DELETE", "/v1/calls").body == {"ended": 1}
+        for one in (caller, callee):
+            one.respond(one.expect_request("BYE"), 200, "OK")
+        (record,) = billing.wait_for_records()
+        assert proxy.control("DELETE", "/v1/calls").body == {"ended": 0}
+
+    assert (record["outcome"], record["ended_by"]) == ("answered", "exchange")
+
+
+def test_offline_refuses_calls_and_ends_those_in_progress_when_the_drain_time_is_over(
+    proxy: ProxyProcess, billing: FakeBilling
+) -> None:
+    with (
+        watching(proxy) as events,
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("udp")) as callee,
+        phone("0002", "secret of 2", proxy.address("udp")) as late,
+    ):
+        callee.register()
+        call(caller, callee)
+        state = proxy.control("PUT", "/v1/state", {"online": False, "drain_minutes": 1 / 60}).body
+        assert (state["online"], state["live_calls"]) == (False, 1)
+        assert 0 < state["drain_remaining_s"] <= 1
+        assert events.until("state")["drain_ends_at"] == state["drain_ends_at"]
+        assert late.authenticated("INVITE", "sip:0001@tollbell.local", call_id="late").status == 503
+        for one in (caller, callee):
+            one.respond(one.expect_request("BYE"), 200, "OK")
+        records = billing.wait_for_records(2)
+        assert proxy.control("GET", "/v1/state").body["drain_remaining_s"] is None
+
+        assert proxy.control("PUT", "/v1/state", {"online": True}).body["online"] is True
+        hang_up(caller, callee, call(caller, callee))
+        billing.wait_for_records(3)
+    assert sorted(record["outcome"] for record in records) == ["answered", "rejected"]
 
 
 def test_metrics_count_what_happened(proxy: ProxyProcess, billing: FakeBilling) -> None:

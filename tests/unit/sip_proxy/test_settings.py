@@ -168,3 +168,18 @@ def test_programs_that_start_together_agree_on_one_secret(tmp_path: Path) -> Non
 
     assert set(secrets) == {path.read_text().strip()}
     assert len(secrets) == 8
+
+
+def test_intervals_are_numbers_of_seconds(tmp_path: Path) -> None:
+    settings = read_settings(
+        {"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_SIP_PING_S": "1.5", "TOLLBELL_SIP_SESSION_S": "90"}
+    )
+
+    assert (settings.ping_interval_s, settings.session_interval_s) == (1.5, 90)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "1e3", "inf", "nan", "86401", "٣"])
+@pytest.mark.parametrize("name", ["TOLLBELL_SIP_PING_S", "TOLLBELL_SIP_SESSION_S"])
+def test_an_interval_that_makes_no_sense_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings({"TOLLBELL_VAR": str(tmp_path), name: value})

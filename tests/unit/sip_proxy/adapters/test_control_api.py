@@ -11,8 +11,9 @@ from aiohttp import ClientPayloadError, ClientResponse, ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from sip_proxy.adapters.control_api import Health, Information, make_control_api
-from sip_proxy.adapters.event_hub import EventHub
+from sip_proxy.adapters.control.api import make_control_api
+from sip_proxy.adapters.control.exchange import Health, Information, State
+from sip_proxy.adapters.event_hub import EventHub, encode_event
 from sip_proxy.adapters.metrics import Measurement, Metrics
 from sip_proxy.core.outputs import LiveCall, LiveCallState, Registration
 
@@ -43,6 +44,26 @@ REGISTRATION_JSON = {
 }
 
 
+STATE = State(
+    is_online=True,
+    drain_ends_at=None,
+    drain_remaining_s=None,
+    live_calls=1,
+    concurrent_call_limit=200,
+    emergency_numbers=("4911", "9911"),
+    ring_time_s=60,
+)
+STATE_JSON = {
+    "online": True,
+    "drain_ends_at": None,
+    "drain_remaining_s": None,
+    "live_calls": 1,
+    "concurrent_call_limit": 200,
+    "emergency_numbers": ["4911", "9911"],
+    "ring_time_s": 60,
+}
+
+
 class FakeExchange:
     """An exchange with one call and one phone."""
 
@@ -51,12 +72,27 @@ class FakeExchange:
             is_ready=True, directory_version=42, is_journal_available=True, undelivered_records=3
         )
         self.ended: list[str] = []
+        self.its_state = STATE
 
     def health(self) -> Health:
         return self.its_health
 
     def information(self) -> Information:
         return Information("0.1.0", "tollbell.local", ("udp:127.0.0.1:5060",), 0.0)
+
+    def state(self) -> State:
+        return self.its_state
+
+    def go_offline(self, drain_s: float | None) -> None:
+        ends_at = None if drain_s is None else 1000.0 + drain_s
+        self.its_state = replace(STATE, is_online=False, drain_ends_at=ends_at, drain_remaining_s=drain_s)
+
+    def go_online(self) -> None:
+        self.its_state = STATE
+
+    def end_all_calls(self) -> int:
+        self.ended.append("all")
+        return 7
 
     def live_calls(self) -> list[LiveCall]:
         return [CALL]
@@ -138,6 +174,69 @@ async def test_ends_a_call(client: Client, exchange: FakeExchange) -> None:
     assert exchange.ended == ["5f0c"]
 
 
+async def test_ends_all_calls(client: Client, exchange: FakeExchange) -> None:
+    assert await answer_of(await client.delete("/v1/calls")) == (202, {"ended": 7})
+    assert exchange.ended == ["all"]
+
+
+async def test_state(client: Client) -> None:
+    assert await answer_of(await client.get("/v1/state")) == (200, STATE_JSON)
+
+
+async def test_offline_with_a_drain_time_and_online_again(client: Client, events: EventHub) -> None:
+    draining = {
+        **STATE_JSON,
+        "online": False,
+        "drain_ends_at": "1970-01-01T00:18:10.000000Z",
+        "drain_remaining_s": 90.0,
+    }
+    with events.subscribe() as watcher:
+        status, state = await answer_of(
+            await client.put("/v1/state", json={"online": False, "drain_minutes": 1.5})
+        )
+        assert (status, state) == (200, draining)
+        assert await watcher.next() == encode_event("state", draining)
+        assert await answer_of(await client.put("/v1/state", json={"online": True})) == (200, STATE_JSON)
+        assert await watcher.next() == encode_event("state", STATE_JSON)
+
+
+async def test_offline_without_a_drain_time_lets_calls_go_on(client: Client) -> None:
+    _, state = await answer_of(await client.put("/v1/state", json={"online": False}))
+
+    assert (state["online"], state["drain_ends_at"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 30_000,
+        '"online"',
+        "{}",
+        '{"online": "no"}',
+        '{"online": 0}',
+        '{"online": false, "drain_minutes": -1}',
+        '{"online": false, "drain_minutes": 1441}',
+        '{"online": false, "drain_minutes": "5"}',
+        '{"online": false, "drain_minutes": true}',
+        '{"online": false, "drain_minutes": NaN}',
+        '{"online": false, "drain_minutes": 1e999}',
+        '{"online": true, "drain_minutes": 5}',
+        '{"online": false, "drain": 5}',
+    ],
+)
+async def test_a_state_that_makes_no_sense_is_refused(
+    client: Client, exchange: FakeExchange, body: str
+) -> None:
+    async with await client.put("/v1/state", data=body) as response:
+        assert response.status == 422
+        assert response.content_type == "application/problem+json"
+        assert (await response.json(content_type=None))["detail"]
+    assert exchange.its_state is STATE
+
+
 async def test_there_may_be_no_such_call(client: Client) -> None:
     async with await client.delete("/v1/calls/none") as response:
         assert response.content_type == "application/problem+json"
@@ -158,6 +257,9 @@ async def test_there_may_be_no_such_call(client: Client) -> None:
         ("GET", "/v1/registrations"),
         ("GET", "/v1/events"),
         ("DELETE", "/v1/calls/5f0c"),
+        ("DELETE", "/v1/calls"),
+        ("GET", "/v1/state"),
+        ("PUT", "/v1/state"),
         ("GET", "/v1/unknown"),
     ],
 )
@@ -212,7 +314,7 @@ async def test_events_begin_with_a_snapshot_and_go_on_with_changes(client: Clien
         assert response.content_type == "text/event-stream"
         assert await next_event(response) == (
             "snapshot",
-            {"calls": [CALL_JSON], "registrations": [REGISTRATION_JSON]},
+            {"calls": [CALL_JSON], "registrations": [REGISTRATION_JSON], "state": STATE_JSON},
         )
         events.publish("call", {"id": "5f0c", "state": "ended"})
         events.publish("registration", {"number": "0001", "registrations": []})
