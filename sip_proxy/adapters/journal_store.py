@@ -4,16 +4,18 @@ Saved calls (to route and bill them after a restart), call records that billing 
 bindings of phones. Every write is one transaction, on disk when it returns.
 """
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as _text
 from pathlib import Path
 
-from sip_proxy.adapters.instants import rfc3339, rfc3339_or_none
+from sip_proxy.adapters.instants import rfc3339
 from sip_proxy.core.dialog.call_record import CallRecord
 from sip_proxy.core.outputs import BindingsChanged, CallRecorded, CallSaved
+
+_BOOLEAN = {False: "false", True: "true"}
 
 Fact = CallSaved | CallRecorded | BindingsChanged
 """What the journal keeps."""
@@ -133,15 +135,19 @@ class JournalStore:
         connection = self._open_connection
         with connection:
             connection.execute("BEGIN IMMEDIATE")
+            saved = []
+            ended = []
             for fact in facts:
                 if isinstance(fact, BindingsChanged):
                     self._write_bindings(connection, fact)
                 elif isinstance(fact, CallSaved):
-                    connection.execute(_SAVE_CALL, (fact.record_id, self._boot_id, fact.state))
+                    saved.append((fact.record_id, self._boot_id, fact.state))
                 else:
-                    record = fact.record
-                    connection.execute(_FORGET_CALL, (record.record_id,))
-                    connection.execute(_KEEP_RECORD, (record.record_id, record_json(record)))
+                    ended.append((fact.record.record_id, record_json(fact.record)))
+            # A call is saved while it lasts and recorded once, when it ends: so its record comes last.
+            connection.executemany(_SAVE_CALL, saved)
+            connection.executemany(_KEEP_RECORD, ended)
+            connection.executemany(_FORGET_CALL, [(record_id,) for record_id, _ in ended])
 
     def next_records(self, limit: int) -> list[UndeliveredRecord]:
         """Return the next records to deliver, oldest first. Raises sqlite3.Error."""
@@ -202,28 +208,23 @@ class JournalStore:
 
 def record_json(record: CallRecord) -> str:
     """Write a call record as billing receives it (`docs/api/internal.md`)."""
-    return json.dumps(
-        {
-            "record_id": record.record_id,
-            "call_id": _storable(record.call_id),
-            "caller": _storable(record.caller),
-            "callee": _storable(record.callee),
-            "emergency": record.emergency,
-            "invited_at": rfc3339(record.invited_at),
-            "ringing_at": rfc3339_or_none(record.ringing_at),
-            "answered_at": rfc3339_or_none(record.answered_at),
-            "acknowledged_at": rfc3339_or_none(record.acknowledged_at),
-            "ended_at": rfc3339(record.ended_at),
-            "duration_us": record.duration_us,
-            "outcome": record.outcome.value,
-            "status": record.status,
-            "reason": _storable(record.reason),
-            "ended_by": record.ended_by.value,
-        },
-        separators=(",", ":"),
+    return (
+        f'{{"record_id":{_text(record.record_id)},"call_id":{_text(_storable(record.call_id))},'
+        f'"caller":{_text(_storable(record.caller))},"callee":{_text(_storable(record.callee))},'
+        f'"emergency":{_BOOLEAN[record.emergency]},"invited_at":{_instant(record.invited_at)},'
+        f'"ringing_at":{_instant(record.ringing_at)},"answered_at":{_instant(record.answered_at)},'
+        f'"acknowledged_at":{_instant(record.acknowledged_at)},"ended_at":{_instant(record.ended_at)},'
+        f'"duration_us":{record.duration_us},"outcome":"{record.outcome.value}","status":{record.status},'
+        f'"reason":{_text(_storable(record.reason))},"ended_by":"{record.ended_by.value}"}}'
     )
+
+
+def _instant(instant: float | None) -> str:
+    return "null" if instant is None else f'"{rfc3339(instant)}"'
 
 
 def _storable(text: str) -> str:
     """Replace what a phone may send and no database takes: NUL, and bytes that were not UTF-8."""
+    if text.isascii() and text.isprintable():
+        return text
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

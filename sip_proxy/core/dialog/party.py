@@ -1,9 +1,11 @@
 """The two sides of a dialog, and requests that the exchange itself sends within one."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.grammar import split_commas
 from sip_proxy.core.message.message import Message, Request
 from sip_proxy.core.message.name_addr import parse_name_addr
 
@@ -37,12 +39,18 @@ class Party:
 
 def contact_of(message: Message, fallback: str) -> str:
     """Return the URI in the Contact header; a peer that forgot it is reached as before."""
-    for value in message.values("contact"):
-        try:
-            return parse_name_addr(value).uri
-        except MalformedMessage:
-            break
-    return fallback
+    if "contact" not in message.keys:
+        return fallback
+    return _contact_in(message.lines[message.keys.index("contact")]) or fallback
+
+
+@lru_cache(maxsize=4096)
+def _contact_in(line: str) -> str:
+    """Return the first URI in a Contact header line, "" when there is none that can be read."""
+    try:
+        return parse_name_addr(split_commas(line.partition(":")[2])[0]).uri
+    except MalformedMessage:
+        return ""
 
 
 def build_dialog_request(

@@ -14,6 +14,8 @@ from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
 from sip_proxy.core.message.via import Via, parse_via, with_source
 
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
+# What nearly every phone writes in From and To.
+_USUAL_ADDRESS = re.compile(r'[A-Za-z]+: ?(?:"[^"\\]*" ?)?<[^<>"\s]+>(?:;tag=([^\s;=,"<>?]+))?\Z')
 HIGHEST_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5
 _HIGHEST_MAX_FORWARDS = 255  # §20.22
 
@@ -223,6 +225,9 @@ def _read_cseq(line: str) -> tuple[int, str]:
 
 @lru_cache(maxsize=4096)
 def _read_tag(line: str) -> str:
+    match = _USUAL_ADDRESS.match(line)
+    if match is not None:
+        return match[1] or ""
     return parse_name_addr(_value_of(line)).tag
 
 

@@ -32,20 +32,17 @@ class Copy:
     ) -> None:
         self.request = request
         hops = _DEFAULT_MAX_FORWARDS if request.max_forwards is None else request.max_forwards - 1
-        lines = [f"Max-Forwards: {hops}"]
-        keys = ["max-forwards"]
-        our_realm = f'"{our_realm}"'
-        for key, line in zip(request.keys, request.lines, strict=True):
-            if key in _TOUCHED:
-                if key == "max-breadth":
-                    if breadth:
-                        continue
-                elif key != "proxy-authorization" or our_realm in line:
-                    continue
-            elif not key:
-                continue
-            lines.append(line)
-            keys.append(key)
+        lines = request.lines.copy()
+        keys = request.keys.copy()
+        # The start line gives way to Max-Forwards: each copy gets a start line of its own.
+        lines[0] = f"Max-Forwards: {hops}"
+        keys[0] = "max-forwards"
+        if not _TOUCHED.isdisjoint(request.keys):
+            our_realm = f'"{our_realm}"'
+            for index in range(len(keys) - 1, 0, -1):
+                key = keys[index]
+                if key in _TOUCHED and _goes(key, lines[index], our_realm, breadth):
+                    del lines[index], keys[index]
         for route in routes:
             lines.append(f"Route: {route}")
             keys.append("route")
@@ -72,6 +69,13 @@ class Copy:
         copy = Request(request.method, uri, lines, keys, request.body)
         copy.cseq = request.cseq
         return copy
+
+
+def _goes(key: str, line: str, our_realm: str, breadth: int) -> bool:
+    """Tell whether a line with one of the touched keys is left out."""
+    if key == "max-breadth":
+        return breadth > 0
+    return key != "proxy-authorization" or our_realm in line
 
 
 def asserted_identity(caller: Account, domain: str) -> str:
