@@ -18,7 +18,8 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.framing import FramingError
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.parser import parse_message
-from sip_proxy.core.outputs import LiveCall, Output, Registration, SecurityEventKind
+from sip_proxy.core.message.stun import binding_response
+from sip_proxy.core.outputs import LiveCall, Output, Registration, SecurityEventKind, Send
 from sip_proxy.core.reception import Reception, answer_malformed
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.registrar.registrar import Registrar
@@ -104,7 +105,11 @@ class Engine:
         try:
             message = parse_message(data)
         except MalformedMessage as error:
-            self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
+            answer = None if flow.transport.is_reliable else binding_response(data, *flow.remote)
+            if answer is not None:
+                self._exchange.emit(Send(flow, answer))
+            else:
+                self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
             return
         if isinstance(message, Request):
             self._reception.take_request(message, flow, now)

@@ -123,7 +123,7 @@ class Reception:
         transaction = self._layer.start_server(request, reply_flow(request, flow))
         transaction.respond(200, self._exchange.response(request, 200), now)
         if invite.taker is not None and not invite.is_answered():
-            invite.taker.cancel(now)
+            invite.taker.cancel(now, request.first("reason") or "")
 
     def _take_new(self, request: Request, flow: Flow, now: float) -> None:
         if self._gatekeeper.ignores(request, flow, now):

@@ -8,6 +8,7 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import split_commas
 from sip_proxy.core.message.message import Message, Request
 from sip_proxy.core.message.name_addr import parse_name_addr
+from sip_proxy.core.message.routes import for_next_hop
 
 
 @dataclass(slots=True)
@@ -58,8 +59,9 @@ def build_dialog_request(
 ) -> Request:
     """Build a request from one side of a dialog to the other (§12.2.1.1), as sent by the exchange."""
     names = ["", "via", "max-forwards", "from", "to", "call-id", "cseq"]
+    uri, routes = for_next_hop(receiver.contact, receiver.route_set)
     lines = [
-        f"{method} {receiver.contact} SIP/2.0",
+        f"{method} {uri} SIP/2.0",
         via,
         "Max-Forwards: 70",
         f"From: {sender.address}",
@@ -67,14 +69,14 @@ def build_dialog_request(
         f"Call-ID: {call_id}",
         f"CSeq: {cseq} {method}",
     ]
-    for route in receiver.route_set:
+    for route in routes:
         names.append("route")
         lines.append(f"Route: {route}")
     names += ["reason"] * len(headers)
     lines += headers
     names.append("content-length")
     lines.append("Content-Length: 0")
-    request = Request(method, receiver.contact, lines, names, b"")
+    request = Request(method, uri, lines, names, b"")
     request.call_id = call_id
     request.cseq = cseq
     request.cseq_method = method

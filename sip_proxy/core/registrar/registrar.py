@@ -6,6 +6,7 @@ from sys import intern
 
 from sip_proxy.core.exchange import Exchange, comes_directly
 from sip_proxy.core.flow import Flow
+from sip_proxy.core.message.date import date_line
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import printable, quote_string
 from sip_proxy.core.message.message import Request
@@ -60,7 +61,7 @@ class Registrar:
         if after is not before:
             self.location.replace(number, after)
             self.report(number, now)
-        headers = [_contact_line(binding, now) for binding in after]
+        headers = [date_line(self._exchange.wall(now)), *(_contact_line(binding, now) for binding in after)]
         if "path" in request.keys:
             headers += [f"Path: {value}" for value in request.values("path")]  # RFC 3327 §5.3
         if any(binding.reg_id and binding.call_id == request.call_id for binding in after):

@@ -16,6 +16,7 @@ from sip_proxy.core.flow import Flow
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.message.routes import for_next_hop
 from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.outputs import LiveCallState, Send
 from sip_proxy.core.rejection import Rejection
@@ -134,6 +135,7 @@ class InDialogRouter:
             uri = match.receiver.contact
             if routes and parsed is not None and "lr" in parsed.parameters:
                 routes = routes[:-1]
+        uri, routes = for_next_hop(uri, routes)
         return Copy(request, routes=routes, our_realm=self._exchange.config.domain), uri
 
     def _is_us(self, uri: Uri, flow: Flow) -> bool:

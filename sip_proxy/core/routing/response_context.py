@@ -190,10 +190,10 @@ class ResponseContext:
         return branch
 
     def take_provisional(self, branch: Branch, response: Response, now: float) -> None:
-        """Pass a 1xx to the caller (§16.7 step 5)."""
+        """Pass a 1xx to the caller (§16.7 step 5); other than INVITE has none but 100 (RFC 4320 §4.1)."""
         if self.observer is not None:
             self.observer.provisional(branch, response, now)
-        if not self.is_finished:
+        if not self.is_finished and self.server.request.method == "INVITE":
             self.server.respond(response.status, response_upstream(response, []), now)
 
     def take_success(self, branch: Branch, response: Response, now: float) -> None:
@@ -227,12 +227,12 @@ class ResponseContext:
             self.server.respond(rejection.status, data, now)
         self.cancel_pending(now)
 
-    def cancel(self, now: float) -> None:
-        """The caller sent CANCEL (§16.10)."""
+    def cancel(self, now: float, reason: str = "") -> None:
+        """The caller sent CANCEL (§16.10); why goes on to the phones (RFC 3326 §2)."""
         if not self.is_finished:
             if self.observer is not None:
                 self.observer.cancelled(now)
-            self.cancel_pending(now)
+            self.cancel_pending(now, reason)
 
     def cancel_pending(self, now: float, reason: str = "") -> None:
         """Cancel every branch of an INVITE that has no final response; nothing else can be cancelled."""

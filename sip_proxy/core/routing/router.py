@@ -119,15 +119,17 @@ class Router:
 
     def _begin_call(self, request: Request, caller: Account, callee: str, flow: Flow, now: float) -> Call:
         from_value = request.first("from") or ""
+        contact = contact_of(request, request.from_address().uri)
         calling = Party(
             number=caller.number,
             address=from_value,
             tag=request.from_tag,
-            contact=contact_of(request, request.from_address().uri),
+            contact=contact,
             route_set=tuple(request.values("record-route")),
             cseq=request.cseq,
             flow=flow,
-            is_direct=comes_directly(request, flow),
+            # `ob`: the caller wants to be reached on its flow, not at its address (RFC 5626 §4.3).
+            is_direct=";ob" not in contact and comes_directly(request, flow),
         )
         emergency = self._exchange.directory.is_emergency(callee)
         return self._calls.begin(

@@ -37,8 +37,8 @@ class ServerEvent(IntEnum):
 class RequestTaker(Protocol):
     """Who works on a request, as far as its server transaction is concerned."""
 
-    def cancel(self, now: float) -> None:
-        """The caller gave up (RFC 3261 §16.10)."""
+    def cancel(self, now: float, reason: str = "") -> None:
+        """The caller gave up (RFC 3261 §16.10), and said why (the value of a `Reason` header)."""
 
     def server_ended(self) -> None:
         """The transaction is over and can be forgotten."""

@@ -311,3 +311,11 @@ def test_bindings_come_back_after_a_restart_unless_they_expired_meanwhile() -> N
     assert phone.number == "0001"
     exchange.advance(60)
     assert contacts_of(exchange, "0002") == []
+
+
+def test_the_answer_tells_the_phone_what_time_it_is() -> None:
+    """§10.3 step 8, §20.17."""
+    exchange = Exchange()
+    phone = exchange.phone("0001", register=False)
+    exchange.engine.wall_offset = 1_262_361_600.0 - exchange.now
+    assert phone.register().first("date") == "Fri, 01 Jan 2010 16:00:00 GMT"

@@ -126,3 +126,19 @@ def test_a_provisional_after_the_cancel_repeats_nothing() -> None:
     attempt.cancel()
     callee.answer(callee.request("INVITE"), 180)
     assert len(callee.requests("CANCEL")) == 1
+
+
+def test_why_the_caller_gave_up_goes_on_to_every_phone() -> None:
+    """RFC 3326 §2."""
+    exchange = Exchange()
+    caller, *phones = exchange.phone("0001"), exchange.phone("0002"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    for phone in phones:
+        phone.answer(phone.request("INVITE"), 180)
+    reason = 'SIP;cause=200;text="Call completed elsewhere"'
+    data = caller.build(
+        "CANCEL", attempt.uri, to=attempt.to, call_id=attempt.call_id, from_tag=attempt.from_tag,
+        cseq=attempt.cseq, branch=attempt.branch, headers=(f"Reason: {reason}",),
+    )  # fmt: skip
+    caller.send(data)
+    assert [phone.request("CANCEL").line_values("reason") for phone in phones] == [[reason], [reason]]

@@ -278,3 +278,27 @@ def test_settings_that_change_are_in_force_at_once() -> None:
     exchange, caller, _ = switchboard()
     exchange.directory.settings = ExchangeSettings(concurrent_call_limit=0)
     assert caller.invite("0002").statuses == [503]
+
+
+def test_a_provisional_response_to_another_request_than_invite_stays_here() -> None:
+    """RFC 4320 §4.1."""
+    _, caller, callee = switchboard()
+    attempt = caller.invite("0002", method="MESSAGE")
+    callee.answer(callee.request("MESSAGE"), 100)
+    callee.answer(callee.request("MESSAGE"), 183)
+    assert attempt.statuses == []
+    callee.answer(callee.request("MESSAGE"), 200)
+    assert attempt.statuses == [200]
+
+
+def test_a_caller_that_says_ob_is_reached_on_its_flow() -> None:
+    """RFC 5626 §4.3; its address alone would do for a caller without NAT."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    caller.contact = "sip:0001@203.0.113.99:5060;ob"
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 200)
+    attempt.ack()
+    callee.send(callee_request(callee, callee.request("INVITE"), "BYE"))
+    assert caller.request("BYE").uri == caller.contact
+    assert exchange.undelivered == []
