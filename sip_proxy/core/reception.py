@@ -1,5 +1,6 @@
 """Where every message goes first: to the transaction it belongs to, or to whoever is in charge of it."""
 
+import re
 from contextlib import suppress
 
 from sip_proxy.core.directory import AccountState
@@ -26,6 +27,7 @@ _ALLOW = (
 )
 _SUBSCRIPTION_METHODS = frozenset({"SUBSCRIBE", "NOTIFY"})
 _OPTIONS_HEADERS = (_ALLOW, "Accept: application/sdp", f"Supported: {', '.join(sorted(SUPPORTED))}")
+_BARE_BREAKS = re.compile(r"[\r\n]")
 
 
 class Reception:
@@ -225,6 +227,8 @@ def answer_malformed(exchange: Exchange, request: Request, flow: Flow, error: Ma
             request.stamp_source(*flow.remote)
     if request.method == "ACK" or "via" not in request.keys:
         return
+    # What breaks lines for some programs and not for us must not make headers of what we echo.
+    request.lines = [_BARE_BREAKS.sub(" ", line) for line in request.lines]
     has_tag = "tag=" in (request.first("to") or "").lower()
     tag = "" if has_tag else exchange.response_to_tag(request)
     data = build_response(request, error.status, reason=error.reason, to_tag=tag)
