@@ -69,6 +69,8 @@ class Interpreter:
             case events.IncomingCall(call=call):
                 self._calls.append(call)
                 return commands.Answer(call=call) if self._auto_answer else None
+            case events.CallMoved(to=to):
+                self._calls.append(to)
             case events.CallStateChanged(call=call, state=events.CallState.ENDED) if call in self._calls:
                 self._calls.remove(call)
         return None
@@ -96,6 +98,10 @@ def describe(event: events.Event) -> str:
             return f"call {call} {state.value} {status} {reason}{f' ({detail})' if detail else ''}"
         case events.MediaStarted(call=call, codec=codec, clock_rate_hz=clock_rate_hz):
             return f"sound {call} {codec}/{clock_rate_hz}"
+        case events.CallMoved(call=call, to=to):
+            return f"moved {call} {to}"
+        case events.TransferProgressed(call=call, status=status, reason=reason):
+            return f"transfer {call} {status} {reason}"
         case events.DtmfReceived(call=call, digit=digit):
             return f"dtmf {call} {digit}"
         case events.PlayingFinished(path=path):

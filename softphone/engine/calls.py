@@ -59,6 +59,21 @@ class Calls:
     def hang_up(self, name: str) -> None:
         self._call(name).hangup(_operation(_SUITABLE))
 
+    def hold(self, name: str) -> None:
+        self._call(name).setHold(_default_operation())
+
+    def resume(self, name: str) -> None:
+        """Offer sound in both directions again."""
+        parameters = _default_operation()
+        parameters.opt.flag = pjsua2.PJSUA_CALL_UNHOLD
+        self._call(name).reinvite(parameters)
+
+    def transfer(self, name: str, uri: str) -> None:
+        self._call(name).xfer(uri, _default_operation())
+
+    def transfer_to_call(self, name: str, other: str) -> None:
+        self._call(name).xferReplaces(self._call(other), _default_operation())
+
     def hang_up_all(self) -> None:
         for call in self._calls.values():
             if call.isActive():
@@ -86,6 +101,9 @@ class Calls:
         """Deal with what the callbacks noted: announce arrivals to their callers, connect sound, drop ended
         calls.
         """
+        while self._notes.moved:
+            moved = self._notes.moved.popleft()
+            self._calls[moved.name] = moved
         while self._notes.arrived:
             call = self._notes.arrived.popleft()
             self._calls[call.name] = call

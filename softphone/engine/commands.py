@@ -85,6 +85,39 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Put the far end on hold: a re-INVITE that stops its sound (RFC 3264 §8.4)."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Take a call back from hold."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Ask the far end to call somebody else instead (REFER, RFC 5589 §6): a blind transfer.
+
+    `TransferProgressed` tells how it goes. This side's call goes on until it is hung up.
+    """
+
+    call: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferToCall:
+    """Connect the far ends of two calls with each other (REFER with Replaces, RFC 5589 §7)."""
+
+    call: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendDtmf:
     """Send keys to the far end as RFC 4733 telephone events."""
 
@@ -145,6 +178,10 @@ Command = (
     | Answer
     | Reject
     | HangUp
+    | Hold
+    | Resume
+    | Transfer
+    | TransferToCall
     | SendDtmf
     | PlayTone
     | PlayWav

@@ -83,6 +83,27 @@ class MediaStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class CallMoved:
+    """The far end transferred this phone: `to` is the new call, which makes its way by itself.
+
+    The old one ends when the far end hangs up.
+    """
+
+    call: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgressed:
+    """What the far end says of the call that it was asked to make (the NOTIFY of RFC 3515 §2.4.5)."""
+
+    call: str
+    status: int
+    reason: str
+    is_final: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DtmfReceived:
     """The far end pressed a key (RFC 4733)."""
 
@@ -133,6 +154,8 @@ Event = (
     | IncomingCall
     | CallStateChanged
     | MediaStarted
+    | CallMoved
+    | TransferProgressed
     | DtmfReceived
     | PlayingFinished
     | RecordingStopped

@@ -12,7 +12,14 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import pjsua2
 
-from softphone.engine.events import CallState, CallStateChanged, DtmfReceived, IncomingCall
+from softphone.engine.events import (
+    CallMoved,
+    CallState,
+    CallStateChanged,
+    DtmfReceived,
+    IncomingCall,
+    TransferProgressed,
+)
 from softphone.engine.notes import Notes, RegistrationResult
 from softphone.engine.sip_text import parse_party, refusal_detail
 
@@ -57,6 +64,7 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]  # the library has no type inf
     def __init__(self, notes: Notes, account: SipAccount, name: str, library_id: int | None = None) -> None:
         super().__init__(account, pjsua2.PJSUA_INVALID_ID if library_id is None else library_id)
         self.notes = notes
+        self.account = account
         self.name = name
 
     def audio_index(self) -> int | None:
@@ -88,6 +96,29 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]  # the library has no type inf
     @_contained
     def onCallMediaState(self, prm: Any) -> None:  # noqa: N802  # the library's name
         self.notes.media_changed.append(self.name)
+
+    @_contained
+    def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802  # the library's name
+        prm.newCall = self._successor()
+
+    @_contained
+    def onCallReplaced(self, prm: Any) -> None:  # noqa: N802  # the library's name
+        prm.newCall = self._successor(prm.newCallId)
+
+    @_contained
+    def onCallTransferStatus(self, prm: Any) -> None:  # noqa: N802  # the library's name
+        self.notes.events.append(
+            TransferProgressed(
+                call=self.name, status=prm.statusCode, reason=prm.reason, is_final=bool(prm.finalNotify)
+            )
+        )
+
+    def _successor(self, library_id: int | None = None) -> SipCall:
+        """The call that takes the place of this one; the library places or has answered it by itself."""
+        call = SipCall(self.notes, self.account, self.notes.next_moved_name(), library_id)
+        self.notes.moved.append(call)
+        self.notes.events.append(CallMoved(call=self.name, to=call.name))
+        return call
 
     @_contained
     def onDtmfDigit(self, prm: Any) -> None:  # noqa: N802  # the library's name

@@ -37,6 +37,7 @@ class Notes:
 
     events: deque[Event] = field(default_factory=deque)
     arrived: deque[SipCall] = field(default_factory=deque)
+    moved: deque[SipCall] = field(default_factory=deque)
     media_changed: deque[str] = field(default_factory=deque)
     ended: deque[str] = field(default_factory=deque)
     registrations: deque[RegistrationResult] = field(default_factory=deque)
@@ -45,3 +46,6 @@ class Notes:
 
     def next_incoming_name(self) -> str:
         return f"in-{next(self._numbers)}"
+
+    def next_moved_name(self) -> str:
+        return f"moved-{next(self._numbers)}"

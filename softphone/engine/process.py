@@ -149,6 +149,15 @@ class EngineProcess:
                 self._started.calls.reject(call, status)
             case commands.HangUp(call=call):
                 self._started.calls.hang_up(call)
+            case commands.Hold(call=call):
+                self._started.calls.hold(call)
+            case commands.Resume(call=call):
+                self._started.calls.resume(call)
+            case commands.Transfer(call=call, target=target):
+                machinery = self._started
+                machinery.calls.transfer(call, _uri(target, machinery.domain))
+            case commands.TransferToCall(call=call, other=other):
+                self._started.calls.transfer_to_call(call, other)
             case commands.SendDtmf(call=call, digits=digits, duration_ms=duration_ms):
                 self._started.calls.send_dtmf(call, digits, duration_ms)
             case _:

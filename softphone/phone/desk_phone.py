@@ -39,6 +39,7 @@ class DeskPhone:
         self.explanation = ""
         self.service_explanation = ""
         self._call: str | None = None
+        self._successor: str | None = None  # the call that this one is being transferred to
         self._placed = 0
         self._talking_since: float | None = None
         self._talked_s: int | None = None
@@ -96,6 +97,9 @@ class DeskPhone:
             return
         if self.state in WITH_CALL:
             self._command(commands.HangUp(call=self._current_call()))
+            if self._successor is not None:
+                self._command(commands.HangUp(call=self._successor))
+                self._successor = None
         self._go_on_hook()
 
     def press_green_key(self, now: float) -> None:
@@ -165,6 +169,10 @@ class DeskPhone:
                 self.service, self.service_explanation = Service.REFUSED, "Not registered"
             case events.IncomingCall():
                 self._ring(event)
+            case events.CallMoved(call=call, to=to) if call == self._call:
+                self._successor = to
+            case events.CallStateChanged(call=call) if call == self._successor:
+                self._follow_successor(event, now)
             case events.CallStateChanged(call=call) if call == self._call:
                 self._follow_call(event, now)
             case events.MediaStarted(call=call) if call == self._call:
@@ -194,8 +202,18 @@ class DeskPhone:
             self.dialled = ""
             self._talking_since = now
             self._silence()
+        elif event.state is CallState.ENDED and self._successor is not None:
+            self._call, self._successor = self._successor, None
         elif event.state is CallState.ENDED:
             self._end_call(event, now)
+
+    def _follow_successor(self, event: events.CallStateChanged, now: float) -> None:
+        """The far end transferred us: its call goes on until the new one is answered, or instead of it."""
+        if event.state is CallState.CONNECTED:
+            self._call, self._successor = self._successor, None
+            self._follow_call(event, now)
+        elif event.state is CallState.ENDED:
+            self._successor = None
 
     def _end_call(self, event: events.CallStateChanged, now: float) -> None:
         self._call = None
@@ -212,7 +230,7 @@ class DeskPhone:
 
     def _lose_engine(self, now: float) -> None:
         self.service, self.service_explanation = Service.ENGINE_LOST, ""
-        self._call = None
+        self._call = self._successor = None
         if self.state is PhoneState.RINGING_IN:
             self._go_on_hook()
         elif self.state is not PhoneState.ON_HOOK:

@@ -145,6 +145,33 @@ class Phone:
         self.engine.send(commands.HangUp(call=self._current_call()))
         return self.wait_for_end()
 
+    def hold(self) -> None:
+        """Put the other side on hold."""
+        self.engine.send(commands.Hold(call=self._current_call()))
+
+    def resume(self) -> None:
+        """Take the other side back from hold."""
+        self.engine.send(commands.Resume(call=self._current_call()))
+
+    def transfer(self, target: str) -> None:
+        """Ask the other side to call somebody else instead, and go on without waiting."""
+        self.engine.send(commands.Transfer(call=self._current_call(), target=target))
+
+    def transfer_to_call(self, other: str) -> None:
+        """Ask for this call's other side to be connected with that of another call."""
+        self.engine.send(commands.TransferToCall(call=self._current_call(), other=other))
+
+    def wait_for_transfer(self) -> events.TransferProgressed:
+        """Wait until the other side says how the transfer ended."""
+        name = self._current_call()
+        return self.wait_for(events.TransferProgressed, lambda event: event.call == name and event.is_final)
+
+    def wait_until_moved(self) -> str:
+        """Wait until the other side has transferred this phone's call; the new one is then its call."""
+        name = self._current_call()
+        self.call_name = self.wait_for(events.CallMoved, lambda event: event.call == name).to
+        return self.call_name
+
     def _current_call(self) -> str:
         assert self.call_name is not None, f"phone {self.number} is in no call"
         return self.call_name

@@ -411,6 +411,42 @@ class TestTalking:
         assert desk.pass_time(5) == [SILENCE]
         assert desk.display.call_timer == ""
 
+    def test_a_transferred_phone_talks_on_in_the_new_call(self, desk: Desk) -> None:
+        desk.talk()
+        desk.tell(events.CallMoved(call="out-1", to="moved-1"))
+        desk.move("moved-1", CallState.CALLING)
+        assert desk.state is PhoneState.TALKING
+        desk.move("moved-1", CallState.CONNECTED, 200)
+        desk.move("out-1", CallState.ENDED, 200)
+
+        assert desk.state is PhoneState.TALKING
+        assert desk.red() == [HangUp(call="moved-1"), SILENCE]
+
+    def test_a_phone_that_was_left_before_the_new_call_is_answered_waits_for_it(self, desk: Desk) -> None:
+        desk.talk()
+        desk.tell(events.CallMoved(call="out-1", to="moved-1"))
+        desk.move("out-1", CallState.ENDED, 200)
+        assert desk.state is PhoneState.TALKING
+        desk.move("moved-1", CallState.ENDED, 486, "Busy Here")
+
+        assert desk.state is PhoneState.ENDED
+
+    def test_hanging_up_in_the_middle_of_a_transfer_ends_both_calls(self, desk: Desk) -> None:
+        desk.talk()
+        desk.tell(events.CallMoved(call="out-1", to="moved-1"))
+
+        assert desk.red() == [HangUp(call="out-1"), HangUp(call="moved-1"), SILENCE]
+        desk.move("moved-1", CallState.CONNECTED, 200)
+        assert desk.state is PhoneState.ON_HOOK
+
+    def test_a_transfer_that_fails_leaves_the_call_as_it_was(self, desk: Desk) -> None:
+        desk.talk()
+        desk.tell(events.CallMoved(call="out-1", to="moved-1"))
+        desk.move("moved-1", CallState.ENDED, 486, "Busy Here")
+
+        assert desk.state is PhoneState.TALKING
+        assert desk.red() == [HangUp(call="out-1"), SILENCE]
+
     def test_the_next_call_has_a_name_of_its_own(self, desk: Desk) -> None:
         desk.talk()
         desk.replace()
