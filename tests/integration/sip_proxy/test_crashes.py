@@ -179,6 +179,41 @@ def test_nobody_is_told_of_an_answer_that_the_disk_does_not_know(
     assert proxy.control("GET", "/health").body["journal"] == "ok"
 
 
+def test_a_full_disk_does_not_stop_emergency_calls_and_is_got_over_without_anybodys_help(
+    proxy: ProxyProcess, billing: FakeBilling
+) -> None:
+    billing.add_account("9911", "secret of 9911")
+    with (
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("udp")) as callee,
+        phone("0001", "secret of 1", proxy.address("udp")) as in_need,
+        phone("9911", "secret of 9911", proxy.address("udp")) as rescue,
+    ):
+        eventually(lambda: rescue.register().status == 200, "the new account is known")
+        callee.register()
+        answer = call(caller, callee)
+        with full_disk(proxy):
+            assert in_need.register().status == 200
+            eventually(lambda: proxy.events("journal_failed"), "the disk is full")
+            # Nobody waits for the disk: neither for the answer nor for the end.
+            assert hang_up(in_need, rescue, call(in_need, rescue)).status == 200
+            # The call that costs something ends for those who talk; its end is told only once it is kept.
+            caller.send(caller.in_dialog("BYE", answer, cseq=3))
+            callee.respond(callee.expect_request("BYE"), 200, "OK")
+            with pytest.raises(TimeoutError):
+                caller.receive(0.3)
+            assert billing.records == {}
+        assert caller.receive_final().status == 200
+        eventually(lambda: proxy.events("journal_recovered"), "the exchange got over it")
+        records = {record["callee"]: record for record in billing.wait_for_records(2)}
+        hang_up(caller, callee, call(caller, callee))
+        billing.wait_for_records(3)
+
+    assert [records[number]["outcome"] for number in ("0002", "9911")] == ["answered", "answered"]
+    assert records["9911"]["emergency"] is True
+    assert billing.duplicates == 0
+
+
 class full_disk:  # noqa: N801 (reads as the condition that it makes)
     """Let every write of the exchange fail as on a full disk, by its limit on the size of files."""
 
