@@ -85,6 +85,7 @@ class Exchange:
     phones: dict[tuple[Transport, str, int], "Phone"] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
     undelivered: list[Send] = field(default_factory=list)
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         self.engine = self.make_engine()
@@ -113,7 +114,8 @@ class Exchange:
                 saved.pop(output.record.record_id, None)
             elif isinstance(output, BindingsChanged):
                 bindings[output.number] = output.state
-        self.engine = self.make_engine(seed=2)
+        self.restarts += 1
+        self.engine = self.make_engine(seed=1 + self.restarts)
         for number, state in bindings.items():
             self.engine.restore_bindings(number, state, self.now)
         for state in saved.values():
@@ -517,7 +519,7 @@ class Attempt:
         response = next(
             each
             for each in reversed(self.phone.responses(self.method))
-            if each.call_id == self.call_id and each.to_tag and each.status < 300
+            if each.call_id == self.call_id and each.to_tag and 100 < each.status < 300
         )
         routes = [f"Route: {value}" for value in reversed(response.values("record-route"))]
         if method != "ACK" and not cseq:
