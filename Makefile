@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CODE   := sip_proxy billing_service softphone admin_web tollbell alembic tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run phone test check format lock clean system-run system-test system-phone
+.PHONY: help run phone test check format lock clean bench-sip system-run system-test system-phone
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ phone: system-phone $(VENV)/.installed ## open a desk phone: make phone NUMBER=0
 
 test: system-test $(VENV)/.installed-dev ## run every test
 	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+bench-sip: system-test $(VENV)/.installed-dev ## measure the exchange beside Kamailio (a few minutes; BENCH_ARGS=--full for all)
+	@$(BIN)/python -m bench.sip $(BENCH_ARGS)
 
 check: system-run $(VENV)/.installed-dev ## style, types and architecture
 	@$(BIN)/ruff check $(CODE)

@@ -1,60 +1,43 @@
-"""`make bench-sip`: Tollbell beside Kamailio, alternating in one run; prints a table in Markdown."""
+"""`make bench-sip`: Tollbell beside Kamailio, alternating in one run; writes `docs/benchmarks.md`.
+
+The default takes a few minutes. `--full` adds the costs with 10,000 and 50,000 phones, longer steps in the
+search for the highest rate, and full-size memory figures.
+"""
 
 import argparse
-import contextlib
 import shutil
-import statistics
+import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.sip import servers
-from bench.sip.load import Phones
-from bench.sip.processes import cpu_s
-from bench.sip.servers import Server
+from bench.sip import memory, report, servers
+from bench.sip.rounds import Costs, StartServer, Sustained, highest_rate, one_round
 
-StartServer = Callable[[Path], AbstractContextManager[Server]]
-
-
-@dataclass(slots=True)
-class Costs:
-    """What rounds of one server measured: CPU milliseconds per unit of work, set-up times, failures."""
-
-    registration_ms: list[float] = field(default_factory=list)
-    call_ms: list[float] = field(default_factory=list)
-    billing_ms: list[float] = field(default_factory=list)
-    database_ms: list[float] = field(default_factory=list)
-    p50_ms: list[float] = field(default_factory=list)
-    p99_ms: list[float] = field(default_factory=list)
-    failed: int = 0
-    records: int = 0
-    calls: int = 0
+DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+_GENERATED = "<!-- below: written by make bench-sip -->"
 
 
 def main() -> None:
     arguments = _arguments()
-    yardsticks: dict[str, StartServer] = {}
-    if shutil.which("kamailio"):
-        yardsticks = {
-            "Kamailio, PostgreSQL accounting": lambda directory: servers.kamailio(
-                directory, accounts=arguments.phones, accounting=True
-            ),
-            "Kamailio, in memory": lambda directory: servers.kamailio(
-                directory, accounts=arguments.phones, accounting=False
-            ),
-        }
-    contenders: dict[str, StartServer] = {
-        **yardsticks,
-        "Tollbell": lambda directory: servers.tollbell(directory, accounts=arguments.phones),
-    }
-    costs = {name: Costs() for name in contenders}
-    for _ in range(arguments.rounds):
-        for name, start in contenders.items():
-            with tempfile.TemporaryDirectory(prefix="bench-sip-") as directory:
-                _one_round(start, Path(directory), arguments, costs[name])
-    print(_table(costs, arguments))
+    where = report.machine()
+    contenders = _contenders()
+    costs = _measure_costs(contenders, arguments)
+    sections = [
+        f"{where}\n\nCommand: `{' '.join(['python -m bench.sip', *sys.argv[1:]])}`",
+        f"## CPU per call and per registration\n\n{arguments.phones:,} phones, {arguments.rounds} "
+        f"alternating rounds of {arguments.calls:,} calls at {arguments.rate} calls/s; median of the "
+        f"rounds (and range).\n\n{report.cost_table(costs)}\n\n{report.ratio_table(costs)}",
+        "## Highest rate\n\n" + report.rate_table(_measure_rates(contenders, arguments)),
+        "## Memory\n\n" + report.memory_table(_measure_memory(is_full=arguments.full)),
+    ]
+    if arguments.full:
+        by_phones = _measure_by_phones(contenders["Tollbell"], arguments)
+        sections.append("## Cost against the number of phones\n\n" + report.phones_table(by_phones))
+    text = "\n\n".join(sections) + "\n"
+    print(text)
+    if not arguments.dry:
+        kept = DOCUMENT.read_text().partition(_GENERATED)[0] if DOCUMENT.exists() else ""
+        DOCUMENT.write_text(f"{kept}{_GENERATED}\n\n{text}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -63,56 +46,80 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=3000, help="calls per round")
     parser.add_argument("--rate", type=int, default=200, help="calls per second")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rates", type=int, nargs="*", default=[200, 300, 400, 500, 600, 800, 1000, 1200])
+    parser.add_argument("--seconds", type=int, help="how long each rate is kept (10, with --full 60)")
+    parser.add_argument("--full", action="store_true", help="everything; takes about half an hour")
+    parser.add_argument("--dry", action="store_true", help="print only; leave docs/benchmarks.md as it is")
     return parser.parse_args()
 
 
-def _one_round(start: StartServer, directory: Path, arguments: argparse.Namespace, costs: Costs) -> None:
-    with start(directory) as server, contextlib.ExitStack() as stack:
-        phones = Phones(arguments.phones, directory)
-        before = cpu_s(list(server.switch))
-        registered = phones.register(server.port, count=arguments.phones, rate=500)
-        costs.failed += registered.failed
-        costs.registration_ms.append((cpu_s(list(server.switch)) - before) * 1000 / arguments.phones)
-        stack.enter_context(phones.answering())
-        # The first calls warm caches, pools and the interpreter; they are not counted.
-        costs.failed += phones.call(server.port, count=200, rate=100).failed
-        groups = (server.switch, server.billing, server.database_pids())
-        counted = [cpu_s(list(group)) for group in groups]
-        outcome = phones.call(server.port, count=arguments.calls, rate=arguments.rate)
-        switch, billing, database = (
-            (cpu_s(list(group)) - was) * 1000 / arguments.calls
-            for group, was in zip(groups, counted, strict=True)
+def _contenders() -> dict[str, StartServer]:
+    contenders: dict[str, StartServer] = {}
+    if shutil.which("kamailio"):
+        contenders = {
+            "Kamailio, PostgreSQL accounting": lambda directory, accounts: servers.kamailio(
+                directory, accounts=accounts, accounting=True
+            ),
+            "Kamailio, in memory": lambda directory, accounts: servers.kamailio(
+                directory, accounts=accounts, accounting=False
+            ),
+        }
+    else:
+        print(
+            "No Kamailio to compare with: install the Debian packages kamailio and kamailio-postgres-modules."
         )
-        costs.failed += outcome.failed
-        costs.call_ms.append(switch)
-        costs.billing_ms.append(billing)
-        costs.database_ms.append(database)
-        costs.p50_ms.append(outcome.setup_percentile_ms(50))
-        costs.p99_ms.append(outcome.setup_percentile_ms(99))
-        costs.calls += arguments.calls + 200
-        costs.records += server.records()
+    contenders["Tollbell"] = lambda directory, accounts: servers.tollbell(directory, accounts=accounts)
+    return contenders
 
 
-def _table(costs: dict[str, Costs], arguments: argparse.Namespace) -> str:
-    reference = costs.get("Kamailio, PostgreSQL accounting", costs["Tollbell"])
-    lines = [
-        f"{arguments.phones:,} phones, {arguments.rounds} rounds of {arguments.calls:,} calls at "
-        f"{arguments.rate} calls/s, one worker process; CPU milliseconds (median of rounds).",
-        "",
-        "| server | per registration | per call, switch | ratio | per call, billing | per call, PostgreSQL "
-        "| set-up p50 / p99 ms | failed | records / calls |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, cost in costs.items():
-        call_ms = statistics.median(cost.call_ms)
-        ratio = call_ms / statistics.median(reference.call_ms)
-        lines.append(
-            f"| {name} | {statistics.median(cost.registration_ms):.3f} | {call_ms:.3f} | {ratio:.2f} "
-            f"| {statistics.median(cost.billing_ms):.3f} | {statistics.median(cost.database_ms):.3f} "
-            f"| {statistics.median(cost.p50_ms):.1f} / {statistics.median(cost.p99_ms):.1f} "
-            f"| {cost.failed} | {cost.records} / {cost.calls} |"
-        )
-    return "\n".join(lines)
+def _measure_costs(contenders: dict[str, StartServer], arguments: argparse.Namespace) -> dict[str, Costs]:
+    costs = {name: Costs() for name in contenders}
+    for number in range(1, arguments.rounds + 1):
+        for name, start in contenders.items():
+            _say(f"round {number} of {arguments.rounds}: {name}")
+            with tempfile.TemporaryDirectory(prefix="bench-sip-") as directory:
+                one_round(
+                    start,
+                    Path(directory),
+                    costs[name],
+                    phones=arguments.phones,
+                    calls=arguments.calls,
+                    rate=arguments.rate,
+                )
+    return costs
+
+
+def _measure_rates(contenders: dict[str, StartServer], arguments: argparse.Namespace) -> dict[str, Sustained]:
+    rates = {}
+    seconds = arguments.seconds or (60 if arguments.full else 10)
+    for name, start in contenders.items():
+        _say(f"highest rate: {name}")
+        with tempfile.TemporaryDirectory(prefix="bench-sip-") as directory:
+            rates[name] = highest_rate(
+                start, Path(directory), phones=arguments.phones, rates=arguments.rates, seconds=seconds
+            )
+    return rates
+
+
+def _measure_memory(*, is_full: bool) -> memory.Sizes:
+    _say("memory")
+    return memory.measure(50_000, 5_000) if is_full else memory.measure(5_000, 1_000)
+
+
+def _measure_by_phones(start: StartServer, arguments: argparse.Namespace) -> dict[int, Costs]:
+    by_phones = {}
+    for phones in (1_000, 10_000, 50_000):
+        _say(f"{phones:,} phones")
+        by_phones[phones] = costs = Costs()
+        with tempfile.TemporaryDirectory(prefix="bench-sip-") as directory:
+            one_round(
+                start, Path(directory), costs, phones=phones, calls=arguments.calls, rate=arguments.rate
+            )
+    return by_phones
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

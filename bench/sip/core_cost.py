@@ -68,19 +68,19 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     gc.set_threshold(50_000, 20, 100)  # as the server does
-    bench = Bench(_engine(arguments.phones))
+    bench = Bench(make_engine(arguments.phones))
     numbers = [str(100000 + index) for index in range(arguments.phones)]
     for number in numbers:
-        _register(bench, number)
+        register(bench, number)
     for serial in range(200):  # warm caches
-        _call(bench, numbers, serial)
+        call(bench, numbers, serial)
     _print(bench, "registration", lambda name: name.startswith("REGISTER"))
     bench.step_ns.clear()
     profiler = cProfile.Profile()
     if arguments.profile:
         profiler.enable()
     for serial in range(200, 200 + arguments.calls):
-        _call(bench, numbers, serial)
+        call(bench, numbers, serial)
     profiler.disable()
     _print(bench, "call", lambda name: True)
     assert bench.records == arguments.calls + 200
@@ -88,7 +88,8 @@ def main() -> None:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
 
 
-def _engine(phones: int) -> Engine:
+def make_engine(phones: int) -> Engine:
+    """An engine with so many accounts, numbered from 100000."""
     accounts = {}
     for number in (str(100000 + index) for index in range(phones)):
         credentials = f"{number}:{DOMAIN}:secret".encode()
@@ -110,7 +111,9 @@ def _engine(phones: int) -> Engine:
     return engine
 
 
-def _register(bench: Bench, number: str) -> None:
+def register(bench: Bench, number: str) -> None:
+    """Register one phone, with challenge."""
+
     def message(cseq: int, extra: str) -> str:
         return (
             f"REGISTER sip:{DOMAIN} SIP/2.0\r\n"
@@ -126,7 +129,8 @@ def _register(bench: Bench, number: str) -> None:
     assert ok.startswith("SIP/2.0 200")
 
 
-def _call(bench: Bench, numbers: list[str], serial: int) -> None:
+def call(bench: Bench, numbers: list[str], serial: int, *, is_ended: bool = True) -> None:
+    """Make one call, from the first INVITE to the end, or to the ACK of the answer."""
     caller = numbers[serial % len(numbers)]
     callee = numbers[(serial + len(numbers) // 2) % len(numbers)]
     uri = f"sip:{callee}@{DOMAIN}"
@@ -167,6 +171,8 @@ def _call(bench: Bench, numbers: list[str], serial: int) -> None:
     [answered] = bench.step("200", f"{ok}Content-Length: {len(SDP)}\r\n\r\n{SDP}", CALLED)
     route = f"Route: {_header(answered, 'Record-Route')}\r\n"
     bench.step("ACK", request("ACK", "sip:127.0.0.1:6002", 2, to, route), CALLING)
+    if not is_ended:
+        return
     [bye] = bench.step("BYE", request("BYE", "sip:127.0.0.1:6002", 3, to, route), CALLING)
     vias = "".join(f"{line}\r\n" for line in bye.split("\r\n") if line.startswith("Via:"))
     done = (

@@ -38,9 +38,14 @@ class Server:
             return ()
         return tuple(descendants(self.database.process.pid))
 
+    @property
+    def keeps_records(self) -> bool:
+        """Whether calls get a record in a database."""
+        return self.database is not None
+
     def records(self) -> int:
-        """How many calls have their record in the database (0 where none is kept)."""
-        return int(_query(self.database, self.count_records)) if self.database else 0
+        """How many calls have their record in the database."""
+        return int(_query(self.database, self.count_records))
 
 
 @contextlib.contextmanager

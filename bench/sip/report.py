@@ -1,0 +1,122 @@
+"""The results as a page of Markdown."""
+
+import os
+import platform
+import re
+import statistics
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.sip.memory import Sizes
+from bench.sip.rounds import Costs, Sustained
+
+_REFERENCES = {"Kamailio, PostgreSQL accounting": 0.35, "Kamailio, in memory": 0.9}
+
+
+def machine() -> str:
+    """The machine and the versions, in one paragraph."""
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
+    gigabytes = int(memory[1]) / 1024 / 1024 if memory else 0
+    return (
+        f"{datetime.now(UTC).date()}, {os.cpu_count()} CPUs ({cpu[1] if cpu else platform.machine()}), "
+        f"{gigabytes:.0f} GB, Linux {platform.release()}, Python {platform.python_version()}, "
+        f"{_version('kamailio', '-v')}, {_version('sipp', '-v')}. Load average at the start: "
+        f"{os.getloadavg()[0]:.1f}; SIPp, billing, PostgreSQL and the server share the CPUs."
+    )
+
+
+def _version(command: str, flag: str) -> str:
+    try:
+        said = subprocess.run([command, flag], capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        return f"no {command} (Debian package {command if command != 'sipp' else 'sip-tester'})"
+    found = re.search(r"(?:kamailio|SIPp v?)\s?\S*\d[\w.\-]*", said)
+    return found[0].strip() if found else command
+
+
+def cost_table(costs: Mapping[str, Costs]) -> str:
+    """CPU per registration and per call, with ratios."""
+    lines = [
+        "| server | CPU per registration, ms | CPU per call, ms | billing | PostgreSQL "
+        "| set-up p50 / p99, ms | failed | records / calls |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, cost in costs.items():
+        lines.append(
+            f"| {name} | {statistics.median(cost.registration_ms):.3f} | {_spread(cost.call_ms)} "
+            f"| {_or_dash(cost.billing_ms)} | {_or_dash(cost.database_ms)} "
+            f"| {statistics.median(cost.p50_ms):.0f} / {statistics.median(cost.p99_ms):.0f} "
+            f"| {cost.failed} | {f'{cost.records} / {cost.calls}' if cost.records else '–'} |"
+        )
+    return "\n".join(lines)
+
+
+def ratio_table(costs: Mapping[str, Costs]) -> str:
+    """Tollbell's CPU in proportion to each yardstick, beside what is aimed at."""
+    ours = costs["Tollbell"]
+    lines = [
+        "| Tollbell's CPU relative to | per call | aim | per registration | aim |",
+        "|---|---|---|---|---|",
+    ]
+    for name, aim in _REFERENCES.items():
+        if name not in costs:
+            continue
+        reference = costs[name]
+        call = statistics.median(ours.call_ms) / statistics.median(reference.call_ms)
+        registration = statistics.median(ours.registration_ms) / statistics.median(reference.registration_ms)
+        registration_aim = "0.80" if "memory" in name else "–"
+        lines.append(f"| {name} | {call:.2f} | {aim:.2f} | {registration:.2f} | {registration_aim} |")
+    return "\n".join(lines)
+
+
+def rate_table(rates: Mapping[str, Sustained]) -> str:
+    """The highest rates without a failed call."""
+    lines = ["| server | calls/s without a failure | first rate not kept up |", "|---|---|---|"]
+    for name, rate in rates.items():
+        kept = f"{rate.calls_per_s} for {rate.seconds} s" if rate.calls_per_s else "none of those tried"
+        failed = "none tried" if rate.failed_at is None else f"{rate.failed_at} ({rate.failed} failed)"
+        if rate.records_missing:
+            failed += f"; {rate.records_missing} records missing"
+        lines.append(f"| {name} | {kept} | {failed} |")
+    return "\n".join(lines)
+
+
+def phones_table(by_phones: Mapping[int, Costs]) -> str:
+    """Cost against the number of registered phones."""
+    smallest = statistics.median(by_phones[min(by_phones)].call_ms)
+    lines = [
+        "| registered phones | CPU per registration, ms | CPU per call, ms | relative | proxy's memory, MB |",
+        "|---|---|---|---|---|",
+    ]
+    for phones, cost in by_phones.items():
+        call_ms = statistics.median(cost.call_ms)
+        lines.append(
+            f"| {phones:,} | {statistics.median(cost.registration_ms):.3f} | {call_ms:.3f} "
+            f"| {call_ms / smallest:.2f} | {cost.memory_kb / 1024:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def memory_table(sizes: Sizes) -> str:
+    """Bytes per binding and per call."""
+    return "\n".join(
+        [
+            "| memory of the core | bytes each | aim |",
+            "|---|---|---|",
+            f"| binding ({sizes.phones:,} of them) | {sizes.per_binding:,.0f} | 3,000 |",
+            f"| call just answered, with transactions ({sizes.calls:,}) | {sizes.per_new_call:,.0f} | – |",
+            f"| live call, 40 s later ({sizes.calls:,}) | {sizes.per_live_call:,.0f} | 8,000 |",
+        ]
+    )
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def _or_dash(values: list[float]) -> str:
+    median = statistics.median(values)
+    return f"{median:.3f}" if median else "–"

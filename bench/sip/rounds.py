@@ -1,0 +1,124 @@
+"""The measurements on running servers: cost per call, highest rate, cost against the number of phones."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.sip.load import Phones
+from bench.sip.processes import cpu_s, memory_kb
+from bench.sip.servers import Server
+
+StartServer = Callable[[Path, int], AbstractContextManager[Server]]
+"""Starts a server fresh in a directory, with so many accounts."""
+
+_WARMING_CALLS = 200
+_REGISTRATIONS_PER_S = 500
+# Records come in groups; when none has come for so long, none will.
+_SETTLE_S = 5.0
+
+
+@dataclass(slots=True)
+class Costs:
+    """What rounds of one server measured: CPU milliseconds per unit of work, set-up times, failures."""
+
+    registration_ms: list[float] = field(default_factory=list)
+    call_ms: list[float] = field(default_factory=list)
+    billing_ms: list[float] = field(default_factory=list)
+    database_ms: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    memory_kb: int = 0
+    failed: int = 0
+    records: int = 0
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sustained:
+    """The highest rate that a server kept up without a failed call, and what happened at the next."""
+
+    calls_per_s: int
+    seconds: int
+    failed_at: int | None
+    failed: int
+    records_missing: int
+
+
+@contextlib.contextmanager
+def registered(
+    start: StartServer, directory: Path, phones: int, costs: Costs
+) -> Iterator[tuple[Server, Phones]]:
+    """A server with all its phones registered, ready to answer, and warm."""
+    with start(directory, phones) as server, contextlib.ExitStack() as stack:
+        clients = Phones(phones, directory)
+        before = cpu_s(list(server.switch))
+        outcome = clients.register(server.port, count=phones, rate=_REGISTRATIONS_PER_S)
+        costs.failed += outcome.failed
+        costs.registration_ms.append((cpu_s(list(server.switch)) - before) * 1000 / phones)
+        stack.enter_context(clients.answering())
+        # The first calls warm caches, pools and the interpreter; they are not counted.
+        costs.failed += clients.call(server.port, count=_WARMING_CALLS, rate=100).failed
+        costs.calls += _WARMING_CALLS
+        yield server, clients
+
+
+def one_round(
+    start: StartServer, directory: Path, costs: Costs, *, phones: int, calls: int, rate: int
+) -> None:
+    """Measure the cost of registrations and calls on a fresh server."""
+    with registered(start, directory, phones, costs) as (server, clients):
+        groups = (server.switch, server.billing, server.database_pids())
+        counted = [cpu_s(list(group)) for group in groups]
+        outcome = clients.call(server.port, count=calls, rate=rate)
+        switch, billing, database = (
+            (cpu_s(list(group)) - was) * 1000 / calls for group, was in zip(groups, counted, strict=True)
+        )
+        costs.failed += outcome.failed
+        costs.call_ms.append(switch)
+        costs.billing_ms.append(billing)
+        costs.database_ms.append(database)
+        costs.p50_ms.append(outcome.setup_percentile_ms(50))
+        costs.p99_ms.append(outcome.setup_percentile_ms(99))
+        costs.calls += calls
+        costs.memory_kb = memory_kb(list(server.switch))
+        costs.records += _settled_records(server, _WARMING_CALLS + calls)
+
+
+def highest_rate(
+    start: StartServer, directory: Path, *, phones: int, rates: list[int], seconds: int
+) -> Sustained:
+    """Raise the rate step by step until a call fails."""
+    costs = Costs()
+    sustained = 0
+    made = _WARMING_CALLS
+    with registered(start, directory, phones, costs) as (server, clients):
+        for rate in rates:
+            outcome = clients.call(server.port, count=rate * seconds, rate=rate)
+            made += outcome.successful
+            # SIPp itself may be the one that can't keep up: then the rate was not reached.
+            if outcome.failed or outcome.seconds > seconds * 1.2 + 2:
+                missing = _missing(server, made)
+                return Sustained(sustained, seconds, rate, outcome.failed, missing)
+            sustained = rate
+        return Sustained(sustained, seconds, None, 0, _missing(server, made))
+
+
+def _missing(server: Server, made: int) -> int:
+    return made - _settled_records(server, made) if server.keeps_records else 0
+
+
+def _settled_records(server: Server, expected: int) -> int:
+    """How many calls are stored and priced, once all are or no more come."""
+    if not server.keeps_records:
+        return 0
+    records = server.records()
+    changed_at = time.monotonic()
+    while records < expected and time.monotonic() < changed_at + _SETTLE_S:
+        time.sleep(0.5)
+        if server.records() > records:
+            records = server.records()
+            changed_at = time.monotonic()
+    return records
