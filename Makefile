@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # Everything that `make check` reads.
-CODE   := sip_proxy billing_service softphone admin_web tollbell alembic tests bench
+CODE   := sip_proxy billing_service softphone admin_web tollbell alembic tests bench fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help run phone test check format lock clean bench-sip system-run system-test system-phone
+.PHONY: help run phone administrator test check fuzz format lock clean bench-sip system-run system-test system-phone
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ run: system-run $(VENV)/.installed ## start the whole system in the foreground (
 
 phone: system-phone $(VENV)/.installed ## open a desk phone: make phone NUMBER=0001
 	@exec $(BIN)/python -m softphone $(NUMBER)
+
+administrator: system-run $(VENV)/.installed ## make a login for the console: make administrator LOGIN=admin
+	@exec $(BIN)/python -m billing_service create-administrator $(LOGIN)
 
 test: system-test $(VENV)/.installed-dev ## run every test
 	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
@@ -30,6 +33,9 @@ check: system-run $(VENV)/.installed-dev ## style, types and architecture
 	@$(BIN)/lint-imports
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
+fuzz: $(VENV)/.installed-fuzz ## fuzz the SIP core for a minute (SECONDS=600 for ten)
+	@$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
+
 format: $(VENV)/.installed-dev ## put the code into its form
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
@@ -37,6 +43,7 @@ format: $(VENV)/.installed-dev ## put the code into its form
 lock: $(VENV)/.installed-dev ## pin the latest releases of everything in requirements*.in
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements-fuzz.in -o requirements-fuzz.txt
 
 clean: ## remove the virtual environment and caches (var/ with your data stays)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -58,4 +65,8 @@ $(VENV)/.installed: requirements.txt
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-fuzz: requirements-fuzz.txt $(VENV)/.installed-dev
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
 	@touch $@

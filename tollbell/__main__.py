@@ -1,12 +1,19 @@
 """`python -m tollbell`: the whole system in the foreground."""
 
-import asyncio
-import sys
+import signal
 
-from tollbell.part import PartFailed
-from tollbell.settings import SettingsError, current_settings
-from tollbell.summary import summary
-from tollbell.supervisor import Supervisor, UnableToStart
+# Until the loop takes over, Ctrl-C just ends the program: no traceback out of an import.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import asyncio  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+
+from tollbell.part import PartFailed  # noqa: E402
+from tollbell.preflight import UnableToStart  # noqa: E402
+from tollbell.settings import SettingsError, current_settings  # noqa: E402
+from tollbell.summary import summary  # noqa: E402
+from tollbell.supervisor import Supervisor  # noqa: E402
 
 COLOURS = {"postgres": 36, "migrate": 36, "sample": 36, "billing": 32, "proxy": 33, "admin": 35}
 
@@ -25,7 +32,7 @@ def main() -> int:
         settings = current_settings()
 
         async def run() -> None:
-            await Supervisor(settings, say).run(lambda: print(summary(settings), flush=True))
+            await Supervisor(settings, say).run(lambda: print(summary(settings, os.environ), flush=True))
 
         asyncio.run(run())
     except (SettingsError, UnableToStart, PartFailed) as problem:

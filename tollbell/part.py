@@ -16,6 +16,8 @@ LONGEST_RESTART_DELAY_S = 10.0
 STEADY_AFTER_S = 30.0
 STOP_TIMEOUT_S = 15.0
 PR_SET_PDEATHSIG = 1
+# The exit code of a part that refuses its settings: starting it again can't help.
+WRONG_SETTINGS = 2
 
 
 class PartFailed(Exception):
@@ -75,6 +77,9 @@ class Part:
         while True:
             code = await self._ended()
             if self._stop_requested.is_set():
+                return
+            if code == WRONG_SETTINGS:
+                self.say(self.name, "its settings can't be used; it is not started again")
                 return
             if loop.time() - started_at > STEADY_AFTER_S:
                 delay_s = FIRST_RESTART_DELAY_S

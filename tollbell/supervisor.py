@@ -1,24 +1,17 @@
 """Starts the parts in order, keeps them running, stops them in the reverse order."""
 
 import asyncio
-import fcntl
 import os
 import signal
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import aiohttp
 
 from tollbell.part import Part, PartFailed
+from tollbell.preflight import UnableToStart, check_addresses, hold_directory, unknown_settings
 from tollbell.settings import Address, Settings
 
 READY_TIMEOUT_S = 60.0
-
-
-class UnableToStart(Exception):
-    """The system can't start; the text says why and what to do."""
 
 
 class Supervisor:
@@ -41,8 +34,10 @@ class Supervisor:
         Raises `UnableToStart`.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop_requested.set)
+        for warning in unknown_settings(os.environ):
+            self._say("tollbell", warning)
         with hold_directory(self.settings.var):
             check_addresses(self.settings)
             try:
@@ -127,50 +122,3 @@ async def _healthy(session: aiohttp.ClientSession, part: Part, address: Address)
             # Not listening yet; the loop's time-out is the limit.
             pass
         await asyncio.sleep(0.05)
-
-
-@contextmanager
-def hold_directory(var: Path) -> Iterator[None]:
-    """Hold the data directory for this process alone, making it first where it is missing.
-
-    Raises `UnableToStart` when another system runs in it.
-    """
-    var.mkdir(parents=True, exist_ok=True)
-    with (var / "tollbell.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UnableToStart(
-                f"another Tollbell runs in {var}; stop it, or set TOLLBELL_VAR to another directory"
-            ) from None
-        yield
-
-
-def check_addresses(settings: Settings) -> None:
-    """See that every address is free before anything starts, so that the message names the setting.
-
-    Raises `UnableToStart` for the first that is not.
-    """
-    for name, address, kind in (
-        ("TOLLBELL_BILLING_HTTP", settings.billing_http, socket.SOCK_STREAM),
-        ("TOLLBELL_CONTROL_HTTP", settings.control_http, socket.SOCK_STREAM),
-        ("TOLLBELL_ADMIN_HTTP", settings.admin_http, socket.SOCK_STREAM),
-        ("TOLLBELL_SIP_UDP", settings.sip_udp, socket.SOCK_DGRAM),
-        ("TOLLBELL_SIP_TCP", settings.sip_tcp, socket.SOCK_STREAM),
-        ("TOLLBELL_SIP_WS", settings.sip_ws, socket.SOCK_STREAM),
-    ):
-        protocol = "UDP" if kind is socket.SOCK_DGRAM else "TCP"
-        try:
-            family = socket.getaddrinfo(address.host, address.port, type=kind)[0][0]
-            with socket.socket(family, kind) as probe:
-                if kind is socket.SOCK_STREAM:
-                    # As the servers do: a port in TIME_WAIT from the last run is free.
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((address.host, address.port))
-                if kind is socket.SOCK_STREAM:
-                    probe.listen()
-        except OSError as error:
-            raise UnableToStart(
-                f"{protocol} port {address.port} on {address.host} can't be used ({error.strerror}): "
-                f"stop the program that has it, or set {name} to another address"
-            ) from error

@@ -23,6 +23,7 @@ def test_the_summary_says_where_everything_is(system: System) -> None:
         assert phone["number"] in text
         assert phone["password"] in text
     assert "make phone NUMBER=0001" in text
+    assert f"TOLLBELL_VAR={system.var}" in text
     assert {"0001", "0002", "0003"} <= {phone["number"] for phone in credentials["phones"]}
 
 
@@ -67,7 +68,7 @@ def test_a_system_without_sample_data_is_empty(var: Path) -> None:
     with running_system(var, TOLLBELL_SAMPLE_DATA="no") as system:
         assert system.billing("GET", "/v1/phone-accounts").body["items"] == []
         assert not (var / "sample-credentials.json").exists()
-        assert any("create-administrator" in line for line in system.lines)
+        assert any("make administrator LOGIN=admin" in line for line in system.lines)
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tollbell.part import Part, PartFailed
+from tollbell.preflight import UnableToStart, check_addresses, hold_directory, unknown_settings
 from tollbell.settings import read_settings
-from tollbell.supervisor import UnableToStart, check_addresses, hold_directory
 
 # A child that says its process id and then waits to be told to end.
 PATIENT = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(600)"
@@ -152,6 +152,49 @@ def test_a_taken_port_is_named_with_its_setting(name: str, kind: int) -> None:
 
         with pytest.raises(UnableToStart, match=name):
             check_addresses(read_settings(environment))
+
+
+def test_two_settings_with_one_address_are_refused() -> None:
+    environment = {
+        f"TOLLBELL_{part}": f"127.0.0.1:{_free_port()}"
+        for part in ("BILLING_HTTP", "CONTROL_HTTP", "SIP_UDP", "SIP_TCP", "SIP_WS")
+    }
+    environment["TOLLBELL_ADMIN_HTTP"] = environment["TOLLBELL_BILLING_HTTP"]
+
+    with pytest.raises(UnableToStart, match="TOLLBELL_ADMIN_HTTP to an address that no other setting has"):
+        check_addresses(read_settings(environment))
+
+
+def test_an_address_of_another_machine_is_told_apart_from_a_taken_port() -> None:
+    with pytest.raises(UnableToStart, match="TOLLBELL_BILLING_HTTP to an address of this machine"):
+        check_addresses(read_settings({"TOLLBELL_BILLING_HTTP": f"192.0.2.1:{_free_port()}"}))
+
+
+def test_a_directory_that_can_not_be_made_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (Path("/proc/nope"), tmp_path / "file", tmp_path / "file" / "var"):
+        with pytest.raises(UnableToStart, match="TOLLBELL_VAR"), hold_directory(path):
+            pass
+
+
+def test_a_mistyped_setting_is_told_with_what_was_meant() -> None:
+    known = {"TOLLBELL_VAR": "x", "TOLLBELL_DATABASE_URL_FILE": "x", "PATH": "x"}
+
+    assert unknown_settings(known) == []
+    [warning] = unknown_settings({"TOLLBELL_BILING_HTTP": "127.0.0.1:1"})
+    assert "did you mean TOLLBELL_BILLING_HTTP?" in warning
+
+
+async def test_a_part_that_refuses_its_settings_is_not_started_again(
+    tmp_path: Path, said: Transcript
+) -> None:
+    part = child(tmp_path, said, "print('bad setting'); raise SystemExit(2)")
+    await part.start()
+
+    await part.watch()
+
+    assert said.lines.count("bad setting") == 1
+    await part.stop()
 
 
 def _free_port() -> int:
