@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of the exchange with atheris: `make fuzz`."""
