@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import make_certificate, tls_settings
 from tests.support.fake_billing import FakeBilling, running_fake_billing
 from tests.support.proxy_process import ProxyProcess, running_proxy
 
@@ -19,7 +20,13 @@ def billing() -> Iterator[FakeBilling]:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path, billing: FakeBilling) -> Iterator[ProxyProcess]:
-    """A running exchange."""
-    with running_proxy(tmp_path / "var", billing) as proxy:
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """The certificate of the exchange and its key."""
+    return make_certificate(tmp_path / "tls")
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, billing: FakeBilling, certificate: tuple[Path, Path]) -> Iterator[ProxyProcess]:
+    """A running exchange, on UDP, TCP, TLS and WebSocket."""
+    with running_proxy(tmp_path / "var", billing, **tls_settings(*certificate)) as proxy:
         yield proxy

@@ -11,9 +11,17 @@ from tests.support.proxy_process import ProxyProcess
 from tests.support.system import eventually
 
 
-@pytest.mark.parametrize(("caller_over", "callee_over"), [("udp", "udp"), ("tcp", "tcp"), ("tcp", "udp")])
+@pytest.mark.parametrize(
+    ("caller_over", "callee_over"),
+    [("udp", "udp"), ("tcp", "tcp"), ("tcp", "udp"), ("tls", "tls"), ("udp", "tls")],
+)
 def test_two_phones_talk(
-    proxy: ProxyProcess, billing: FakeBilling, tmp_path: Path, caller_over: str, callee_over: str
+    proxy: ProxyProcess,
+    billing: FakeBilling,
+    certificate: tuple[Path, Path],
+    tmp_path: Path,
+    caller_over: str,
+    callee_over: str,
 ) -> None:
     with (
         baresip(
@@ -22,6 +30,7 @@ def test_two_phones_talk(
             password="secret1",
             server=proxy.address(caller_over),
             transport=caller_over,
+            certificate=certificate[0],
             tone_hz=600,
         ) as caller,
         baresip(
@@ -30,6 +39,7 @@ def test_two_phones_talk(
             password="secret2",
             server=proxy.address(callee_over),
             transport=callee_over,
+            certificate=certificate[0],
             tone_hz=1000,
             answers=True,
         ) as callee,

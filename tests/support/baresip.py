@@ -56,15 +56,22 @@ class Baresip:
         password: str,
         server: tuple[str, int],
         transport: str,
+        certificate: Path | None = None,
         answers: bool = False,
         tone_hz: int = 440,
     ) -> None:
-        """`answers`: takes every call at once. `tone_hz` is what it says."""
+        """`answers`: takes every call at once. `tone_hz` is what it says.
+
+        `certificate` is what it trusts over TLS.
+        """
         directory.mkdir(parents=True)
         self.directory = directory
         port = free_port("tcp")
         write_wav(directory / "spoken.wav", tone(tone_hz, seconds=30, rate_hz=_RATE))
-        (directory / "config").write_text(_CONFIG.format(directory=directory, port=port))
+        config = _CONFIG.format(directory=directory, port=port)
+        if certificate is not None:
+            config += f"sip_cafile {certificate}\n"
+        (directory / "config").write_text(config)
         (directory / "contacts").write_text("")
         (directory / "accounts").write_text(
             f"<sip:{number}@{server[0]}:{server[1]};transport={transport}>"

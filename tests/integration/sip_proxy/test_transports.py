@@ -7,15 +7,9 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.framing import FramingError
@@ -24,6 +18,7 @@ from sip_proxy.transport.addresses import LocalAddresses
 from sip_proxy.transport.stream import StreamTransport, bind_stream
 from sip_proxy.transport.stream_connection import StreamLimits
 from sip_proxy.transport.udp import UdpTransport, bind_udp
+from tests.support.certificates import make_certificate, tls_settings
 from tests.support.fake_billing import FakeBilling
 from tests.support.proxy_process import running_proxy
 from tests.support.socket_phone import call, hang_up, phone
@@ -223,42 +218,9 @@ async def test_what_udp_cannot_send_is_told(handler: Handler) -> None:
     assert handler.unsent == [too_long]
 
 
-def make_certificate(directory: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tollbell.local")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    directory.mkdir(exist_ok=True)
-    certificate_path, key_path = directory / "certificate.pem", directory / "key.pem"
-    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return certificate_path, key_path
-
-
 def test_phones_call_each_other_over_tls(billing: FakeBilling, tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path / "tls")
-    settings = {
-        "TOLLBELL_SIP_TLS": "127.0.0.1:0",
-        "TOLLBELL_SIP_TLS_CERTIFICATE": str(certificate),
-        "TOLLBELL_SIP_TLS_KEY": str(key),
-    }
+    settings = tls_settings(certificate, key)
     context = ssl.create_default_context(cafile=str(certificate))
     context.check_hostname = False
     with running_proxy(tmp_path / "var", billing, **settings) as proxy:
@@ -272,6 +234,63 @@ def test_phones_call_each_other_over_tls(billing: FakeBilling, tmp_path: Path) -
             assert hang_up(caller, callee, call(caller, callee)).status == 200
         (record,) = billing.wait_for_records()
         assert record["outcome"] == "answered"
+
+
+@pytest.mark.parametrize(
+    ("caller_over", "callee_over"), [("udp", "udp"), ("tcp", "udp"), ("udp", "tls"), ("tls", "tcp")]
+)
+def test_phones_call_each_other_over_ipv6(
+    billing: FakeBilling, tmp_path: Path, caller_over: str, callee_over: str
+) -> None:
+    certificate, key = make_certificate(tmp_path / "tls")
+    settings = {
+        **tls_settings(certificate, key, "[::1]:0"),
+        "TOLLBELL_SIP_UDP": "[::1]:0",
+        "TOLLBELL_SIP_TCP": "[::1]:0",
+        "TOLLBELL_SIP_WS": "[::1]:0",
+    }
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    with (
+        running_proxy(tmp_path / "var", billing, **settings) as proxy,
+        phone(
+            "0001",
+            "secret of 1",
+            proxy.address(caller_over),
+            caller_over,
+            tls=context if caller_over == "tls" else None,
+        ) as caller,
+        phone(
+            "0002",
+            "secret of 2",
+            proxy.address(callee_over),
+            callee_over,
+            tls=context if callee_over == "tls" else None,
+        ) as callee,
+    ):
+        assert callee.register().status == 200
+        (registration,) = proxy.control("GET", "/v1/registrations").body["items"]
+        assert registration["source"].startswith("[::1]:")
+        answer = call(caller, callee)
+        assert all("[::1]:" in route for route in answer.headers("Record-Route"))
+        assert hang_up(caller, callee, answer).status == 200
+        (record,) = billing.wait_for_records()
+        assert record["outcome"] == "answered"
+        assert not proxy.events("security")
+
+
+def test_a_plain_text_phone_on_the_tls_port_disturbs_nobody(billing: FakeBilling, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path / "tls")
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    with running_proxy(tmp_path / "var", billing, **tls_settings(certificate, key)) as proxy:
+        with socket.create_connection(proxy.address("tls"), 5) as stranger:
+            stranger.sendall(MESSAGE)
+            with suppress(ConnectionError):
+                assert stranger.recv(100)[:1] != b"S"  # an alert of TLS or nothing, never SIP
+        with phone("0002", "secret of 2", proxy.address("tls"), "tls", tls=context) as late:
+            assert late.register().status == 200
+        assert not proxy.events("engine_error")
 
 
 def test_a_certificate_that_does_not_fit_its_key_is_one_clear_line(
