@@ -65,8 +65,7 @@ class CallRecorded(NamedTuple):
     record: CallRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(NamedTuple):
     """One binding of a number, as an administrator sees it. Instants are on the wall clock."""
 
     number: str
@@ -78,8 +77,7 @@ class Registration:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class BindingsChanged:
+class BindingsChanged(NamedTuple):
     """A number's bindings are now these. `state` is all that `Engine.restore_bindings` needs (JSON text)."""
 
     number: str

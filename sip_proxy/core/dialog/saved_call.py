@@ -1,7 +1,6 @@
 """A call as JSON text, to survive a restart."""
 
 import json
-from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
 from typing import Any
 
@@ -9,7 +8,7 @@ from sip_proxy.core.dialog.call import Call, CallKeeper
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.outputs import LiveCallState
-from sip_proxy.core.registrar.binding import flow_from_json, flow_to_json
+from sip_proxy.core.registrar.binding import flow_from_json, flow_text
 
 _BOOLEAN = {False: "false", True: "true"}
 
@@ -63,7 +62,7 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
 def _party_text(party: Party) -> str:
     flow = party.flow
     if isinstance(flow, Flow):
-        where = f'"flow":{_flow_text(flow)},"destination":null'
+        where = f'"flow":{flow_text(flow)},"destination":null'
     else:
         where = f'"flow":null,"destination":["{flow.transport.token}",{_text(flow.host)},{flow.port}]'
     routes = ",".join(map(_text, party.route_set))
@@ -72,11 +71,6 @@ def _party_text(party: Party) -> str:
         f'"contact":{_text(party.contact)},"route_set":[{routes}],"cseq":{party.cseq},'
         f'"is_direct":{_BOOLEAN[party.is_direct]},"seen_at":{party.seen_at!r},{where}}}'
     )
-
-
-@lru_cache(maxsize=4096)
-def _flow_text(flow: Flow) -> str:
-    return json.dumps(flow_to_json(flow))
 
 
 def _instant(instant: float | None) -> str:

@@ -6,7 +6,8 @@ from sip_proxy.core.message.grammar import printable, quote_string
 from sip_proxy.core.message.message import Request, Response, encode
 from sip_proxy.core.message.status import reason_phrase
 
-_ECHOED = frozenset({"via", "from", "call-id", "cseq", "timestamp"})
+_ECHOED = frozenset({"via", "from", "to", "call-id", "cseq"})
+_ECHOED_IN_100 = _ECHOED | {"timestamp"}
 
 
 def build_response(
@@ -22,15 +23,13 @@ def build_response(
     `to_tag` is added when the To header has none; `headers` are whole lines. The caller vouches that neither
     holds a line break; `reason` is cleaned here.
     """
-    lines = [f"SIP/2.0 {status} {printable(reason) or reason_phrase(status)}"]
-    for key, line in zip(request.keys, request.lines, strict=True):
-        if key in _ECHOED and (key != "timestamp" or status == 100):
-            lines.append(line)
-        elif key == "to":
-            lines.append(f"{line};tag={to_tag}" if to_tag and not request.to_tag else line)
-    lines += headers
-    lines.append("Content-Length: 0")
-    return encode(lines, b"")
+    echoed = _ECHOED_IN_100 if status == 100 else _ECHOED
+    lines = [line for key, line in zip(request.keys, request.lines, strict=True) if key in echoed]
+    if to_tag and not request.to_tag and "to" in request.keys:
+        to_line = request.lines[request.keys.index("to")]
+        lines[lines.index(to_line)] = f"{to_line};tag={to_tag}"
+    phrase = printable(reason) or reason_phrase(status)
+    return encode([f"SIP/2.0 {status} {phrase}", *lines, *headers, "Content-Length: 0"], b"")
 
 
 def build_ack(invite: Request, response: Response) -> bytes:
