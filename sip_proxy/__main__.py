@@ -12,11 +12,14 @@ from sip_proxy.sockets import UnableToStart
 
 
 def main() -> int:
-    """Run until a signal says stop; return the exit code."""
+    """Run until a signal says stop; return the exit code: 2 for a setting, 1 for anything else."""
     try:
         configure_logging(read_log_format(os.environ))
         return uvloop.run(serve(read_settings(os.environ)))
-    except (SettingsError, UnableToStart) as error:
+    except SettingsError as error:
+        print(f"sip_proxy: {error}", file=sys.stderr)
+        return 2
+    except UnableToStart as error:
         print(f"sip_proxy: {error}", file=sys.stderr)
         return 1
 

@@ -28,6 +28,7 @@ from sip_proxy.adapters.exchange_view import (
 )
 from sip_proxy.adapters.journal_store import Fact
 from sip_proxy.adapters.security_log import SecurityLog
+from sip_proxy.core.dialog.call_record import CallRecord, Outcome
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.framing import FramingError
@@ -251,6 +252,8 @@ class Driver:
         elif isinstance(output, CallRecorded):
             facts.append(output)
             self.counts.records[output.record.outcome.value] += 1
+            if output.record.outcome is Outcome.REJECTED:
+                _log_refusal(output.record)
             assert self._journal is not None
             self._record_positions.append(self._journal.position + len(facts))
         elif isinstance(output, CallSaved):
@@ -271,8 +274,8 @@ class Driver:
     def _tell_security(self, event: Output) -> None:
         assert isinstance(event, SecurityEvent)
         self.counts.security_events[event.kind.value] += 1
-        self._security_log.write(event)
-        if self._events.has_watchers:
+        # What is not logged is not told either: a flood would cut off everyone who watches.
+        if self._security_log.write(event) and self._events.has_watchers:
             self._events.publish("security", security_document(event, self._wall_clock()))
 
     def _tell_flood(self, flow: Flow, now: float) -> None:
@@ -334,3 +337,15 @@ class Driver:
         except Exception:
             log.exception("engine_error", peer=source_of(peer) if isinstance(peer, Flow) else str(peer))
             self.counts.engine_errors += 1
+
+
+def _log_refusal(record: CallRecord) -> None:
+    """One line for each call that the rules of the exchange did not allow."""
+    log.info(
+        "call_refused",
+        call_id=record.call_id,
+        caller=record.caller,
+        callee=record.callee,
+        status=record.status,
+        reason=record.reason,
+    )

@@ -204,6 +204,17 @@ def test_a_flood_of_noise_makes_few_log_lines(proxy: ProxyProcess, source: str, 
             one.send(b"noise")
         expect_good_service(proxy, billing)
 
+    assert len([line for line in proxy.events("security") if line["source"].startswith(f"{source}:")]) == 1
+
+
+def test_a_flood_of_different_noise_makes_few_log_lines(
+    proxy: ProxyProcess, source: str, billing: FakeBilling
+) -> None:
+    for _ in range(50):
+        with phone("0001", "", proxy.address("udp"), source=source) as one:
+            one.send(b"noise")
+    expect_good_service(proxy, billing)
+
     assert len([line for line in proxy.events("security") if line["source"].startswith(f"{source}:")]) == 10
 
 

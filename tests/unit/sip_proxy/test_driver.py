@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ import pytest
 from sip_proxy.adapters.event_hub import EventHub
 from sip_proxy.adapters.journal_store import Fact
 from sip_proxy.adapters.security_log import SecurityLog
+from sip_proxy.core.dialog.call_record import Outcome
 from sip_proxy.core.directory import Directory
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.outputs import (
     BindingsChanged,
     CallChanged,
+    CallRecorded,
     CallSaved,
     LiveCall,
     LiveCallState,
@@ -370,3 +373,23 @@ def test_a_flood_from_one_source_is_not_looked_at_and_told_of_once(bench: Bench)
     assert len(bench.engine.received) == 101
     assert bench.engine.received[-1] == b"y"
     assert bench.driver.counts.security_events == {"rate_limited": 1}
+
+
+def test_a_call_that_the_rules_refuse_is_one_line(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    answered = recorded("a")
+    assert isinstance(answered, CallRecorded)
+    refusal = replace(answered.record, outcome=Outcome.REJECTED, status=403, reason="Your account is closed")
+    bench.turn(answered, CallRecorded(refusal))
+    (line,) = capsys.readouterr().out.splitlines()
+
+    for part in ("call_refused", "caller=0001", "callee=0002", "status=403", "Your account is closed"):
+        assert part in line
+
+
+def test_what_repeats_is_not_told_to_watchers_either(bench: Bench) -> None:
+    event = SecurityEvent(SecurityEventKind.WRONG_PASSWORD, FLOW, "0001", "REGISTER with a wrong password")
+    with bench.events.subscribe() as watcher:
+        bench.turn(*[event] * 5000)
+
+        assert not watcher.fell_behind
+    assert bench.driver.counts.security_events == {"wrong_password": 5000}

@@ -46,11 +46,24 @@ def test_a_newline_from_outside_makes_no_second_line(
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+def test_the_same_is_said_once_and_then_how_often_it_happened_again(
+    log: SecurityLog, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [log.write(event()) for _ in range(5)] == [True, False, False, False, False]
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+    clock.now = 10.0
+    log.report_suppressed()
+    (line,) = capsys.readouterr().out.splitlines()
+    for part in ("security_repeated", "wrong_password", "192.0.2.1:5062", "0001", "count=4"):
+        assert part in line
+
+
 def test_a_flood_from_one_address_makes_ten_lines_and_a_sum(
     log: SecurityLog, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for _ in range(1000):
-        log.write(event())
+    for number in range(1000):
+        log.write(event(detail=f"Wrong password {number}"))
     log.write(event("192.0.2.2"))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 11
@@ -66,8 +79,8 @@ def test_a_flood_from_one_address_makes_ten_lines_and_a_sum(
 def test_a_source_may_speak_again_after_its_span(
     log: SecurityLog, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for _ in range(20):
-        log.write(event())
+    for number in range(20):
+        log.write(event(detail=f"Wrong password {number}"))
     capsys.readouterr()
     clock.now = 10.0
     log.write(event())
