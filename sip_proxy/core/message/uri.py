@@ -10,15 +10,15 @@ from sip_proxy.core.message.grammar import parse_parameters, percent_decoded
 
 _SIP_URI = re.compile(
     r"(sips?):"
-    r"(?:([^\s@<>\"]*?)(?::[^\s@<>\"]*)?@)?"
+    r"(?:([^\s\x00-\x1f\x7f@<>\"]*?)(?::[^\s\x00-\x1f\x7f@<>\"]*)?@)?"
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)"
     r"(?::([0-9]{1,5}))?"
-    r"((?:;[^?\s<>\"]*)?)"
-    r"(\?[^\s<>\"]*)?\Z",
+    r"((?:;[^?\s\x00-\x1f\x7f<>\"]*)?)"
+    r"(\?[^\s\x00-\x1f\x7f<>\"]*)?\Z",
     re.IGNORECASE,
 )
-_TEL_URI = re.compile(r"tel:(\+?[0-9A-Fa-f*#().\-]+)(;[^\s<>\"]*)?\Z", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"]")
+_TEL_URI = re.compile(r"tel:(\+?[0-9A-Fa-f*#().\-]+)(;[^\s\x00-\x1f\x7f<>\"]*)?\Z", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s\x00-\x1f\x7f<>\"]")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TELEPHONE_SUBSCRIBER = re.compile(r"\+?[0-9A-Fa-f*#().\-]+\Z")  # §25.1; its parameters follow a semicolon
 _VISUAL_SEPARATORS = str.maketrans("", "", "-.()")

@@ -36,6 +36,7 @@ def test_uris_of_many_forms_are_read(text: str, user: str, host: str, port: int 
 def test_the_number_is_decoded_and_without_its_parameters() -> None:
     assert parse_uri("sip:%30%3001;phone-context=x@h").number == "0001"
     assert parse_uri("tel:+41-(44)-123.45").number == "+414412345"
+    assert parse_uri("sip:user;par=1@h").number == "user;par=1"
     assert parse_uri("tel:0001;phone-context=tollbell.local").number == "0001"
 
 
@@ -46,7 +47,8 @@ def test_the_address_of_an_ipv6_reference_has_no_brackets() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "sip:", "sip:@h", "sip:a@", "sip:a@h:0", "sip:a@h:99999", "sip:a@h:x", "sip:a b@h", "<sip:a@h>",
-     "sip:a@h;;", "sip:%zz@h", "sip:a@h;p=1;p=2", "0001", "tel:", "sip:a@[::1", "sip:a@h\r\nX: y"],
+     "sip:a@h;;", "sip:%zz@h", "sip:a@h;p=1;p=2", "sip:a@h;x=\0",
+     "sip:\x07@h", "sip:a@h;\x7f", "sip:a@[1::2::3]", "0001", "tel:", "sip:a@[::1", "sip:a@h\r\nX: y"],
 )  # fmt: skip
 def test_a_malformed_uri_is_a_400(text: str) -> None:
     with pytest.raises(MalformedMessage) as caught:
@@ -69,6 +71,7 @@ def test_an_unknown_scheme_is_a_416(text: str) -> None:
         ("sip:%61lice@atlanta.com", "sip:alice@AtLanTa.CoM"),
         ("sip:a@h;x=1", "sip:a@h;y=2"),
         ("sip:a@h;transport=TCP", "SIP:a@h;transport=tcp"),
+        ("sip:a@[2001:DB8::1]", "sip:a@[2001:db8:0:0:0:0:0:1]"),
     ],
 )
 def test_uris_that_rfc_3261_calls_equal_have_equal_keys(one: str, other: str) -> None:
@@ -107,7 +110,19 @@ def test_addresses_of_many_forms_are_read(value: str, name: str, uri: str, tag: 
 
 
 @pytest.mark.parametrize(
-    "value", ["", '"open <sip:a@h>', "<sip:a@h", "sip:a@h>", "<sip:a b@h>", "<sip:a@h> junk", "sip:a@h?x=y"]
+    "value",
+    [
+        "",
+        '"open <sip:a@h>',
+        "<sip:a@h",
+        "sip:a@h>",
+        "<sip:a b@h>",
+        "<sip:a@h> junk",
+        "sip:a@h?x=y",
+        "<sip:a@h;\0>",
+        "Bell, Alexander <sip:a@h>",
+        "a;b <sip:a@h>",
+    ],
 )
 def test_a_malformed_address_is_a_400(value: str) -> None:
     with pytest.raises(MalformedMessage):
