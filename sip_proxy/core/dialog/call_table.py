@@ -10,6 +10,7 @@ from sip_proxy.core.dialog.owed_byes import OwedByes
 from sip_proxy.core.dialog.own_requests import OwnRequests
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.dialog.saved_call import load_call, save_call
+from sip_proxy.core.dialog.transfers import Transfers, is_replaced, replaced_dialog
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.grammar import printable, quote_string
@@ -31,13 +32,14 @@ class DialogMatch:
 class CallTable:
     """Keeps the calls, their dialogs, and hands out what must be saved, shown and recorded."""
 
-    __slots__ = ("_by_call_id", "_exchange", "_life", "_live", "counts", "owed_byes", "requests")
+    __slots__ = ("_by_call_id", "_exchange", "_life", "_live", "counts", "owed_byes", "requests", "transfers")
 
     def __init__(self, exchange: Exchange, hops: Hops) -> None:
         self._exchange = exchange
         self._live: dict[str, Call] = {}
         self._by_call_id: dict[str, list[Call]] = {}
         self.counts = CallCounts()
+        self.transfers = Transfers()
         self.requests = OwnRequests(exchange, hops)
         self._life = LifeCheck(exchange, self.requests, self)
         self.owed_byes = OwedByes(self.requests, exchange.timers)
@@ -181,6 +183,18 @@ class CallTable:
     def live_calls(self) -> list[LiveCall]:
         """List the calls that aren't over."""
         return [call.live() for call in self._live.values()]
+
+    def calls_to_limit(self, caller: str, callee: str, invite: Message, now: float) -> tuple[int, int]:
+        """Count the calls of both numbers for their limits, without those that this INVITE is to replace."""
+        of_caller = self.counts.of(caller) - self.transfers.calls_on_the_way_out(caller, now)
+        of_callee = self.counts.of(callee)
+        if "replaces" in invite.keys:
+            call_id, to_tag, from_tag = replaced_dialog(invite.first("replaces") or "")
+            of_callee -= any(
+                call.state is LiveCallState.ANSWERED and is_replaced(call, callee, to_tag, from_tag)
+                for call in self._by_call_id.get(call_id, ())
+            )
+        return of_caller, of_callee
 
     def call_timer_fired(self, call: Call, event: CallTimer, now: float) -> None:
         """A timer of a call fired."""

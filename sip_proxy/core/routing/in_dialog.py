@@ -161,6 +161,8 @@ class _Watch:
     def success(self, branch: Branch, response: Response, now: float) -> bool:
         """A refresh was accepted: the session goes on, and both sides may have moved (§12.2.1.2, §12.2.2)."""
         self._match.receiver.showed_life(now)
+        if self._request.method == "REFER":
+            self._calls.transfers.referred(self._match.receiver.number, now)
         if self._request.method not in SESSION_REFRESHES:
             return True
         interval_s = settle_session_timer(self._request, response, self._asked_s)

@@ -26,6 +26,7 @@ from sip_proxy.core.routing.target_set import (
     breadth_each,
     find_targets,
     in_subscription,
+    is_same_place,
     without_headers,
 )
 from sip_proxy.core.routing.validation import loop_mark
@@ -48,12 +49,12 @@ class Router:
 
     def handle(self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float) -> None:
         """Route a request of this account. An INVITE is a call attempt, and will have its record."""
-        load = self._load(caller.number, uri.number) if request.method == "INVITE" else None
+        load = self._load(request, caller.number, uri.number, now) if request.method == "INVITE" else None
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
         call = None if load is None else self._begin_call(request, caller, uri.number, flow, now)
         rejection = (
             self._check_identity(request, caller, flow)
-            or self._check_domain(request, uri, caller, flow)
+            or self._check_domain(request, uri, caller, flow, now)
             or judge_call(self._exchange.directory, caller=caller, callee_number=uri.number, load=load)
             or (None if call is None else self._check_session_interval(request, call))
         )
@@ -107,14 +108,18 @@ class Router:
     def _is_local(self, uri: Uri, flow: Flow) -> bool:
         return self._hops.is_local(uri) or uri.address == flow.local[0]
 
-    def _load(self, caller: str, callee: str) -> Load:
-        counts = self._calls.counts
+    def _is_phone(self, uri: Uri, now: float) -> bool:
+        """Tell whether this is a phone's contact: transferred phones may be given that (RFC 5589)."""
+        return any(is_same_place(uri, binding.contact) for binding in self._location.find(uri.number, now))
+
+    def _load(self, request: Request, caller: str, callee: str, now: float) -> Load:
+        of_caller, of_callee = self._calls.calls_to_limit(caller, callee, request, now)
         return Load(
             is_online=self._exchange.online,
             journal_available=self._exchange.journal_available,
-            live_calls=counts.total,
-            live_calls_of_caller=counts.of(caller),
-            live_calls_of_callee=counts.of(callee),
+            live_calls=self._calls.counts.total,
+            live_calls_of_caller=of_caller,
+            live_calls_of_callee=of_callee,
         )
 
     def _begin_call(self, request: Request, caller: Account, callee: str, flow: Flow, now: float) -> Call:
@@ -148,9 +153,11 @@ class Router:
         self._exchange.report(SecurityEventKind.FORBIDDEN_IDENTITY, flow, caller.number, detail)
         return Rejection(403, "The From number is not your own", Cause.CALL_REJECTED)
 
-    def _check_domain(self, request: Request, uri: Uri, caller: Account, flow: Flow) -> Rejection | None:
+    def _check_domain(
+        self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float
+    ) -> Rejection | None:
         """Never relay to somebody else's domain, by Request-URI or by a Route that was put there."""
-        if self._is_local(uri, flow):
+        if self._is_local(uri, flow) or self._is_phone(uri, now):
             if not remaining_routes(request, self._hops):
                 return None
             detail = f"{request.method} with a Route to elsewhere"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.message import Request
-from sip_proxy.core.message.uri import Uri
+from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.registrar.binding import Binding, contact_key
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.rejection import Rejection
@@ -41,6 +41,12 @@ def in_subscription(targets: list[Target], uri: Uri) -> list[Target]:
     key = uri.equality_key()
     found = [target for target in targets if contact_key(target.binding.contact) == key]
     return found[:1] or (targets if len(targets) == 1 else [])
+
+
+def is_same_place(uri: Uri, contact: str) -> bool:
+    """Tell whether a URI has the address and port of a contact, whatever its parameters."""
+    other = parse_uri(contact)
+    return (uri.address, uri.port or 5060) == (other.address, other.port or 5060)
 
 
 def without_headers(contact: str) -> str:

@@ -1,0 +1,176 @@
+"""Transfers between phones (RFC 3515, RFC 3891, RFC 5589): every call is recorded, on the right account."""
+
+import pytest
+
+from sip_proxy.core.dialog.call_record import CallRecord, EndedBy, Outcome
+from sip_proxy.core.dialog.transfers import replaced_dialog
+from tests.support.sip_phones import DOMAIN, Attempt, Exchange, account, callee_request, make_directory
+
+
+class Transfer:
+    """0001 (the transferor) has called 0002 (the transferee), and will hand the call over to 0003."""
+
+    def __init__(self, *, call_limit: int | None = None) -> None:
+        accounts = [account(number, call_limit=call_limit) for number in ("0001", "0002", "0003")]
+        self.exchange = Exchange(make_directory(*accounts))
+        self.transferor, self.transferee, self.target = (
+            self.exchange.phone(number) for number in ("0001", "0002", "0003")
+        )
+        self.call = self.transferor.invite("0002")
+        self.transferee.answer(self.transferee.request("INVITE"), 200, tag="transferee")
+        self.call.ack()
+        self.exchange.advance(10)
+
+    def refer(self, refer_to: str) -> None:
+        """The transferor asks the transferee to call somebody else, and is told that it will."""
+        headers = (f"Refer-To: <{refer_to}>", f"Referred-By: <sip:0001@{DOMAIN}>")
+        self.transferor.send(self.call.in_dialog("REFER", headers=headers))
+        self.transferee.answer(self.transferee.request("REFER"), 202)
+        assert self.transferor.statuses("REFER") == [202]
+
+    def notify(self, cseq: int, state: str) -> None:
+        """The transferee says how the new call goes (RFC 3515 §2.4.4)."""
+        first = self.transferee.requests("INVITE")[0]
+        data = callee_request(self.transferee, first, "NOTIFY", cseq=cseq, tag="transferee")
+        headers = f"Event: refer\r\nSubscription-State: {state}\r\nContent-Length"
+        self.transferee.send(data.replace(b"Content-Length", headers.encode()))
+        self.transferor.answer(self.transferor.request("NOTIFY"), 200)
+
+    def transferee_calls(self, uri: str = f"sip:0003@{DOMAIN}", replaces: str = "") -> Attempt:
+        """The transferee calls the target, with its own credentials."""
+        headers = (f"Referred-By: <sip:0001@{DOMAIN}>",)
+        if replaces:
+            headers += (f"Replaces: {replaces}",)
+        return self.transferee.invite("0003", uri=uri, headers=headers)
+
+    def records(self) -> dict[tuple[str, str], CallRecord]:
+        """All records, by caller and callee."""
+        records = self.exchange.records
+        found = {(record.caller, record.callee): record for record in records}
+        assert len(found) == len(records)
+        return found
+
+
+@pytest.mark.parametrize("call_limit", [None, 1])
+@pytest.mark.parametrize("by_contact", [False, True])
+def test_a_blind_transfer(by_contact: bool, call_limit: int | None) -> None:
+    transfer = Transfer(call_limit=call_limit)
+    uri = transfer.target.contact if by_contact else f"sip:0003@{DOMAIN}"
+    transfer.refer(uri)
+    refer = transfer.transferee.request("REFER")
+    assert refer.first("refer-to") == f"<{uri}>"
+    assert refer.first("referred-by") == f"<sip:0001@{DOMAIN}>"
+    transfer.notify(2, "active;expires=60")
+    second = transfer.transferee_calls(uri)
+    assert second.statuses == [100]
+    invite = transfer.target.request("INVITE")
+    assert invite.first("p-asserted-identity") == f'"Phone 0002" <sip:0002@{DOMAIN}>'
+    assert invite.first("referred-by") == f"<sip:0001@{DOMAIN}>"
+    transfer.target.answer(invite, 200, tag="target")
+    second.ack()
+    transfer.notify(3, "terminated;reason=noresource")
+    transfer.call.bye()
+    transfer.transferee.answer(transfer.transferee.request("BYE"), 200)
+    transfer.exchange.advance(20)
+    second.bye()
+    records = transfer.records()
+    assert records["0001", "0002"].duration_us == 10_000_000
+    assert records["0002", "0003"].duration_us == 20_000_000
+    assert all(record.outcome is Outcome.ANSWERED for record in records.values())
+    assert transfer.exchange.engine.live_calls() == []
+
+
+def test_a_notification_after_the_transferor_hung_up_still_arrives() -> None:
+    transfer = Transfer()
+    transfer.refer(f"sip:0003@{DOMAIN}")
+    transfer.call.bye()
+    transfer.transferee.answer(transfer.transferee.request("BYE"), 200)
+    transfer.exchange.advance(5)
+    transfer.notify(2, "terminated;reason=noresource")
+    assert transfer.transferee.statuses("NOTIFY") == [200]
+    assert len(transfer.exchange.records) == 1
+
+
+@pytest.mark.parametrize("call_limit", [None, 2])
+def test_an_attended_transfer(call_limit: int | None) -> None:
+    """0001 asks 0003 first, then connects 0002 with it; 0003 puts the new call in place of the old one."""
+    transfer = Transfer(call_limit=call_limit)
+    consultation = transfer.transferor.invite("0003")
+    transfer.target.answer(transfer.target.request("INVITE"), 200, tag="target")
+    consultation.ack()
+    transfer.exchange.advance(5)
+    replaces = f"{consultation.call_id};to-tag=target;from-tag={consultation.from_tag}"
+    transfer.refer(f"sip:0003@{DOMAIN}?Replaces={replaces.replace(';', '%3B').replace('=', '%3D')}")
+    second = transfer.transferee_calls(replaces=replaces)
+    first_invite, invite = transfer.target.requests("INVITE")
+    assert invite.first("replaces") == replaces
+    transfer.target.answer(invite, 200, tag="target2")
+    second.ack()
+    transfer.target.send(callee_request(transfer.target, first_invite, "BYE", tag="target"))
+    transfer.transferor.answer(transfer.transferor.request("BYE"), 200)
+    transfer.call.bye()
+    transfer.exchange.advance(30)
+    second.bye()
+    records = transfer.records()
+    assert {pair: record.duration_us // 1_000_000 for pair, record in records.items()} == {
+        ("0001", "0002"): 15,
+        ("0001", "0003"): 5,
+        ("0002", "0003"): 30,
+    }
+    assert records["0001", "0003"].ended_by is EndedBy.CALLEE
+    assert transfer.exchange.engine.live_calls() == []
+
+
+def test_the_target_of_an_attended_transfer_may_be_at_its_limit() -> None:
+    transfer = Transfer(call_limit=None)
+    directory = transfer.exchange.directory
+    directory.accounts["0003"] = account("0003", call_limit=1)
+    consultation = transfer.transferor.invite("0003")
+    transfer.target.answer(transfer.target.request("INVITE"), 200, tag="target")
+    consultation.ack()
+    good = f"{consultation.call_id};from-tag={consultation.from_tag};to-tag=target"
+    assert transfer.transferee_calls(replaces=f"{good}x").statuses == [486]
+    assert transfer.transferee_calls(replaces=good.replace("target", "x")).statuses == [486]
+    assert transfer.transferee_calls(replaces="another@call;to-tag=target;from-tag=x").statuses == [486]
+    assert transfer.transferee_calls().statuses == [486]
+    assert transfer.transferee_calls(replaces=good).statuses == [100]
+
+
+def test_a_refused_or_old_transfer_gives_nobody_another_call() -> None:
+    transfer = Transfer(call_limit=1)
+    transfer.transferor.send(transfer.call.in_dialog("REFER", headers=("Refer-To: <sip:0003@x>",)))
+    transfer.transferee.answer(transfer.transferee.request("REFER"), 603)
+    assert transfer.transferee_calls().statuses == [403]
+    transfer.transferor.send(transfer.call.in_dialog("REFER", headers=("Refer-To: <sip:0003@x>",)))
+    transfer.transferee.answer(transfer.transferee.request("REFER"), 202)
+    transfer.exchange.advance(65)
+    assert transfer.transferee_calls().statuses == [403]
+
+
+def test_the_transferee_pays_for_its_own_call_only_with_its_own_password() -> None:
+    transfer = Transfer()
+    transfer.refer(f"sip:0003@{DOMAIN}")
+    assert transfer.transferee.invite("0003", password="wrong").statuses == [407]
+    forged = transfer.transferee.invite("0003", from_uri=f"sip:0001@{DOMAIN}")
+    assert forged.statuses == [403]
+    assert transfer.target.requests("INVITE") == []
+    assert transfer.records()["0002", "0003"].outcome is Outcome.REJECTED
+
+
+def test_the_address_of_a_phone_elsewhere_is_still_foreign() -> None:
+    transfer = Transfer()
+    for uri in ("sip:0003@203.0.113.5:5060", transfer.target.contact.replace("0003", "0001")):
+        assert transfer.transferee.invite("0003", uri=uri).statuses == [403]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a@b;to-tag=1;from-tag=2", ("a@b", "1", "2")),
+        (" a@b ; From-Tag = 2 ; to-tag= 1;early-only", ("a@b", "1", "2")),
+        ("a@b", ("a@b", "", "")),
+        ("", ("", "", "")),
+    ],
+)
+def test_a_replaces_header_is_read(value: str, expected: tuple[str, str, str]) -> None:
+    assert replaced_dialog(value) == expected
