@@ -3,14 +3,11 @@
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-
-import pytest
 
 from tests.support.honest_phones import Crowd, crowd
 from tests.support.ledger import calls_of, open_call_total
@@ -26,17 +23,6 @@ KILLS = int(os.environ.get("TOLLBELL_TEST_KILLS", "4"))
 PRICE_OF_A_SHORT_CALL = Decimal("0.46")
 
 Say = Callable[[str], None]
-
-
-@pytest.fixture
-def say(capfd: pytest.CaptureFixture[str]) -> Say:
-    """Prints the counts of a test, also when it passes."""
-
-    def say(text: str) -> None:
-        with capfd.disabled():
-            sys.stdout.write(f"\n  {text}\n")
-
-    return say
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """An exchange of its own for each test, with a billing service that keeps what comes."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,3 @@ def proxy(tmp_path: Path, billing: FakeBilling) -> Iterator[ProxyProcess]:
     """A running exchange."""
     with running_proxy(tmp_path / "var", billing) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def say(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints the counts of a test, also when it passes."""
-
-    def say(text: str) -> None:
-        with capfd.disabled():
-            sys.stdout.write(f"\n  {text}\n")
-
-    return say
