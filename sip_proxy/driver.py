@@ -26,6 +26,7 @@ from sip_proxy.adapters.exchange_view import (
     security_document,
     source_of,
 )
+from sip_proxy.adapters.histogram import Histogram
 from sip_proxy.adapters.journal_store import Fact
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.core.dialog.call_record import CallRecord, Outcome
@@ -56,6 +57,16 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 
+METHODS = {
+    method[:3].encode(): method
+    for method in (
+        *("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER"),
+        *("SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "SIP/2.0"),
+    )
+}
+"""What messages begin with, as it is counted: three letters tell all of them apart. (SIP: a response.)"""
+
+
 class FactKeeper(Protocol):
     """The journal, as the driver uses it."""
 
@@ -80,6 +91,12 @@ class Counts:
 
     engine_errors: int = 0
     dropped_sends: int = 0
+    requests: dict[bytes, int] = field(default_factory=lambda: dict.fromkeys(METHODS, 0))
+    other_requests: int = 0
+    responses_sent: Counter[bytes] = field(default_factory=Counter)
+    turns: Histogram = field(default_factory=Histogram)
+    journal_waits: Histogram = field(default_factory=Histogram)
+    ringing: Histogram = field(default_factory=Histogram)
     records: Counter[str] = field(default_factory=Counter)
     security_events: Counter[str] = field(default_factory=Counter)
 
@@ -114,6 +131,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._not_before = 0.0
+        self._turn_began_at = 0.0
         self.counts = Counts()
         self._keep_wall_offset()
 
@@ -137,6 +155,14 @@ class Driver:
         if not self._limiter.admits(flow.remote[0], now):
             self._tell_flood(flow, now)
             return
+        if not self._turn_began_at:
+            self._turn_began_at = now
+        counts = self.counts
+        beginning = data[:3]
+        if beginning in counts.requests:
+            counts.requests[beginning] += 1
+        else:
+            counts.other_requests += 1
         # Written out, not with `_errors_logged`: this is where nearly all the time goes.
         try:
             self._engine.receive(data, flow, now)
@@ -175,16 +201,33 @@ class Driver:
         if facts:
             assert self._journal is not None
             self._journal.append(facts)
+        if self._turn_began_at:
+            self.counts.turns.observe(self._clock() - self._turn_began_at)
+            self._turn_began_at = 0.0
         self._set_timer()
 
     # What the journal tells (JournalListener).
+
+    @property
+    def waiting_facts(self) -> int:
+        """How many facts are not on disk yet."""
+        return 0 if self._journal is None else self._journal.position - self._committed
+
+    @property
+    def held_sends(self) -> int:
+        """How many messages wait for the disk."""
+        return len(self._held)
 
     def committed(self, position: int) -> None:
         """All facts up to this position are on disk: sends that waited for them may leave."""
         self._committed = position
         held = self._held
-        while held and held[0].position <= position:
-            self._transmit(held.popleft().send)
+        if held and held[0].position <= position:
+            now = self._clock()
+            while held and held[0].position <= position:
+                released = held.popleft()
+                self.counts.journal_waits.observe(now - released.held_at)
+                self._transmit(released.send)
         records = 0
         while self._record_positions and self._record_positions[0] <= position:
             self._record_positions.popleft()
@@ -252,6 +295,8 @@ class Driver:
         elif isinstance(output, CallRecorded):
             facts.append(output)
             self.counts.records[output.record.outcome.value] += 1
+            if output.record.ringing_at is not None:
+                self.counts.ringing.observe(output.record.ringing_at - output.record.invited_at)
             if output.record.outcome is Outcome.REJECTED:
                 _log_refusal(output.record)
             assert self._journal is not None
@@ -297,6 +342,8 @@ class Driver:
         if sender is None:
             self._unable_to_send.append(send.to)
         else:
+            if send.data.startswith(b"SIP/"):
+                self.counts.responses_sent[send.data[8:11]] += 1
             sender.send(send.data, send.to)
 
     def _keep_wall_offset(self) -> None:

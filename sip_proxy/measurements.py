@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 
 from sip_proxy.adapters.delivery import Delivery
 from sip_proxy.adapters.journal import Journal
-from sip_proxy.adapters.metrics import Measurement
+from sip_proxy.adapters.metrics import Duration, Measurement
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Transport
-from sip_proxy.driver import Driver
+from sip_proxy.driver import METHODS, Driver
 from sip_proxy.transport.source_limit import SourceLimiter
 from sip_proxy.transport.stream import StreamTransport
 from sip_proxy.transport.udp import UdpTransport
@@ -24,7 +24,7 @@ def measurements_of(
     udp: UdpTransport,
     streams: Mapping[Transport, StreamTransport | WebSocketTransport],
     limiter: SourceLimiter,
-) -> Iterator[Measurement]:
+) -> Iterator[Measurement | Duration]:
     """Yield every measurement of the exchange."""
     carriers: dict[str, UdpTransport | StreamTransport | WebSocketTransport] = {
         "UDP": udp,
@@ -42,6 +42,11 @@ def measurements_of(
     yield Measurement.gauge(
         "undelivered_records", "Call records that billing has not confirmed", lambda: delivery.undelivered
     )
+    yield Measurement.gauge(
+        "journal_waiting_facts", "Facts that are not on disk yet", lambda: driver.waiting_facts
+    )
+    yield Measurement.gauge("held_messages", "Messages that wait for the disk", lambda: driver.held_sends)
+    yield Measurement.gauge("online", "1 while new calls are taken", lambda: int(engine.online))
     yield Measurement.counter(
         "records_delivered", "Call records that billing has confirmed", lambda: delivery.delivered_count
     )
@@ -60,6 +65,33 @@ def measurements_of(
     yield Measurement.counter("engine_errors", "Errors of the exchange's own", lambda: counts.engine_errors)
     yield Measurement.counter(
         "sends_dropped", "Messages that waited too long for the journal", lambda: counts.dropped_sends
+    )
+    yield Measurement.counter(
+        "requests_received",
+        "SIP requests received, their repetitions included",
+        lambda: {
+            **{method: counts.requests[key] for key, method in METHODS.items() if key != b"SIP"},
+            "other": counts.other_requests,
+        },
+        "method",
+    )
+    yield Measurement.counter("responses_received", "SIP responses received", lambda: counts.requests[b"SIP"])
+    yield Measurement.counter(
+        "responses_sent",
+        "SIP responses sent, ours and those passed on",
+        lambda: {key.decode("ascii", "replace"): count for key, count in counts.responses_sent.items()},
+        "status",
+    )
+    yield Duration(
+        "turn", "From the arrival of a message to its results being sent, or held for the disk", counts.turns
+    )
+    yield Duration(
+        "journal_wait", "How long messages waited until the journal was on disk", counts.journal_waits
+    )
+    yield Duration(
+        "call_ringing",
+        "From INVITE to ringing, the called phone's own time included",
+        counts.ringing,
     )
     yield Measurement.counter(
         "messages_received",

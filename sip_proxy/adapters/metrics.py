@@ -7,10 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+
+from sip_proxy.adapters.histogram import Histogram
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -40,10 +47,28 @@ class Measurement:
         return cls(name, text, is_counter=True, read=read, label=label)
 
 
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How long something takes."""
+
+    name: str
+    help: str
+    histogram: Histogram
+
+    def family(self) -> Metric:
+        """Return it as it is now."""
+        return HistogramMetricFamily(
+            f"tollbell_{self.name}_seconds",
+            self.help,
+            buckets=self.histogram.cumulated(),
+            sum_value=self.histogram.total_s,
+        )
+
+
 class Metrics(Collector):
     """Collects measurements when they are asked for."""
 
-    def __init__(self, measurements: Iterable[Measurement]) -> None:
+    def __init__(self, measurements: Iterable[Measurement | Duration]) -> None:
         self._measurements = tuple(measurements)
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -52,6 +77,9 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield every measurement as it is now."""
         for measurement in self._measurements:
+            if isinstance(measurement, Duration):
+                yield measurement.family()
+                continue
             family = CounterMetricFamily if measurement.is_counter else GaugeMetricFamily
             labels = [measurement.label] if measurement.label else []
             metric = family(f"tollbell_{measurement.name}", measurement.help, labels=labels)

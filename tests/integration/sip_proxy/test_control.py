@@ -183,6 +183,14 @@ def test_metrics_count_what_happened(proxy: ProxyProcess, billing: FakeBilling) 
         'tollbell_connections{transport="TCP"} 1.0',
         "tollbell_journal_available 1.0",
         "tollbell_engine_errors_total 0.0",
+        'tollbell_requests_received_total{method="INVITE"} 2.0',
+        'tollbell_requests_received_total{method="REGISTER"} 2.0',
+        'tollbell_responses_sent_total{status="407"} 1.0',
+        'tollbell_responses_sent_total{status="180"} 1.0',
+        "tollbell_call_ringing_seconds_count 1.0",
+        "tollbell_journal_wait_seconds_count 2.0",
+        "tollbell_journal_waiting_facts 0.0",
+        "tollbell_online 1.0",
     ):
         assert line in text.splitlines()
 

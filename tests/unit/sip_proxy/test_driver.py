@@ -393,3 +393,26 @@ def test_what_repeats_is_not_told_to_watchers_either(bench: Bench) -> None:
 
         assert not watcher.fell_behind
     assert bench.driver.counts.security_events == {"wrong_password": 5000}
+
+
+def test_counts_what_comes_and_what_goes(bench: Bench) -> None:
+    for data in (b"INVITE sip:a SIP/2.0", b"INVITE sip:a SIP/2.0", b"SIP/2.0 180 Ringing", b"FOO", b""):
+        bench.driver.received(data, FLOW)
+    bench.turn(send(b"SIP/2.0 180 Ringing"), send(b"SIP/2.0 180 Ringing"), send(b"BYE sip:a SIP/2.0"))
+    counts = bench.driver.counts
+
+    assert (counts.requests[b"INV"], counts.requests[b"SIP"], counts.other_requests) == (2, 1, 2)
+    assert counts.responses_sent == {b"180": 2}
+
+
+def test_measures_what_messages_wait_for(bench: Bench) -> None:
+    bench.driver.received(b"x", FLOW)
+    bench.now += 0.003
+    bench.turn(CallSaved("a", ""), send(b"200", after_journal=True))
+    assert (bench.driver.waiting_facts, bench.driver.held_sends) == (1, 1)
+    bench.now += 0.04
+    bench.driver.committed(1)
+
+    assert bench.driver.counts.turns.total_s == pytest.approx(0.003)
+    assert bench.driver.counts.journal_waits.total_s == pytest.approx(0.04)
+    assert (bench.driver.waiting_facts, bench.driver.held_sends) == (0, 0)
