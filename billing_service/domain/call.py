@@ -16,6 +16,8 @@ _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 # A clock that is slewed runs back by less than this within a call.
 _ORDER_TOLERANCE: Final = timedelta(seconds=1)
+# How far the exchange's clock may be ahead of ours. A call of next year would wait for next year's bill.
+_FURTHEST_AHEAD: Final = timedelta(hours=24)
 # How far the wall clock may have been set during a call before the duration is doubted.
 _LARGEST_CLOCK_STEP: Final = timedelta(hours=24)
 
@@ -66,9 +68,14 @@ class Call:
         return self.outcome is Outcome.ANSWERED and not self.emergency
 
 
-def contradictions(call: Call) -> list[FieldProblem]:
+def contradictions(call: Call, *, received_at: datetime) -> list[FieldProblem]:
     """What makes a record impossible to bill, in words for the administrator; empty for a sound one."""
-    return [*_impossible_instants(call), *_impossible_order(call), *_impossible_outcome(call)]
+    return [
+        *_impossible_instants(call),
+        *_impossible_order(call),
+        *_impossible_future(call, received_at),
+        *_impossible_outcome(call),
+    ]
 
 
 def _impossible_instants(call: Call) -> Iterator[FieldProblem]:
@@ -92,6 +99,14 @@ def _impossible_order(call: Call) -> Iterator[FieldProblem]:
             last_name, last = name, instant
     if call.ended_at < last - _ORDER_TOLERANCE:
         yield FieldProblem("ended_at", f"ended_at is before {last_name}")
+
+
+def _impossible_future(call: Call, received_at: datetime) -> Iterator[FieldProblem]:
+    if call.ended_at - received_at > _FURTHEST_AHEAD:
+        yield FieldProblem(
+            "ended_at",
+            "ended_at is more than 24 hours after the record arrived; look at the clock of the exchange",
+        )
 
 
 def _impossible_outcome(call: Call) -> Iterator[FieldProblem]:

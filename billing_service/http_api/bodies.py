@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
@@ -12,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.http_api.problems import Problem, invalid
+from billing_service.storage.storable_text import make_storable, unstorable_places
 
 DEEPEST_BODY = 30  # levels; a plan's windows are at the sixth
 LARGEST_BODY = 4 * 1024 * 1024  # bytes; 1,000 call records are about 0.6 MB
@@ -29,7 +29,7 @@ Model = TypeVar("Model", bound=RequestModel)
 async def read_body(request: web.Request, model: type[Model]) -> Model:
     """Return the JSON body as a model; raise Problem (400, 413, 415, 422) when it is not one."""
     value = await read_json(request)
-    problems = list(unstorable_texts(value, ""))
+    problems = unstorable_texts(value)
     if problems:
         raise invalid(problems)
     return _validate(value, model)
@@ -41,7 +41,7 @@ def read_query(request: web.Request, model: type[Model]) -> Model:
     if repeated:
         raise invalid(FieldProblem(name, "give it once") for name in sorted(repeated))
     value = dict(request.query)
-    problems = list(unstorable_texts(value, ""))
+    problems = unstorable_texts(value)
     if problems:
         raise invalid(problems)
     return _validate(value, model)
@@ -112,18 +112,11 @@ def _path(location: tuple[int | str, ...]) -> str:
     path = ""
     for step in location:
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
-    return path
+    return make_storable(path)
 
 
-def unstorable_texts(value: Any, path: str) -> Iterator[FieldProblem]:
+def unstorable_texts(value: Any) -> list[FieldProblem]:
     """Find texts that a database cannot hold: JSON can carry the NUL character and halves of characters."""
-    match value:
-        case str():
-            if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-                yield FieldProblem(path, "it contains a character that is none")
-        case dict():
-            for key, item in value.items():
-                yield from unstorable_texts(item, f"{path}.{key}" if path else str(key))
-        case list():
-            for index, item in enumerate(value):
-                yield from unstorable_texts(item, f"{path}[{index}]")
+    return [
+        FieldProblem(place, "it contains a character that is none") for place in unstorable_places(value, "")
+    ]

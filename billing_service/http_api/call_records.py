@@ -49,6 +49,7 @@ class CallRecordModel(BaseModel):
 async def post_call_records(request: web.Request) -> web.Response:
     """Store a batch; a record that is wrong is answered as rejected and never spoils the others."""
     parts = services(request)
+    received_at = parts.now()
     records = _records(await read_json(request))
     deliveries = [_delivery(record) for record in records]
     results = await parts.database.run(
@@ -58,6 +59,7 @@ async def post_call_records(request: web.Request) -> web.Response:
             plans=parts.plans,
             currency=parts.settings.currency,
             zone=parts.settings.timezone,
+            received_at=received_at,
         )
     )
     return web.json_response(
@@ -94,7 +96,7 @@ def _records(body: Any) -> list[dict[str, Any]]:
 
 
 def _delivery(record: dict[str, Any]) -> Delivery:
-    problems = list(unstorable_texts(record, ""))
+    problems = unstorable_texts(record)
     if not problems:
         try:
             return Delivery(record, CallRecordModel.model_validate(record).to_call())

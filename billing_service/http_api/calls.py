@@ -28,6 +28,7 @@ from billing_service.storage.call_queries import (
     to_domain,
 )
 from billing_service.storage.plan_queries import load_terms
+from billing_service.storage.storable_text import make_document_storable
 from billing_service.use_cases.rate_call import explain_call
 
 routes = web.RouteTableDef()
@@ -117,7 +118,8 @@ async def get_rejected(request: web.Request) -> web.Response:
             "id": row.id,
             "received_at": format_instant(row.received_at),
             "reason": row.reason,
-            "record": row.record,
+            # Also here: rows of earlier versions have what was sent, and one must not spoil the page.
+            "record": make_document_storable(row.record),
         },
     )
 

@@ -200,7 +200,7 @@ class _Loader:
         delivered = 0
         for date in self._dates(phones):
             arrived = sum(arrived_at <= date for arrived_at, _ in arrivals)
-            self._deliver([call for _, call in arrivals[delivered:arrived]])
+            self._deliver([call for _, call in arrivals[delivered:arrived]], date)
             delivered = arrived
             self._close_due(date)
             for phone in phones:
@@ -251,13 +251,14 @@ class _Loader:
         end = phone.closes_at or (phone.periods[-1].start if phone.sample.pays_bills == 0 else self._now)
         return Caller(phone.sample.number, phone.sample.calls_per_week, phone.opened_at, min(end, self._now))
 
-    def _deliver(self, calls: Sequence[Call]) -> None:
+    def _deliver(self, calls: Sequence[Call], received_at: datetime) -> None:
         store_call_records(
             self._session,
             [Delivery({}, call) for call in calls],
             plans=self._plans,
             currency=self._currency,
             zone=self._zone,
+            received_at=received_at,
         )
 
     def _close_due(self, as_of: datetime) -> None:

@@ -19,6 +19,7 @@ from billing_service.domain.compiled_plan import RatedCall
 from billing_service.domain.money import Currency, InvalidMoney, Money
 from billing_service.storage import tables
 from billing_service.storage.plan_queries import load_terms
+from billing_service.storage.storable_text import make_document_storable
 from billing_service.storage.tables import (
     AccountPlanHistory,
     CallRecordReceipt,
@@ -75,13 +76,14 @@ def store_call_records(
     plans: CompiledPlans,
     currency: Currency,
     zone: tzinfo,
+    received_at: datetime,
 ) -> list[DeliveryResult]:
     """Store what has not been stored before, and return a result per delivery, in order.
 
     A unique key makes it exactly once, whoever else stores the same records at the same time. A record that
-    contradicts itself, or an earlier one with its identifier, is kept apart with the reason.
+    contradicts itself, the clock, or an earlier one with its identifier, is kept apart with the reason.
     """
-    results: list[DeliveryResult | None] = [_judge(delivery) for delivery in deliveries]
+    results: list[DeliveryResult | None] = [_judge(delivery, received_at) for delivery in deliveries]
     sound = {
         index: delivery.call
         for index, delivery in enumerate(deliveries)
@@ -104,10 +106,10 @@ def store_call_records(
     return final
 
 
-def _judge(delivery: Delivery) -> DeliveryResult | None:
+def _judge(delivery: Delivery, received_at: datetime) -> DeliveryResult | None:
     if delivery.call is None:
         return DeliveryResult(Receipt.REJECTED, delivery.fault)
-    problems = contradictions(delivery.call)
+    problems = contradictions(delivery.call, received_at=received_at)
     if problems:
         return DeliveryResult(Receipt.REJECTED, "; ".join(problem.message for problem in problems))
     return None
@@ -232,7 +234,11 @@ def _keep_rejected(session: Session, results: Iterable[tuple[Delivery, DeliveryR
     for delivery, result in results:
         if result.receipt is Receipt.REJECTED:
             digest = _digest(delivery.sent)
-            rows[digest] = {"digest": digest, "reason": result.reason, "record": delivery.sent}
+            rows[digest] = {
+                "digest": digest,
+                "reason": result.reason,
+                "record": make_document_storable(delivery.sent),
+            }
             log.warning(
                 "call_record_rejected", record_id=delivery.sent.get("record_id"), reason=result.reason
             )

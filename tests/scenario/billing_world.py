@@ -132,6 +132,7 @@ class BillingWorld:
                 plans=self.plans,
                 currency=USD,
                 zone=self.zone,
+                received_at=max(call.ended_at for call in calls),
             )
         )
         assert {result.receipt for result in results} == {Receipt.STORED}, results

@@ -3,20 +3,22 @@
 import asyncio
 import threading
 import time
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from pydantic import TypeAdapter
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from admin_web.billing_models import Page, RejectedRecord
 from billing_service.domain.money import Currency
 from billing_service.http_api.call_records import CallRecordModel
 from billing_service.storage.tables import Call, RejectedCallRecord
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.rate_call import CompiledPlans
 from billing_service.use_cases.store_call_records import Delivery, store_call_records
-from tests.support.billing import Billing, call_record, unanswered_record
+from tests.support.billing import START, TOKEN, Billing, call_record, unanswered_record
 
 
 async def stored_calls(billing: Billing) -> list[dict[str, Any]]:
@@ -111,7 +113,12 @@ def test_a_rival_that_rolls_back_leaves_the_record_to_the_other(database: Databa
 
     def store(session: Session) -> list[str]:
         results = store_call_records(
-            session, [delivery], plans=CompiledPlans(), currency=Currency.of("USD"), zone=UTC
+            session,
+            [delivery],
+            plans=CompiledPlans(),
+            currency=Currency.of("USD"),
+            zone=UTC,
+            received_at=START,
         )
         return [result.receipt.value for result in results]
 
@@ -217,8 +224,8 @@ async def test_the_price_is_explained(billing: Billing) -> None:
         ({"ended_by": None}, "ended_by"),
         ({"status": 42}, "status"),
         ({"caller": ""}, "caller"),
-        ({"caller": "00\x0001"}, "caller"),
-        ({"call_id": "\ud800"}, "call_id"),
+        ({"ended_at": "2026-11-22T20:00:01Z"}, "ended_at is more than 24 hours after the record arrived"),
+        ({"invited_at": "2199-01-01T00:00:00Z"}, "ringing_at is before invited_at"),
         ({"reason": 486}, "reason"),
         ({"emergency": "no"}, "emergency"),
         ({"invited_at": "yesterday"}, "invited_at"),
@@ -246,6 +253,51 @@ async def test_a_record_that_cannot_be_right_is_quarantined_with_the_reason(
     assert kept["reason"] == results[0]["reason"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"call_id": "\ud800"},
+        {"caller": "00\x0001"},
+        {"reason": "half \udfff", "status": 42},
+        {"\ud800": "\x00"},
+        {"extra": {"\x00": ["\udc00", {"deep": "\ud9ab"}], "\ud800": 1.5, "fine": None}},
+    ],
+)
+async def test_a_rejected_record_with_characters_that_are_none_can_still_be_shown(
+    billing: Billing, change: dict[str, Any]
+) -> None:
+    results = await billing.deliver({**call_record(1), **change}, call_record(2, status=42))
+    assert [result["status"] for result in results] == ["rejected", "rejected"]
+    # What is stored by earlier versions must not spoil the page either.
+    as_sent = {"digest": b"1", "reason": "status", "record": {**call_record(3), **change}}
+    billing.database.run_blocking(lambda session: session.execute(insert(RejectedCallRecord), [as_sent]))
+
+    async with billing.client.get(
+        "/v1/rejected-call-records", headers={"Authorization": f"Bearer {TOKEN}"}
+    ) as answer:
+        raw = await answer.read()
+
+    # As the console reads it, strictly.
+    kept = TypeAdapter(Page[RejectedRecord]).validate_json(raw)
+    assert len(kept.items) == 3
+    assert b"\\u0000" not in raw
+    assert b"\\ufffd" in raw
+
+
+async def test_a_record_of_the_next_day_is_stored_a_later_one_is_not(billing: Billing) -> None:
+    await billing.add_account("0001")
+    tomorrow = {
+        "answered_at": "2026-11-22T19:59:00Z",
+        "acknowledged_at": None,
+        "ended_at": "2026-11-22T20:00:00Z",
+    }
+    later = {**tomorrow, "ended_at": "2026-11-22T20:00:00.000001Z"}
+    results = await billing.deliver(call_record(1, **tomorrow), call_record(2, **later))
+    assert [result["status"] for result in results] == ["stored", "rejected"]
+    billing.clock.advance(timedelta(seconds=1))
+    assert (await billing.deliver(call_record(2, **later)))[0]["status"] == "stored"
+
+
 async def test_a_rejected_record_is_kept_once_and_its_repair_is_welcome(billing: Billing) -> None:
     wrong = call_record(1, status=42)
     for _ in range(3):
@@ -260,6 +312,7 @@ async def test_a_price_that_no_column_can_hold_is_rejected_not_an_error(billing:
     century = call_record(
         1, ended_at="2126-11-21T20:10:04Z", duration_us=100 * 365 * 86_400 * 1_000_000 + 25 * 86_400_000_000
     )
+    billing.clock.advance(timedelta(days=101 * 366))
     results = await billing.deliver(century, call_record(2, caller="0002"))
     assert [result["status"] for result in results] == ["rejected", "stored"]
     assert results[0]["reason"] == "its price is too large to be stored"

@@ -31,7 +31,7 @@ MISSED = replace(
 
 
 def wrong_fields(call: Call) -> list[str]:
-    return [problem.field for problem in contradictions(call)]
+    return [problem.field for problem in contradictions(call, received_at=call.ended_at)]
 
 
 def test_sound_records_are_not_contradicted() -> None:
@@ -68,7 +68,7 @@ def test_an_attempt_that_was_not_answered_has_no_answer_and_no_duration() -> Non
 
 
 def test_the_words_name_what_is_before_what() -> None:
-    problem = contradictions(replace(ANSWERED, ended_at=NOON))[0]
+    problem = contradictions(replace(ANSWERED, ended_at=NOON), received_at=NOON)[0]
     assert problem.message == "ended_at is before answered_at"
 
 
@@ -84,3 +84,12 @@ def test_only_an_answered_call_that_is_no_emergency_is_charged() -> None:
     assert ANSWERED.is_chargeable
     assert not replace(ANSWERED, emergency=True).is_chargeable
     assert not MISSED.is_chargeable
+
+
+def test_a_clock_of_the_exchange_that_is_a_day_ahead_is_doubted() -> None:
+    day = timedelta(hours=24)
+    received_at = ANSWERED.ended_at - day
+    assert contradictions(ANSWERED, received_at=received_at) == []
+    problems = contradictions(ANSWERED, received_at=received_at - timedelta(microseconds=1))
+    assert [problem.field for problem in problems] == ["ended_at"]
+    assert "look at the clock of the exchange" in problems[0].message
