@@ -9,6 +9,7 @@ from sip_proxy.core.message.grammar import split_commas
 from sip_proxy.core.message.message import Message, Request
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.routes import for_next_hop
+from sip_proxy.core.message.uri import LONGEST_ADDRESS
 
 
 @dataclass(slots=True)
@@ -42,7 +43,8 @@ def contact_of(message: Message, fallback: str) -> str:
     """Return the URI in the Contact header; a peer that forgot it is reached as before."""
     if "contact" not in message.keys:
         return fallback
-    return _contact_in(message.lines[message.keys.index("contact")]) or fallback
+    line = message.lines[message.keys.index("contact")]
+    return (_contact_in(line) if len(line) <= LONGEST_ADDRESS else "") or fallback
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import TOKEN, split_commas
 from sip_proxy.core.message.headers import MANDATORY, SINGLE, written_name
 from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
+from sip_proxy.core.message.uri import LONGEST_ADDRESS
 from sip_proxy.core.message.via import Via, parse_via, with_source
 
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
@@ -213,10 +214,13 @@ class Response(Message):
 
 
 # The same lines come again and again, within a call and between calls: each is read once while remembered.
+# What raises isn't remembered, so nobody can fill the memory with long ones.
 
 
 @lru_cache(maxsize=1024)
 def _read_cseq(line: str) -> tuple[int, str]:
+    if len(line) > LONGEST_ADDRESS:
+        raise MalformedMessage("CSeq is too long")
     match = _CSEQ.match(_value_of(line))
     if match is None or (number := int(match[1])) > HIGHEST_CSEQ:
         raise MalformedMessage("Malformed CSeq")
@@ -225,6 +229,8 @@ def _read_cseq(line: str) -> tuple[int, str]:
 
 @lru_cache(maxsize=4096)
 def _read_tag(line: str) -> str:
+    if len(line) > LONGEST_ADDRESS:
+        raise MalformedMessage("An address is too long")
     match = _USUAL_ADDRESS.match(line)
     if match is not None:
         return match[1] or ""
@@ -234,7 +240,7 @@ def _read_tag(line: str) -> str:
 @lru_cache(maxsize=1024)
 def _read_content_length(line: str) -> int:
     text = _value_of(line)
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("Bad Content-Length")
     return int(text)
 
@@ -242,7 +248,9 @@ def _read_content_length(line: str) -> int:
 @lru_cache(maxsize=256)
 def _read_max_forwards(line: str) -> int:
     text = _value_of(line)
-    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > _HIGHEST_MAX_FORWARDS:
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or len(line) > LONGEST_ADDRESS:
+        raise MalformedMessage("Bad Max-Forwards")
+    if int(text) > _HIGHEST_MAX_FORWARDS:
         raise MalformedMessage("Bad Max-Forwards")
     return int(text)
 

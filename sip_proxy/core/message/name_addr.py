@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters, unquote_string
-from sip_proxy.core.message.uri import Uri, parse_uri
+from sip_proxy.core.message.uri import LONGEST_ADDRESS, Uri, parse_uri
 
 _NAME_ADDR = re.compile(
     r'\s*(?:("(?:[^"\\]|\\.)*")|([^<"]*?))\s*<\s*([^<>\s\x00-\x1f\x7f]*)\s*>((?:\s*;.*)?)\s*\Z', re.DOTALL
@@ -39,6 +39,8 @@ def parse_name_addr(value: str) -> NameAddr:
     Without angle brackets every parameter belongs to the header (RFC 3261 §20), and a `?` is not allowed.
     Names without quotes may hold more than tokens, as many phones write them, but no comma and no semicolon.
     """
+    if len(value) > LONGEST_ADDRESS:
+        raise MalformedMessage("An address is too long")
     match = _NAME_ADDR.match(value)
     if match is not None:
         quoted, plain, uri, parameter_text = match.groups()

@@ -13,6 +13,7 @@ _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _NAMES = re.compile(r"\n([^:\r\n]*:)")
+_LONGEST_STATUS_LINE = 2048
 _USUAL_METHODS = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "PRACK", "UPDATE"}
 )
@@ -99,6 +100,6 @@ def _response(
 @lru_cache(maxsize=256)
 def _parse_status_line(start: str) -> tuple[int, str]:
     match = _STATUS_LINE.match(start)
-    if match is None:
+    if match is None or len(start) > _LONGEST_STATUS_LINE:
         raise MalformedMessage("Malformed status line")
     return int(match[1]), match[2] or ""

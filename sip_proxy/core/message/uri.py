@@ -8,6 +8,8 @@ from functools import lru_cache
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters, percent_decoded
 
+LONGEST_ADDRESS = 2048  # of a URI, and of an address with its name and parameters
+
 _SIP_URI = re.compile(
     r"(sips?):"
     r"(?:([^\s\x00-\x1f\x7f@<>\"]*?)(?::[^\s\x00-\x1f\x7f@<>\"]*)?@)?"
@@ -78,6 +80,8 @@ def parse_uri(text: str) -> Uri:
 
     Raises UnknownScheme when it is neither SIP nor tel, MalformedMessage when it breaks the grammar.
     """
+    if len(text) > LONGEST_ADDRESS:
+        raise MalformedMessage("A URI is too long")
     match = _SIP_URI.match(text)
     if match is None:
         return _parse_other(text)

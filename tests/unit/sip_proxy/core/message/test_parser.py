@@ -203,3 +203,19 @@ def test_a_broken_request_raises_with_the_status_to_answer(data: bytes, status: 
         request.check()
     assert caught.value.status == status
     assert caught.value.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'From: "{"x" * 3000}" <sip:a@example.com>;tag=1',
+        f"To: <sip:b@example.com>;x={'x' * 3000}",
+        f"CSeq: 1{' ' * 3000}INVITE",
+        f"Max-Forwards: {' ' * 3000}70",
+    ],
+)
+def test_headers_that_are_read_often_have_a_limit_of_their_own(line: str) -> None:
+    """What is remembered of messages must not be as long as strangers like."""
+    name = line.partition(":")[0]
+    with pytest.raises(MalformedMessage):
+        checked(raw(*replaced(name, line)))
