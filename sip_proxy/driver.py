@@ -313,7 +313,7 @@ class Driver:
         elif isinstance(output, CallChanged):
             if self._events.has_watchers:
                 self._events.publish("call", call_document(output.call))
-        else:
+        elif isinstance(output, SecurityEvent):
             self._tell_security(output)
 
     def _tell_security(self, event: Output) -> None:

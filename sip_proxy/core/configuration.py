@@ -17,7 +17,8 @@ class EngineConfig:
 
     Every `life_check_interval_s` a side of a call that gave no sign of life is asked for one; after
     `life_check_failures` vain attempts in a row the call is over. `session_interval_s` is what the exchange
-    asks for as session timer (RFC 4028), `minimum_session_interval_s` the least that it accepts.
+    asks for as session timer (RFC 4028), `minimum_session_interval_s` the least that it accepts. After
+    `phone_test_failures` failed tests in a row a phone is out of service.
     """
 
     domain: str
@@ -36,3 +37,4 @@ class EngineConfig:
     life_check_failures: int = 3
     session_interval_s: int = 1800
     minimum_session_interval_s: int = 90
+    phone_test_failures: int = 3

@@ -19,12 +19,15 @@ from sip_proxy.core.message.framing import FramingError
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.message.stun import binding_response
-from sip_proxy.core.outputs import LiveCall, Output, Registration, SecurityEventKind, Send
+from sip_proxy.core.outputs import LiveCall, Output, PhoneTested, Registration, SecurityEventKind, Send
 from sip_proxy.core.reception import Reception, answer_malformed
 from sip_proxy.core.registrar.location import LocationTable
+from sip_proxy.core.registrar.phone_requests import CHECK_SYNC, PhoneRequests
+from sip_proxy.core.registrar.phone_tests import PhoneTests
 from sip_proxy.core.registrar.registrar import Registrar
 from sip_proxy.core.routing.in_dialog import InDialogRouter
 from sip_proxy.core.routing.router import Router
+from sip_proxy.core.transaction.client import NOBODY
 
 __all__ = ["Engine", "EngineConfig"]
 
@@ -44,14 +47,16 @@ class Engine:
         hops = Hops(self._exchange, self._location)
         self._calls = CallTable(self._exchange, hops)
         self._drain = Drain(self._exchange, self._calls)
-        self._registrar = Registrar(self._exchange, self._location, self._calls.owed_byes.pay)
+        self._phone_requests = PhoneRequests(self._exchange, hops)
+        self._phone_tests = PhoneTests(self._exchange, self._location, self._phone_requests)
+        self._registrar = Registrar(self._exchange, self._location, self._registered)
         self._gatekeeper = Gatekeeper(self._exchange, random_bytes)
         self._reception = Reception(
             exchange=self._exchange,
             hops=hops,
             gatekeeper=self._gatekeeper,
             registrar=self._registrar,
-            router=Router(self._exchange, self._calls, hops, self._location),
+            router=Router(self._exchange, self._calls, hops, self._location, self._phone_tests),
             in_dialog=InDialogRouter(self._exchange, self._calls, hops),
         )
 
@@ -162,7 +167,30 @@ class Engine:
 
     def registrations(self) -> list[Registration]:
         """List all bindings."""
-        return self._registrar.registrations()
+        out = self._phone_tests.is_out_of_service
+        return [
+            each._replace(in_service=False) if out(each.number, each.contact) else each
+            for each in self._registrar.registrations()
+        ]
+
+    def test_phone(self, number: str, now: float) -> bool:
+        """Send OPTIONS to all phones of a number; each result is a `PhoneTested`. False: it has no phone."""
+        return self._phone_tests.test(number, now)
+
+    def schedule_phone_tests(self, interval_s: float, now: float) -> None:
+        """Test every phone once in this interval from now on; 0: only when asked to."""
+        self._phone_tests.schedule(interval_s, now)
+
+    def phone_tests(self) -> list[PhoneTested]:
+        """Return the last test result of every phone."""
+        return self._phone_tests.results()
+
+    def reset_phone(self, number: str, now: float) -> bool:
+        """Ask all phones of a number to start anew (NOTIFY `check-sync`). False: it has no phone."""
+        bindings = self._location.find(number, now)
+        for binding in bindings:
+            self._phone_requests.send("NOTIFY", number, binding, NOBODY, now, headers=CHECK_SYNC)
+        return bool(bindings)
 
     def end_call(self, call_id: str, now: float) -> bool:
         """End the live call with this `LiveCall.id`: BYE to both sides, CANCEL while it rings."""
@@ -196,3 +224,7 @@ class Engine:
     def restore_bindings(self, number: str, state: str, now: float) -> None:
         """Take up the bindings of a number from `BindingsChanged.state`; those that expired are left out."""
         self._registrar.restore(number, state, now)
+
+    def _registered(self, number: str, flow: Flow, now: float) -> None:
+        self._calls.owed_byes.pay(number, flow, now)
+        self._phone_tests.registered(number, flow, now)

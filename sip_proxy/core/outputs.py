@@ -66,7 +66,10 @@ class CallRecorded(NamedTuple):
 
 
 class Registration(NamedTuple):
-    """One binding of a number, as an administrator sees it. Instants are on the wall clock."""
+    """One binding of a number, as an administrator sees it. Instants are on the wall clock.
+
+    `in_service` is False after failed tests, and known to `Engine.registrations` only (`PhoneTested`).
+    """
 
     number: str
     contact: str
@@ -75,6 +78,7 @@ class Registration(NamedTuple):
     user_agent: str
     registered_at: float
     expires_at: float
+    in_service: bool = True
 
 
 class BindingsChanged(NamedTuple):
@@ -83,6 +87,23 @@ class BindingsChanged(NamedTuple):
     number: str
     registrations: tuple[Registration, ...]
     state: str
+
+
+class PhoneTested(NamedTuple):
+    """A phone was sent OPTIONS, and this came of it.
+
+    `status` is that of its answer; 408 for none in time and 503 for no way to the phone come from us, with
+    `ok` False and no round-trip time. `at` is on the wall clock. While not `in_service`, calls don't ring
+    this phone.
+    """
+
+    number: str
+    contact: str
+    ok: bool
+    status: int
+    round_trip_s: float | None
+    at: float
+    in_service: bool
 
 
 class SecurityEventKind(Enum):
@@ -108,4 +129,4 @@ class SecurityEvent:
     detail: str
 
 
-Output = Send | CallChanged | CallSaved | CallRecorded | BindingsChanged | SecurityEvent
+Output = Send | CallChanged | CallSaved | CallRecorded | BindingsChanged | PhoneTested | SecurityEvent

@@ -15,6 +15,7 @@ from sip_proxy.core.message.message import Request
 from sip_proxy.core.message.uri import Uri
 from sip_proxy.core.outputs import SecurityEventKind
 from sip_proxy.core.registrar.location import LocationTable
+from sip_proxy.core.registrar.phone_tests import PhoneTests
 from sip_proxy.core.rejection import Cause, Rejection
 from sip_proxy.core.routing.call_setup import CallSetup
 from sip_proxy.core.routing.calling_rules import Load, judge_call
@@ -39,13 +40,21 @@ _DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 class Router:
     """Switches calls and relays other requests between the accounts of the exchange."""
 
-    __slots__ = ("_calls", "_exchange", "_hops", "_location")
+    __slots__ = ("_calls", "_exchange", "_hops", "_location", "_tests")
 
-    def __init__(self, exchange: Exchange, calls: CallTable, hops: Hops, location: LocationTable) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        calls: CallTable,
+        hops: Hops,
+        location: LocationTable,
+        tests: PhoneTests,
+    ) -> None:
         self._exchange = exchange
         self._calls = calls
         self._hops = hops
         self._location = location
+        self._tests = tests
 
     def handle(self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float) -> None:
         """Route a request of this account. An INVITE is a call attempt, and will have its record."""
@@ -60,13 +69,15 @@ class Router:
         )
         if rejection is None:
             targets = self._targets(uri.number, now, secure=uri.scheme == "sips")
-            if not targets:
-                text = "No phone is registered for this number"
-                rejection = Rejection(480, text, Cause.SUBSCRIBER_ABSENT)
+            working = targets
+            if call is not None and not call.emergency:
+                working = [each for each in targets if self._is_in_service(uri.number, each)]
+            if not working:
+                rejection = _nobody_to_ring(targets)
             else:
-                breadth = breadth_each(request, len(targets))
+                breadth = breadth_each(request, len(working))
                 if isinstance(breadth, int):
-                    self._forward(request, server, call, caller, targets, breadth, flow, now)
+                    self._forward(request, server, call, caller, working, breadth, flow, now)
                     return
                 rejection = breadth
         if call is not None:
@@ -170,6 +181,9 @@ class Router:
         """RFC 4028 §8.1; an emergency call is not refused for that."""
         return None if call.emergency else check_session_interval(request, self._exchange.config)
 
+    def _is_in_service(self, number: str, target: Target) -> bool:
+        return not self._tests.is_out_of_service(number, target.binding.contact)
+
     def _targets(self, number: str, now: float, *, secure: bool) -> list[Target]:
         return find_targets(self._location, self._hops, number, now, secure=secure)
 
@@ -209,3 +223,10 @@ class Router:
             branch.start(forwarded, branch=branch_id, to=to, now=now)
         if setup is not None:
             setup.start(context, now)
+
+
+def _nobody_to_ring(failed: list[Target]) -> Rejection:
+    """Why there is no phone to send a request to: the failed ones are registered, but answer nothing."""
+    if failed:
+        return Rejection(480, "The phone of this number does not answer", Cause.DESTINATION_OUT_OF_ORDER)
+    return Rejection(480, "No phone is registered for this number", Cause.SUBSCRIBER_ABSENT)
