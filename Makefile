@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CODE   := sip_proxy billing_service softphone admin_web tollbell alembic tests bench fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help run phone administrator test check fuzz format lock clean bench-sip system-run system-test system-phone
+.PHONY: help run phone administrator test soak check fuzz format lock clean bench-sip system-run system-test system-phone
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ administrator: system-run $(VENV)/.installed ## make a login for the console: ma
 
 test: system-test $(VENV)/.installed-dev ## run every test
 	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+soak: system-test $(VENV)/.installed-dev ## let parts die and be away for long, under load (about 40 minutes)
+	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py
 
 bench-sip: system-test $(VENV)/.installed-dev ## measure the exchange beside Kamailio (a few minutes; BENCH_ARGS=--full for all)
 	@$(BIN)/python -m bench.sip $(BENCH_ARGS)

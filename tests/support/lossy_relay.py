@@ -7,12 +7,15 @@ phones which follow their route set come through it too.
 
 import asyncio
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+_CREDENTIALS = re.compile(rb"(proxy-)?authorization\s*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,12 @@ class LossyRelay:
 
     def from_phone(self, data: bytes, phone: tuple[str, int]) -> None:
         """A phone sends something."""
-        data = data.replace(_text(self.address), _text(self.exchange))
+        data = _replace(data, self.address, self.exchange)
         self._weathered(lambda: self._to_exchange(data, phone))
 
     def from_exchange(self, data: bytes, phone: tuple[str, int]) -> None:
         """The exchange sends something to a phone."""
-        data = data.replace(_text(self.exchange), _text(self.address))
+        data = _replace(data, self.exchange, self.address)
         assert self._phones_side is not None
         side = self._phones_side
         self._weathered(lambda: side.sendto(data, phone))
@@ -126,8 +129,11 @@ class _Side(asyncio.DatagramProtocol):
         """Whoever was meant isn't there; weather doesn't mind."""
 
 
-def _text(address: tuple[str, int]) -> bytes:
-    return f"{address[0]}:{address[1]}".encode()
+def _replace(data: bytes, one: tuple[str, int], other: tuple[str, int]) -> bytes:
+    """Put an address in another's place, but not in credentials: the hash there is of the original."""
+    old, new = (f"{host}:{port}".encode() for host, port in (one, other))
+    lines = data.split(b"\r\n")
+    return b"\r\n".join(line if _CREDENTIALS.match(line) else line.replace(old, new) for line in lines)
 
 
 @contextmanager

@@ -54,35 +54,50 @@ def start_sipp(
     calls: int = 1,
     rate: int = 10,
     out_of_call: str | None = None,
+    bad_network: bool = False,
     **values: str,
 ) -> Sipp:
     """Start SIPp with a scenario of `tests/interop/scenarios`.
 
     `called` is the number to call or register, `values` replace the capital words in the scenario, `port` is
-    SIPp's own (0: any), and `out_of_call` names a scenario for calls that come in meanwhile.
+    SIPp's own (0: any), and `out_of_call` names a scenario for calls that come in meanwhile. On a
+    `bad_network` a message out of order doesn't fail the call, and each call answers copies for a while after
+    its end.
     """
     port = port or free_port(transport)
     name = f"{scenario}-{transport}-{port}"
     command = [
-        *("sipp", f"{server[0]}:{server[1]}", "-sf", str(_prepared(scenario, directory, name, values))),
+        *(
+            "sipp",
+            f"{server[0]}:{server[1]}",
+            "-sf",
+            str(_prepared(scenario, directory, name, values, bad_network)),
+        ),
         *("-t", _MODES[transport], "-i", "127.0.0.1", "-p", str(port), "-mi", "127.0.0.1"),
         *("-s", called, "-au", number, "-ap", password),
         *("-m", str(calls), "-r", str(rate), "-l", str(calls)),
         *("-nostdin", "-timeout", str(TIMEOUT_S), "-timeout_error", "-recv_timeout", "15000"),
         *("-trace_err", "-error_file", str(directory / f"{name}.errors"), "-cp", str(free_port("udp"))),
     ]
+    if bad_network:
+        command += ["-default_behaviors", "all,-abortunexp"]
     if out_of_call is not None:
-        command += ["-oocsf", str(_prepared(out_of_call, directory, f"{name}-out-of-call", values))]
+        command += [
+            "-oocsf",
+            str(_prepared(out_of_call, directory, f"{name}-out-of-call", values, bad_network)),
+        ]
     log = directory / f"{name}.screen"
     with log.open("wb") as screen:
         process = subprocess.Popen(command, cwd=directory, stdout=screen, stderr=subprocess.STDOUT)
     return Sipp(process, directory, name, log)
 
 
-def _prepared(scenario: str, directory: Path, name: str, values: dict[str, str]) -> Path:
+def _prepared(scenario: str, directory: Path, name: str, values: dict[str, str], bad_network: bool) -> Path:
     text = (SCENARIOS / f"{scenario}.xml").read_text()
     for word, value in values.items():
         text = text.replace(word.upper(), value)
+    if bad_network:
+        text = text.replace("</scenario>", '<timewait milliseconds="8000"/></scenario>')
     path = directory / f"{name}.xml"
     path.write_text(text)
     return path
