@@ -17,6 +17,7 @@ from billing_service.use_cases.change_settings import change_settings, read_sett
 
 NAME = "billing_service"
 VERSION = "0.1.0"
+HEALTH_TIMEOUT_S = 2.0
 
 routes = web.RouteTableDef()
 
@@ -35,7 +36,9 @@ class SettingsChanges(RequestModel):
 async def get_health(request: web.Request) -> web.Response:
     """Tell whether the service can work; needs no token."""
     try:
-        await services(request).database.run(lambda session: session.execute(text("SELECT 1")).one())
+        await services(request).database.run(
+            lambda session: session.execute(text("SELECT 1")).one(), within_s=HEALTH_TIMEOUT_S
+        )
     except DatabaseUnavailable:
         return web.json_response({"status": "unavailable", "database": "away"}, status=503)
     return web.json_response({"status": "ok", "database": "ok"})

@@ -11,10 +11,12 @@ import structlog
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection
 from sqlalchemy import URL
 
+from billing_service.storage.patience import patience, wait_with_patience
 from billing_service.storage.triggers import DIRECTORY_CHANNEL
 
 LONGEST_PAUSE_S = 1.0
 PROBE_EVERY_S = 30.0
+PROBE_TIMEOUT_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +29,7 @@ class DirectoryWatch:
     """
 
     def __init__(self, url: URL) -> None:
+        wait_with_patience()
         self._url = url
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
@@ -63,6 +66,10 @@ class DirectoryWatch:
             self._changed.set()
 
     def _listen(self) -> None:
+        with patience(silence_s=PROBE_TIMEOUT_S):
+            self._listen_again_and_again()
+
+    def _listen_again_and_again(self) -> None:
         pause_s = 0.05
         while not self.closed:
             try:
@@ -104,7 +111,7 @@ class _Listener:
     def __init__(self, url: URL) -> None:
         arguments = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
         self.connection: connection = psycopg2.connect(
-            application_name="tollbell-directory-watch", connect_timeout=5, **arguments
+            application_name="tollbell-directory-watch", **arguments
         )
         self.connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
         self._execute(f"LISTEN {DIRECTORY_CHANNEL}")

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from billing_service.errors import BadSetting
+from billing_service.storage.patience import wait_with_patience
 
 STATEMENT_TIMEOUT_MS = 30_000
 
@@ -27,8 +28,9 @@ def database_url_from(value: str) -> URL:
 def make_engine(url: URL, *, connections: int = 8) -> Engine:
     """Return an engine with a bounded pool whose connections are tested before use.
 
-    So a restarted server costs nobody an error, and a server that hangs costs a bounded time.
+    So a restarted server costs nobody an error; how long one that hangs may cost, `patience` says.
     """
+    wait_with_patience()
     return create_engine(
         url,
         pool_size=connections,
@@ -40,7 +42,6 @@ def make_engine(url: URL, *, connections: int = 8) -> Engine:
         insertmanyvalues_page_size=1000,
         connect_args={
             "application_name": "tollbell-billing",
-            "connect_timeout": 5,
             "keepalives_idle": 30,
             "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} "
             f"-c idle_in_transaction_session_timeout={STATEMENT_TIMEOUT_MS}",

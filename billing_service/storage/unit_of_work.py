@@ -15,12 +15,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from billing_service.errors import BillingServiceError
-from billing_service.storage.engine import make_engine
+from billing_service.storage.engine import STATEMENT_TIMEOUT_MS, make_engine
+from billing_service.storage.patience import patience
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
 
 ATTEMPTS = 5
+# In all, waiting for a free thread included.
+REQUEST_TIMEOUT_S = 10.0
+# A thread that notices the end of its time by itself tells more; one that can't is not waited for.
+_GRACE_S = 0.5
+# A server that works ends any statement before this.
+_LONGEST_SILENCE_S = STATEMENT_TIMEOUT_MS / 1000 + 5
 # PostgreSQL has undone the whole transaction itself; the same work, done again, is likely to pass.
 _WORTH_REPEATING = (postgres_errors.SerializationFailure, postgres_errors.DeadlockDetected)
 
@@ -50,15 +57,27 @@ class Database:
         """Use a database, with as many connections as threads; none is opened before it is needed."""
         return cls(make_engine(url, connections=threads), threads=threads)
 
-    async def run(self, work: Work[T], *, one_snapshot: bool = False) -> T:
+    async def run(
+        self, work: Work[T], *, one_snapshot: bool = False, within_s: float = REQUEST_TIMEOUT_S
+    ) -> T:
         """Run `work(session)` in a transaction in a pool thread and return what it returns.
 
-        See `run_blocking`, which this is for code on the event loop.
+        See `run_blocking`, which this is for code on the event loop. Raises DatabaseUnavailable also when
+        the time is over, be it that the database hangs or that all threads are busy for so long.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._pool, lambda: self.run_blocking(work, one_snapshot=one_snapshot)
-        )
+        deadline = time.monotonic() + within_s
+
+        def in_time() -> T:
+            with patience(deadline=deadline):
+                return self.run_blocking(work, one_snapshot=one_snapshot)
+
+        try:
+            async with asyncio.timeout(within_s + _GRACE_S):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, in_time)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"the database did not do its work within {within_s:g} s", maybe_done=True
+            ) from error
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run something slow that is no database work (hashing a password) in the same bounded pool."""
@@ -71,7 +90,7 @@ class Database:
         before the commit; so it must touch nothing but its session. With `one_snapshot` all its queries see
         the database as of one moment (repeatable read).
 
-        Raises DatabaseUnavailable when the database is away.
+        Raises DatabaseUnavailable when the database is away, or silent for longer than any statement may take.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -87,7 +106,10 @@ class Database:
         raise AssertionError("the last attempt returns or raises")
 
     def _attempt(self, work: Work[T], *, one_snapshot: bool) -> T:
-        with Session(self.engine, expire_on_commit=False) as session:
+        with (
+            patience(silence_s=_LONGEST_SILENCE_S),
+            Session(self.engine, expire_on_commit=False) as session,
+        ):
             if one_snapshot:
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             result = work(session)

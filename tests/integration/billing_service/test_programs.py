@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,3 +150,56 @@ def test_a_killed_wrapper_takes_its_database_server_along(billing_programs: Bill
     assert programs.run("migrate").returncode == 0
     assert programs.postmaster() != postmaster
     eventually(lambda: not process_runs(postmaster), "the server without a parent has ended")
+
+
+def test_a_database_that_hangs_is_told_in_time_and_everything_goes_on_after_it(
+    billing_programs: BillingPrograms,
+) -> None:
+    programs = billing_programs
+    _, serve = start_all(programs)
+    add_account(programs)
+    batch = {"records": [call_record(1)]}
+    assert programs.request("POST", "/internal/v1/call-records", batch)[0] == 200
+
+    hanging = [programs.postmaster(), *children_of(programs.postmaster())]
+    assert len(hanging) > 5
+    for pid in hanging:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        assert programs.request("GET", "/health") == (503, {"status": "unavailable", "database": "away"})
+        assert time.monotonic() - started < 4
+
+        # More requests than there are threads: all are refused in time, also those that wait for a thread.
+        answers: list[int] = []
+        requests = [("GET", "/v1/overview", None)] * 20 + [("POST", "/internal/v1/call-records", batch)] * 4
+        askers = [
+            threading.Thread(target=lambda wish=wish: answers.append(programs.request(*wish)[0]))
+            for wish in requests
+        ]
+        started = time.monotonic()
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join(30)
+        assert answers == [503] * len(requests)
+        assert time.monotonic() - started < 15
+
+        # No thread is lost to the requests above, and a stop is not held up.
+        assert programs.health() == 503
+        serve.send_signal(signal.SIGTERM)
+        assert serve.wait(15) == 0
+        second = programs.start("serve")
+    finally:
+        for pid in hanging:
+            os.kill(pid, signal.SIGCONT)
+    eventually(lambda: programs.health() == 200, "the service is healthy again")
+    status, answer = programs.request("POST", "/internal/v1/call-records", batch)
+    assert (status, answer["results"][0]["status"]) == (200, "duplicate")
+    assert second.poll() is None
+    assert "Traceback" not in programs.said("serve")
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,0 +1,77 @@
+"""How long a thread waits for PostgreSQL, however the server or the network hangs.
+
+The server's own limits are no help when the server hangs, and TCP keep-alive none when only its processes
+do. So psycopg2's waiting is ours (its "wait callback"), and ends at the thread's limit with an error that
+closes the connection.
+"""
+
+import select
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+from psycopg2.extensions import (
+    POLL_OK,
+    POLL_READ,
+    POLL_WRITE,
+    STATUS_SETUP,
+    connection,
+    set_wait_callback,
+)
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+class _Limits(threading.local):
+    deadline: float | None = None  # of the whole work, on the monotonic clock
+    silence_s: float | None = None  # of each wait for an answer
+
+
+_limits = _Limits()
+
+
+@contextmanager
+def patience(*, deadline: float | None = None, silence_s: float | None = None) -> Iterator[None]:
+    """Limit this thread's waiting for databases: until `deadline` (`time.monotonic()`), `silence_s` at a time.
+
+    A wait that ends so raises psycopg2.OperationalError and closes the connection. Limits nest: what an outer
+    one forbids, no inner one allows.
+    """
+    before = (_limits.deadline, _limits.silence_s)
+    _limits.deadline = _shorter(before[0], deadline)
+    _limits.silence_s = _shorter(before[1], silence_s)
+    try:
+        yield
+    finally:
+        _limits.deadline, _limits.silence_s = before
+
+
+def wait_with_patience() -> None:
+    """Let all psycopg2 connections of this process wait as `patience` says; once is enough."""
+    set_wait_callback(_wait)
+
+
+def _wait(waiting: connection) -> None:
+    started = time.monotonic()
+    connecting = waiting.status == STATUS_SETUP
+    silence_s = _shorter(_limits.silence_s, CONNECT_TIMEOUT_S if connecting else None)
+    deadline = _shorter(_limits.deadline, None if silence_s is None else started + silence_s)
+    while (state := waiting.poll()) != POLL_OK:
+        # The socket may be another one after each poll: a host can have several addresses.
+        if not _is_ready(waiting.fileno(), state, deadline):
+            waited_s = time.monotonic() - started
+            raise psycopg2.OperationalError(f"the database has been silent for {waited_s:.1f} s")
+
+
+def _is_ready(descriptor: int, state: int, deadline: float | None) -> bool:
+    sockets = select.poll()
+    sockets.register(descriptor, {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}[state])
+    timeout_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    return bool(sockets.poll(timeout_ms))
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    given = [limit for limit in (one, other) if limit is not None]
+    return min(given, default=None)
