@@ -21,23 +21,34 @@ def main() -> None:
     arguments = _arguments()
     where = report.machine()
     contenders = _contenders()
+    page = _Page(f"{where}\n\nCommand: `{' '.join(['python -m bench.sip', *sys.argv[1:]])}`", arguments.dry)
     costs = _measure_costs(contenders, arguments)
-    sections = [
-        f"{where}\n\nCommand: `{' '.join(['python -m bench.sip', *sys.argv[1:]])}`",
-        f"## CPU per call and per registration\n\n{arguments.phones:,} phones, {arguments.rounds} "
+    page.add(
+        f"### CPU per call and per registration\n\n{arguments.phones:,} phones, {arguments.rounds} "
         f"alternating rounds of {arguments.calls:,} calls at {arguments.rate} calls/s; median of the "
-        f"rounds (and range).\n\n{report.cost_table(costs)}\n\n{report.ratio_table(costs)}",
-        "## Highest rate\n\n" + report.rate_table(_measure_rates(contenders, arguments)),
-        "## Memory\n\n" + report.memory_table(_measure_memory(is_full=arguments.full)),
-    ]
+        f"rounds (and range).\n\n{report.cost_table(costs)}\n\n{report.ratio_table(costs)}"
+    )
+    page.add("### Highest rate\n\n" + report.rate_table(_measure_rates(contenders, arguments)))
+    page.add("### Memory\n\n" + report.memory_table(_measure_memory(is_full=arguments.full)))
     if arguments.full:
         by_phones = _measure_by_phones(contenders["Tollbell"], arguments)
-        sections.append("## Cost against the number of phones\n\n" + report.phones_table(by_phones))
-    text = "\n\n".join(sections) + "\n"
-    print(text)
-    if not arguments.dry:
-        kept = DOCUMENT.read_text().partition(_GENERATED)[0] if DOCUMENT.exists() else ""
-        DOCUMENT.write_text(f"{kept}{_GENERATED}\n\n{text}")
+        page.add("### Cost against the number of phones\n\n" + report.phones_table(by_phones))
+
+
+class _Page:
+    """The page of results, kept after every section: a run that is cut short leaves something."""
+
+    def __init__(self, head: str, is_dry: bool) -> None:
+        self._text = head
+        self._is_dry = is_dry
+
+    def add(self, section: str) -> None:
+        """Print a section, and keep all there is."""
+        print(section, end="\n\n", flush=True)
+        self._text += f"\n\n{section}"
+        if not self._is_dry:
+            explained = DOCUMENT.read_text().partition(_GENERATED)[0] if DOCUMENT.exists() else ""
+            DOCUMENT.write_text(f"{explained}{_GENERATED}\n\n## Results\n\n{self._text}\n")
 
 
 def _arguments() -> argparse.Namespace:

@@ -78,7 +78,7 @@ def rate_table(rates: Mapping[str, Sustained]) -> str:
     for name, rate in rates.items():
         kept = f"{rate.calls_per_s} for {rate.seconds} s" if rate.calls_per_s else "none of those tried"
         failed = "none tried" if rate.failed_at is None else f"{rate.failed_at} ({rate.failed} failed)"
-        if rate.records_missing:
+        if rate.records_missing > 0:
             failed += f"; {rate.records_missing} records missing"
         lines.append(f"| {name} | {kept} | {failed} |")
     return "\n".join(lines)
