@@ -255,9 +255,11 @@ class ResponseContext:
     def _finish_with_best(self, finals: list[Final], now: float) -> None:
         self.is_finished = True
         best = choose_best(finals)
-        if best.status == 503 and best.response is not None:
-            # §16.7 step 6: the callee is overloaded, not the exchange.
-            best = Final(500, "Server Internal Error", None)
+        if best.status == 503:
+            # §16.7 step 6: a phone is overloaded or can't be reached, not the exchange. The caller would stop
+            # using that (RFC 3263 §4.3).
+            unreachable = best.response is None
+            best = Final(500, "The phone can't be reached" if unreachable else reason_phrase(500), None)
         if self.observer is not None:
             best = self.observer.failure(best, now)
         if best.status == 408 and self.server.request.method != "INVITE":

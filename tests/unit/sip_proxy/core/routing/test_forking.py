@@ -184,12 +184,14 @@ def test_a_target_that_cannot_be_sent_to_counts_as_503_and_the_other_rings_on() 
     assert fork.attempt.statuses == [100, 200]
 
 
-def test_when_no_target_can_be_sent_to_the_caller_hears_it() -> None:
+def test_when_no_target_can_be_sent_to_the_caller_hears_it_and_goes_on_using_the_exchange() -> None:
+    """§16.7 step 6: a 503 would say that the exchange itself is out of order."""
     fork = Fork()
     for phone in (fork.left, fork.right):
         fork.exchange.engine.unable_to_send(phone.flow, fork.exchange.now)
     fork.exchange.deliver()
-    assert fork.attempt.statuses == [100, 503]
+    assert fork.attempt.statuses == [100, 500]
+    assert fork.attempt.responses[-1].reason == "The phone can't be reached"
     assert fork.exchange.the_record.outcome is Outcome.FAILED
 
 
