@@ -22,6 +22,7 @@ import structlog
 from sip_proxy.adapters.event_hub import EventHub
 from sip_proxy.adapters.exchange_view import (
     call_document,
+    phone_test_document,
     registration_document,
     security_document,
     source_of,
@@ -29,6 +30,7 @@ from sip_proxy.adapters.exchange_view import (
 from sip_proxy.adapters.histogram import Histogram
 from sip_proxy.adapters.journal_store import Fact
 from sip_proxy.adapters.security_log import SecurityLog
+from sip_proxy.adapters.trace import Trace, TracedMessage
 from sip_proxy.core.dialog.call_record import CallRecord, Outcome
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Destination, Flow, Transport
@@ -39,6 +41,7 @@ from sip_proxy.core.outputs import (
     CallRecorded,
     CallSaved,
     Output,
+    PhoneTested,
     SecurityEvent,
     SecurityEventKind,
     Send,
@@ -111,6 +114,7 @@ class Driver:
         events: EventHub,
         security_log: SecurityLog,
         limiter: SourceLimiter,
+        trace: Trace | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -118,6 +122,7 @@ class Driver:
         self._events = events
         self._security_log = security_log
         self._limiter = limiter
+        self._trace = trace or Trace()
         self._clock = clock
         self._wall_clock = wall_clock
         self._journal: FactKeeper | None = None
@@ -163,6 +168,7 @@ class Driver:
             counts.requests[beginning] += 1
         else:
             counts.other_requests += 1
+        self._trace.came(data, flow, now)
         # Written out, not with `_errors_logged`: this is where nearly all the time goes.
         try:
             self._engine.receive(data, flow, now)
@@ -265,6 +271,22 @@ class Driver:
         """Take calls again."""
         self._operate(self._engine.go_online, instead=None)
 
+    def test_phone(self, number: str) -> bool:
+        """Test the phones of a number; False when it has none."""
+        return self._operate(lambda now: self._engine.test_phone(number, now), instead=False)
+
+    def reset_phone(self, number: str) -> bool:
+        """Ask the phones of a number to start anew; False when it has none."""
+        return self._operate(lambda now: self._engine.reset_phone(number, now), instead=False)
+
+    def schedule_phone_tests(self, interval_s: float) -> None:
+        """Test every phone once in this interval; 0: only when asked to."""
+        self._operate(lambda now: self._engine.schedule_phone_tests(interval_s, now), instead=None)
+
+    def trace_of(self, call_id: str) -> list[TracedMessage]:
+        """Return what is kept of the messages with this Call-ID, oldest first."""
+        return self._trace.of_call(call_id)
+
     def tidy(self) -> None:
         """Let go of what nobody waits for any longer. Call it every few seconds."""
         oldest = self._clock() - _HELD_AT_MOST_S
@@ -313,7 +335,10 @@ class Driver:
         elif isinstance(output, CallChanged):
             if self._events.has_watchers:
                 self._events.publish("call", call_document(output.call))
-        elif isinstance(output, SecurityEvent):
+        elif isinstance(output, PhoneTested):
+            if self._events.has_watchers:
+                self._events.publish("phone_test", phone_test_document(output))
+        else:
             self._tell_security(output)
 
     def _tell_security(self, event: Output) -> None:
@@ -342,9 +367,11 @@ class Driver:
         if sender is None:
             self._unable_to_send.append(send.to)
         else:
-            if send.data.startswith(b"SIP/"):
-                self.counts.responses_sent[send.data[8:11]] += 1
-            sender.send(send.data, send.to)
+            data = send.data
+            if data.startswith(b"SIP/"):
+                self.counts.responses_sent[data[8:11]] += 1
+            self._trace.went(data, send.to, self._clock())
+            sender.send(data, send.to)
 
     def _keep_wall_offset(self) -> None:
         """Follow the wall clock when it is set, but not the jitter of reading two clocks."""

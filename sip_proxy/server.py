@@ -28,12 +28,14 @@ from sip_proxy.adapters.directory_feed import DirectoryFeed
 from sip_proxy.adapters.event_hub import EventHub
 from sip_proxy.adapters.journal import Journal
 from sip_proxy.adapters.journal_store import JournalStore, Restored, UnableToOpenJournal
+from sip_proxy.adapters.ladder import Ladder, ladder_message
 from sip_proxy.adapters.metrics import Metrics
 from sip_proxy.adapters.security_log import SecurityLog
+from sip_proxy.adapters.trace import Trace
 from sip_proxy.core.directory import Directory
 from sip_proxy.core.engine import Engine, EngineConfig
 from sip_proxy.core.flow import Transport
-from sip_proxy.core.outputs import LiveCall, Registration
+from sip_proxy.core.outputs import LiveCall, PhoneTested, Registration
 from sip_proxy.driver import Driver
 from sip_proxy.measurements import measurements_of
 from sip_proxy.settings import Settings
@@ -94,6 +96,7 @@ class Server:
             events=self._events,
             security_log=SecurityLog(clock=time.monotonic),
             limiter=self._limiter,
+            trace=Trace(settings.trace_messages),
         )
         self._journal = Journal(self._store, listener=self._driver)
         self._udp = UdpTransport(
@@ -223,6 +226,33 @@ class Server:
         log.warning("all_calls_ended", count=ended)
         return ended
 
+    def ladder(self, call_id: str) -> Ladder | None:
+        """Return the messages of a call by the id of the live call or its Call-ID; None: none are kept."""
+        live = next((call.call_id for call in self._engine.live_calls() if call.id == call_id), call_id)
+        messages = self._driver.trace_of(live)
+        if not messages:
+            return None
+        numbers = {f"{one.source} {one.transport}": one.number for one in self._engine.registrations()}
+        offset = self._engine.wall_offset
+        return Ladder(live, [ladder_message(message, offset) for message in messages], numbers)
+
+    def test_phone(self, number: str) -> bool:
+        """Test the phones of a number; False when it has none."""
+        return self._driver.test_phone(number)
+
+    def test_all_phones(self) -> int:
+        """Test all phones; return of how many numbers."""
+        numbers = {one.number for one in self._engine.registrations()}
+        return sum(self._driver.test_phone(number) for number in numbers)
+
+    def phone_tests(self) -> list[PhoneTested]:
+        """List the last result of every phone."""
+        return self._engine.phone_tests()
+
+    def reset_phone(self, number: str) -> bool:
+        """Ask the phones of a number to start anew; False when it has none."""
+        return self._driver.reset_phone(number)
+
     # Starting and stopping.
 
     def _restore(self, restored: Restored) -> None:
@@ -265,6 +295,8 @@ class Server:
         for stream in self._streams.values():
             await stream.start()
         self._udp.start(asyncio.get_running_loop())
+        if self._settings.phone_test_interval_s:
+            self._driver.schedule_phone_tests(self._settings.phone_test_interval_s)
         self._is_listening = True
         host, port = self._http.addresses[0][:2]
         log.info(

@@ -46,6 +46,8 @@ class Settings:
 
     `ping_interval_s`: how often a phone in a call is asked whether it is still there. `session_interval_s`:
     how long a call may go on without being refreshed, for phones with session timers (RFC 4028).
+    `phone_test_interval_s`: how often every phone is tested by OPTIONS (0: only when an administrator wants
+    it). `trace_messages`: how many of the last SIP messages are kept for ladders.
     """
 
     var: Path
@@ -59,12 +61,15 @@ class Settings:
     service_token: str = field(repr=False)
     ping_interval_s: float = 60.0
     session_interval_s: int = 1800
+    phone_test_interval_s: float = 0.0
+    trace_messages: int = 10_000
     log_format: LogFormat = LogFormat.CONSOLE
 
 
 # The realm is sent inside quotes and the domain inside URIs, so it needs to be writable in both as it is.
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z|\[[0-9A-Fa-f:.]+\]\Z")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?\Z", re.ASCII)
+_COUNT = re.compile(r"[0-9]{1,7}\Z", re.ASCII)
 _LONGEST_S = 86_400
 _WILDCARD_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -88,6 +93,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         log_format=read_log_format(environment),
         ping_interval_s=_seconds(environment, "TOLLBELL_SIP_PING_S", 60.0),
         session_interval_s=int(_seconds(environment, "TOLLBELL_SIP_SESSION_S", 1800.0)),
+        phone_test_interval_s=_seconds(environment, "TOLLBELL_PHONE_TEST_S", 0.0),
+        trace_messages=_count(environment, "TOLLBELL_TRACE_MESSAGES", 10_000),
     )
 
 
@@ -110,6 +117,15 @@ def _seconds(environment: Mapping[str, str], name: str, default: float) -> float
     if not _SECONDS.match(text) or not 1 <= float(text) <= _LONGEST_S:
         raise SettingsError(f"{name} is {text!r}; it should be a number of seconds from 1 to {_LONGEST_S}")
     return float(text)
+
+
+def _count(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name)
+    if not text:
+        return default
+    if not _COUNT.match(text):
+        raise SettingsError(f"{name} is {text!r}; it should be a number from 0 to 9999999")
+    return int(text)
 
 
 def _domain(environment: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from sip_proxy.adapters.instants import rfc3339, rfc3339_or_none
 from sip_proxy.core.flow import Flow
-from sip_proxy.core.outputs import LiveCall, Registration, SecurityEvent
+from sip_proxy.core.outputs import LiveCall, PhoneTested, Registration, SecurityEvent
 
 Json = dict[str, object]
 
@@ -32,6 +32,21 @@ def registration_document(registration: Registration) -> Json:
         "user_agent": registration.user_agent,
         "registered_at": rfc3339(registration.registered_at),
         "expires_at": rfc3339(registration.expires_at),
+        "in_service": registration.in_service,
+    }
+
+
+def phone_test_document(result: PhoneTested) -> Json:
+    """Write what came of testing a phone."""
+    round_trip_s = result.round_trip_s
+    return {
+        "number": result.number,
+        "contact": result.contact,
+        "ok": result.ok,
+        "status": result.status,
+        "round_trip_ms": None if round_trip_s is None else round(round_trip_s * 1000, 1),
+        "in_service": result.in_service,
+        "at": rfc3339(result.at),
     }
 
 

@@ -7,6 +7,9 @@ appear, the exchange next to the first of them (mostly the caller).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sip_proxy.adapters.trace import TracedMessage
+from sip_proxy.core.flow import Flow
+
 EXCHANGE = "exchange"
 
 
@@ -49,3 +52,17 @@ class Ladder:
     def offset(self, message: LadderMessage) -> float:
         """Return how many seconds after the first message this one came."""
         return message.at - self.messages[0].at
+
+
+def ladder_message(message: TracedMessage, wall_offset: float) -> LadderMessage:
+    """Make a message of a ladder from one of the trace."""
+    peer = message.peer
+    host, port = peer.remote if isinstance(peer, Flow) else (peer.host, peer.port)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return LadderMessage(
+        at=message.at + wall_offset,
+        peer=f"{address} {peer.transport.value}",
+        is_incoming=message.is_incoming,
+        start_line=message.start_line,
+        cseq_method=message.cseq_method,
+    )

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from sip_proxy.adapters.control.call_handlers import delete_call, delete_calls, get_calls
+from sip_proxy.adapters.control.call_handlers import delete_call, delete_calls, get_calls, get_ladder
 from sip_proxy.adapters.control.event_stream import get_events
 from sip_proxy.adapters.control.exchange import EVENTS, EXCHANGE, METRICS, SERVICE_TOKEN, ControlledExchange
 from sip_proxy.adapters.control.exchange_handlers import (
@@ -13,7 +13,13 @@ from sip_proxy.adapters.control.exchange_handlers import (
     put_state,
 )
 from sip_proxy.adapters.control.http import problem_middleware, token_middleware
-from sip_proxy.adapters.control.phone_handlers import get_registrations
+from sip_proxy.adapters.control.phone_handlers import (
+    get_phone_tests,
+    get_registrations,
+    post_phone_reset,
+    post_phone_test,
+    post_phone_tests,
+)
 from sip_proxy.adapters.event_hub import EventHub
 from sip_proxy.adapters.metrics import Metrics
 
@@ -40,6 +46,11 @@ def make_control_api(
             web.get("/v1/calls", get_calls),
             web.delete("/v1/calls", delete_calls),
             web.delete("/v1/calls/{id}", delete_call),
+            web.get("/v1/calls/{id}/ladder", get_ladder),
+            web.get("/v1/phone-tests", get_phone_tests),
+            web.post("/v1/phone-tests", post_phone_tests),
+            web.post("/v1/phones/{number}/test", post_phone_test),
+            web.post("/v1/phones/{number}/reset", post_phone_reset),
             web.get("/v1/events", get_events),
         ]
     )

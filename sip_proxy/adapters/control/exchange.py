@@ -6,8 +6,9 @@ from typing import Protocol
 from aiohttp import web
 
 from sip_proxy.adapters.event_hub import EventHub
+from sip_proxy.adapters.ladder import Ladder
 from sip_proxy.adapters.metrics import Metrics
-from sip_proxy.core.outputs import LiveCall, Registration
+from sip_proxy.core.outputs import LiveCall, PhoneTested, Registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,23 @@ class ControlledExchange(Protocol):
     def end_all_calls(self) -> int:
         """End all live calls but emergency calls; return how many."""
 
+    def ladder(self, call_id: str) -> Ladder | None:
+        """Return the messages of a call by the id of the live call or its Call-ID; None: none are kept."""
+
     def registrations(self) -> list[Registration]:
         """List all bindings."""
+
+    def test_phone(self, number: str) -> bool:
+        """Test the phones of a number; False when it has none."""
+
+    def test_all_phones(self) -> int:
+        """Test all phones; return of how many numbers."""
+
+    def phone_tests(self) -> list[PhoneTested]:
+        """List the last result of every phone."""
+
+    def reset_phone(self, number: str) -> bool:
+        """Ask the phones of a number to start anew; False when it has none."""
 
 
 EXCHANGE = web.AppKey("exchange", ControlledExchange)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fake_billing import SERVICE_TOKEN, FakeBilling
-from tests.support.proxy_process import ProxyProcess
+from tests.support.proxy_process import ProxyProcess, running_proxy
 from tests.support.socket_phone import call, hang_up, phone
 from tests.support.system import eventually
 
@@ -164,6 +164,57 @@ def test_offline_refuses_calls_and_ends_those_in_progress_when_the_drain_time_is
         hang_up(caller, callee, call(caller, callee))
         billing.wait_for_records(3)
     assert sorted(record["outcome"] for record in records) == ["answered", "rejected"]
+
+
+def test_an_operator_tests_and_resets_a_phone(proxy: ProxyProcess) -> None:
+    with watching(proxy) as events, phone("0002", "secret of 2", proxy.address("udp")) as one:
+        assert proxy.control("POST", "/v1/phones/0002/test").status == 404
+        one.register()
+        assert proxy.control("POST", "/v1/phones/0002/test").status == 202
+        one.respond(one.expect_request("OPTIONS"), 200, "OK")
+        told = events.until("phone_test", number="0002")
+        assert (told["ok"], told["status"], told["in_service"]) == (True, 200, True)
+        assert 0 < told["round_trip_ms"] < 5000
+        assert proxy.control("GET", "/v1/phone-tests").body["items"] == [told]
+
+        assert proxy.control("POST", "/v1/phone-tests").body == {"numbers": 1}
+        one.respond(one.expect_request("OPTIONS"), 200, "OK")
+        events.until("phone_test", number="0002")
+
+        assert proxy.control("POST", "/v1/phones/0002/reset").status == 202
+        reset = one.expect_request("NOTIFY")
+        assert reset.header("Event").startswith("check-sync")
+        one.respond(reset, 200, "OK")
+
+
+def test_phones_are_tested_by_themselves(billing: FakeBilling, tmp_path: Path) -> None:
+    with (
+        running_proxy(tmp_path / "var", billing, TOLLBELL_PHONE_TEST_S="1") as proxy,
+        phone("0002", "secret of 2", proxy.address("udp")) as one,
+    ):
+        one.register()
+        for _ in range(2):
+            one.respond(one.expect_request("OPTIONS"), 200, "OK")
+
+
+def test_the_messages_of_a_call_as_a_ladder(proxy: ProxyProcess, billing: FakeBilling) -> None:
+    with (
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("tcp"), "tcp") as callee,
+    ):
+        callee.register()
+        answer = call(caller, callee, call_id="ladder@here")
+        (live,) = proxy.control("GET", "/v1/calls").body["items"]
+        text = proxy.control("GET", f"/v1/calls/{live['id']}/ladder").body
+        for wanted in ("ladder@here", "0002", caller.address, callee.address, "407 Proxy", "180 Ringing"):
+            assert wanted in text
+        hang_up(caller, callee, answer)
+        billing.wait_for_records()
+    later = proxy.control("GET", "/v1/calls/ladder@here/ladder").body
+    assert later.count("BYE") == 4  # in, out, and their answers
+    assert later.count(" INVITE ") == 3
+    assert proxy.control("GET", "/v1/calls/ladder@here/ladder?format=svg").body.startswith("<svg")
+    assert proxy.control("GET", "/v1/calls/never/ladder").status == 404
 
 
 def test_metrics_count_what_happened(proxy: ProxyProcess, billing: FakeBilling) -> None:

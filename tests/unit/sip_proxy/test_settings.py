@@ -183,3 +183,10 @@ def test_intervals_are_numbers_of_seconds(tmp_path: Path) -> None:
 def test_an_interval_that_makes_no_sense_is_refused(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings({"TOLLBELL_VAR": str(tmp_path), name: value})
+
+
+def test_messages_kept_for_ladders_are_a_number(tmp_path: Path) -> None:
+    assert read_settings({"TOLLBELL_VAR": str(tmp_path)}).trace_messages == 10_000
+    assert read_settings({"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_TRACE_MESSAGES": "0"}).trace_messages == 0
+    with pytest.raises(SettingsError, match="TOLLBELL_TRACE_MESSAGES"):
+        read_settings({"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_TRACE_MESSAGES": "-1"})

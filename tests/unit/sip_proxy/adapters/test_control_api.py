@@ -10,12 +10,14 @@ import pytest
 from aiohttp import ClientPayloadError, ClientResponse, ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
+from yarl import URL
 
 from sip_proxy.adapters.control.api import make_control_api
 from sip_proxy.adapters.control.exchange import Health, Information, State
 from sip_proxy.adapters.event_hub import EventHub, encode_event
+from sip_proxy.adapters.ladder import Ladder, LadderMessage
 from sip_proxy.adapters.metrics import Measurement, Metrics
-from sip_proxy.core.outputs import LiveCall, LiveCallState, Registration
+from sip_proxy.core.outputs import LiveCall, LiveCallState, PhoneTested, Registration
 
 TOKEN = "hush"
 CALL = LiveCall("5f0c", "a@b", "0001", "0002", LiveCallState.RINGING, False, 1.0, 2.0, None)  # noqa: FBT003
@@ -41,6 +43,7 @@ REGISTRATION_JSON = {
     "user_agent": "phone 1",
     "registered_at": "1970-01-01T00:01:00.000000Z",
     "expires_at": "1970-01-01T01:01:00.000000Z",
+    "in_service": True,
 }
 
 
@@ -64,6 +67,10 @@ STATE_JSON = {
 }
 
 
+TESTED = PhoneTested("0001", "sip:0001@192.0.2.1:5062", True, 200, 0.0123, 60.0, True)  # noqa: FBT003
+LADDER = Ladder("a@b", [LadderMessage(1.0, "192.0.2.1:5062 UDP", True, "INVITE sip:x SIP/2.0", "INVITE")], {})  # noqa: FBT003
+
+
 class FakeExchange:
     """An exchange with one call and one phone."""
 
@@ -73,6 +80,8 @@ class FakeExchange:
         )
         self.ended: list[str] = []
         self.its_state = STATE
+        self.tested: list[str] = []
+        self.reset: list[str] = []
 
     def health(self) -> Health:
         return self.its_health
@@ -89,6 +98,23 @@ class FakeExchange:
 
     def go_online(self) -> None:
         self.its_state = STATE
+
+    def ladder(self, call_id: str) -> Ladder | None:
+        return LADDER if call_id in {CALL.id, "a@b", "odd/id?"} else None
+
+    def test_phone(self, number: str) -> bool:
+        self.tested.append(number)
+        return number == "0001"
+
+    def test_all_phones(self) -> int:
+        return 3
+
+    def phone_tests(self) -> list[PhoneTested]:
+        return [TESTED]
+
+    def reset_phone(self, number: str) -> bool:
+        self.reset.append(number)
+        return number == "0001"
 
     def end_all_calls(self) -> int:
         self.ended.append("all")
@@ -237,6 +263,52 @@ async def test_a_state_that_makes_no_sense_is_refused(
     assert exchange.its_state is STATE
 
 
+@pytest.mark.parametrize("call_id", ["5f0c", "a@b", "odd%2Fid%3F"])
+async def test_a_ladder_as_text(client: Client, call_id: str) -> None:
+    async with await client.get(URL(f"/v1/calls/{call_id}/ladder", encoded=True)) as response:
+        assert (response.status, response.content_type, response.charset) == (200, "text/plain", "utf-8")
+        assert "INVITE" in await response.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [("/v1/calls/5f0c/ladder", "image/svg+xml,*/*"), ("/v1/calls/5f0c/ladder?format=svg", "*/*")],
+)
+async def test_a_ladder_as_a_picture_that_runs_nothing(client: Client, path: str, accept: str) -> None:
+    async with await client.get(path, headers={"Accept": accept}) as response:
+        assert (response.status, response.content_type) == (200, "image/svg+xml")
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert (await response.text()).startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/v1/calls/none/ladder", 404), ("/v1/calls/5f0c/ladder?format=pdf", 400)]
+)
+async def test_a_ladder_that_there_is_not(client: Client, path: str, status: int) -> None:
+    async with await client.get(path) as response:
+        assert (response.status, response.content_type) == (status, "application/problem+json")
+
+
+async def test_phone_tests(client: Client, exchange: FakeExchange) -> None:
+    result = {
+        "number": "0001",
+        "contact": "sip:0001@192.0.2.1:5062",
+        "ok": True,
+        "status": 200,
+        "round_trip_ms": 12.3,
+        "in_service": True,
+        "at": "1970-01-01T00:01:00.000000Z",
+    }
+    assert await answer_of(await client.get("/v1/phone-tests")) == (200, {"items": [result]})
+    assert await answer_of(await client.post("/v1/phone-tests")) == (202, {"numbers": 3})
+    for verb, done in (("test", exchange.tested), ("reset", exchange.reset)):
+        async with await client.post(f"/v1/phones/0001/{verb}") as response:
+            assert response.status == 202
+        async with await client.post(f"/v1/phones/7777/{verb}") as response:
+            assert (response.status, response.content_type) == (404, "application/problem+json")
+        assert done == ["0001", "7777"]
+
+
 async def test_there_may_be_no_such_call(client: Client) -> None:
     async with await client.delete("/v1/calls/none") as response:
         assert response.content_type == "application/problem+json"
@@ -259,6 +331,11 @@ async def test_there_may_be_no_such_call(client: Client) -> None:
         ("DELETE", "/v1/calls/5f0c"),
         ("DELETE", "/v1/calls"),
         ("GET", "/v1/state"),
+        ("GET", "/v1/calls/5f0c/ladder"),
+        ("GET", "/v1/phone-tests"),
+        ("POST", "/v1/phone-tests"),
+        ("POST", "/v1/phones/0001/test"),
+        ("POST", "/v1/phones/0001/reset"),
         ("PUT", "/v1/state"),
         ("GET", "/v1/unknown"),
     ],
@@ -274,7 +351,7 @@ async def test_nothing_without_the_token(
         assert response.status == 401
         assert response.content_type == "application/problem+json"
         assert response.headers["WWW-Authenticate"] == "Bearer"
-    assert exchange.ended == []
+    assert exchange.ended == exchange.tested == exchange.reset == []
 
 
 @pytest.mark.parametrize("path", ["/health", "/metrics"])
