@@ -67,6 +67,7 @@ class Settings:
         """
         source = _Environment(environment)
         var = source.read("TOLLBELL_VAR", "./var", Path)
+        source.refuse("TOLLBELL_BROKER_URL", "RabbitMQ is not supported yet; unset TOLLBELL_BROKER_URL")
         own_database = source.secret("TOLLBELL_DATABASE_URL")
         return cls(
             var=var.absolute(),
@@ -110,6 +111,12 @@ class _Environment:
             return parse(value)
         except (ValueError, BadSetting) as error:
             raise BadSetting(f"{name}: {error}") from error
+
+    def refuse(self, name: str, why: str) -> None:
+        """Raise BadSetting when a setting is there that would be ignored."""
+        for given in (name, f"{name}_FILE"):
+            if self.values.get(given):
+                raise BadSetting(why.replace(name, given))
 
     def secret(self, name: str) -> str | None:
         file = self.values.get(f"{name}_FILE")

@@ -34,7 +34,7 @@ _limits = _Limits()
 
 @contextmanager
 def patience(*, deadline: float | None = None, silence_s: float | None = None) -> Iterator[None]:
-    """Limit this thread's waiting for databases: until `deadline` (`time.monotonic()`), `silence_s` at a time.
+    """Limit this thread's waiting for databases: to `deadline` (`time.monotonic()`), `silence_s` at a time.
 
     A wait that ends so raises psycopg2.OperationalError and closes the connection. Limits nest: what an outer
     one forbids, no inner one allows.

@@ -90,7 +90,7 @@ class Database:
         before the commit; so it must touch nothing but its session. With `one_snapshot` all its queries see
         the database as of one moment (repeatable read).
 
-        Raises DatabaseUnavailable when the database is away, or silent for longer than any statement may take.
+        Raises DatabaseUnavailable when the database is away, or silent longer than any statement may take.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import socket
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from billing_service.storage.migrations import require_current
 from billing_service.storage.tables import Call
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.administrators import find_credentials, password_matches
+from tests.support.billing_process import BillingPrograms, eventually, free_port
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +131,43 @@ def test_a_server_that_will_not_have_us_is_not_waited_for(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("billing_service: the database refuses us: ")
     assert 'database "no_such_database" does not exist' in line
+
+
+@pytest.mark.parametrize("command", [["sample-data"], ["create-administrator", "bob", "--draw-password"]])
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_database_that_is_not_running_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: list[str],
+    embedded: bool,
+) -> None:
+    place = f"{tmp_path / 'postgres' / 'socket'}"
+    if not embedded:
+        place = f"127.0.0.1:{free_port()}"
+        monkeypatch.setenv("TOLLBELL_DATABASE_URL", f"postgresql://tollbell:secret-word@{place}/tollbell")
+    assert main(command) == 1
+    assert capsys.readouterr() == (
+        "",
+        f"billing_service: the database at {place} does not answer; start `make run` first\n",
+    )
+    assert not (tmp_path / "sample-credentials.json").exists()
+
+
+@pytest.mark.parametrize("swallows", [True, False])
+def test_it_is_said_soon_what_is_waited_for_and_never_the_password(
+    billing_programs: BillingPrograms, swallows: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = int(mute.getsockname()[1]) if swallows else free_port()
+        url = f"postgresql://tollbell:secret-word@127.0.0.1:{port}/tollbell"
+        for command in ("serve", "migrate"):
+            started = time.monotonic()
+            billing_programs.start(command, TOLLBELL_DATABASE_URL=url)
+            eventually(
+                lambda command=command: "waiting_for_database" in billing_programs.said(command),
+                f"{command} says that it waits",
+            )
+            assert time.monotonic() - started >= 2
+            assert f"127.0.0.1:{port}" in billing_programs.said(command)
+            assert "secret-word" not in billing_programs.said(command)

@@ -23,7 +23,7 @@ def one(session: Session) -> int:
 
 async def test_work_ends_at_its_limit_and_the_next_is_not_hindered(database: Database) -> None:
     started = time.monotonic()
-    with pytest.raises(DatabaseUnavailable, match="silent|within"):
+    with pytest.raises(DatabaseUnavailable, match=r"silent|within"):
         await database.run(sleep, within_s=0.3)
     assert 0.25 < time.monotonic() - started < 3
     assert await database.run(one, within_s=5) == 1

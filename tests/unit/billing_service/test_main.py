@@ -35,6 +35,36 @@ def test_a_setting_without_sense_ends_every_command_with_status_2(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TOLLBELL_CURRENCY", "dollars"),
+        ("TOLLBELL_LOG", "xml"),
+        ("TOLLBELL_BILLING_HTTP", "8000"),
+        ("TOLLBELL_CLOSING_TIME", "24:00"),
+        ("TOLLBELL_SIP_DOMAIN", "a b"),
+        ("TOLLBELL_DATABASE_URL", "mysql://localhost/x"),
+        ("TOLLBELL_SERVICE_TOKEN_FILE", "/nonexistent"),
+    ],
+)
+def test_every_setting_without_sense_is_named(
+    environment: Callable[..., None], capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    environment(**{name: value})
+    assert main(["serve"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"billing_service: {name}")
+
+
+@pytest.mark.parametrize("name", ["TOLLBELL_BROKER_URL", "TOLLBELL_BROKER_URL_FILE"])
+def test_a_broker_is_refused_rather_than_ignored(
+    environment: Callable[..., None], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    environment(**{name: "amqp://guest:secret-word@localhost"})
+    assert main(["serve"]) == 2
+    assert capsys.readouterr().err == f"billing_service: RabbitMQ is not supported yet; unset {name}\n"
+
+
 def test_a_database_of_ones_own_has_no_embedded_server(
     environment: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
