@@ -13,22 +13,24 @@ from admin_web.app import make_app
 from admin_web.log import AccessLogger, configure_logging
 from admin_web.settings import Settings, SettingsError, load_settings
 
+EXIT_FAILED = 1
+EXIT_BAD_SETTING = 2
 SHUTDOWN_S = 5.0
 
 
 def main() -> int:
-    """Run until SIGINT or SIGTERM; the exit status is 1 when it can't start."""
+    """Run until SIGINT or SIGTERM; the exit status is 2 for a setting without sense, 1 if it can't start."""
     try:
         settings = load_settings(os.environ)
     except SettingsError as error:
         print(f"admin_web: {error}", file=sys.stderr)
-        return 1
+        return EXIT_BAD_SETTING
     configure_logging(settings.log_format)
     try:
         asyncio.run(_serve(settings))
     except OSError as error:
         print(f"admin_web: {_explain(error, settings)}", file=sys.stderr)
-        return 1
+        return EXIT_FAILED
     return 0
 
 
@@ -43,9 +45,9 @@ async def _serve(settings: Settings) -> None:
     try:
         await web.TCPSite(runner, settings.listen.host, settings.listen.port).start()
         log = structlog.stdlib.get_logger("admin_web")
-        log.info("console ready", url=f"http://{_shown_address(runner, settings)}/")
+        log.info("console_ready", url=f"http://{_shown_address(runner, settings)}/")
         await stop.wait()
-        log.info("console stops")
+        log.info("console_stopping")
     finally:
         await runner.cleanup()
 

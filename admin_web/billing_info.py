@@ -35,7 +35,7 @@ class BillingInfo:
                 self._info = await self._billing.info()
                 self._ask_again_at = now + GOOD_FOR
             except ServiceError as error:
-                log.warning("billing info not available", problem=str(error))
+                log.warning("billing_info_not_available", problem=str(error))
         if self._info is None:
             return Formats(ZoneInfo("UTC"), "")
         return Formats(_zone(self._info.timezone), self._info.currency)
@@ -45,5 +45,5 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        log.error("unknown billing time zone", timezone=name)
+        log.error("billing_time_zone_unknown", timezone=name)
         return ZoneInfo("UTC")

@@ -33,10 +33,10 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except ServiceError as error:
         status = _status_of(error)
         if status != 404:
-            log.warning("service problem", service=error.service, problem=str(error), path=request.path)
+            log.warning("service_problem", service=error.service, problem=str(error), path=request.path)
         return await _error_page(request, status, str(error), retry=isinstance(error, ServiceAway))
     except Exception:
-        log.exception("page failed", path=request.path)
+        log.exception("page_failed", path=request.path)
         return await _error_page(request, 500, _default_text(500))
 
 
@@ -59,7 +59,7 @@ def _default_text(status: int) -> str:
         case 405:
             return "This page can't be used that way."
         case 500:
-            return "This page failed. The console's log says why."
+            return "This page_failed. The console's log says why."
         case _:
             return "The request could not be carried out."
 

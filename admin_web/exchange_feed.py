@@ -29,10 +29,10 @@ async def follow_exchange(exchange: ExchangeClient, board: LiveBoard) -> None:
                     retry_s = FIRST_RETRY_S
         except ServiceError as error:
             if board.connected or str(error) != board.problem:
-                log.warning("exchange lost", problem=str(error))
+                log.warning("exchange_lost", problem=str(error))
             board.lose(str(error))
         except ValidationError as error:
-            log.error("exchange event not understood", problem=str(error))
+            log.error("exchange_event_not_understood", problem=str(error))
             board.lose("The exchange sends events that this console does not understand.")
         await asyncio.sleep(retry_s)
         retry_s = min(retry_s * 2, LONGEST_RETRY_S)
@@ -43,7 +43,7 @@ def apply_event(board: LiveBoard, event: ServerSentEvent) -> None:
     match event.name:
         case "snapshot":
             board.take_snapshot(Snapshot.model_validate_json(event.data))
-            log.info("exchange connected", calls=board.call_count, phones=board.phone_count)
+            log.info("exchange_connected", calls=board.call_count, phones=board.phone_count)
         case "call":
             board.take_call(LiveCall.model_validate_json(event.data))
         case "registration":

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from admin_web.access import CSRF_FIELD
 from admin_web.keys import BILLING_INFO, BOARD, CLOCK, SESSION, SESSIONS
-from admin_web.service_http import NotFound, RequestRefused, ServiceError
+from admin_web.service_http import NotFound, RequestRefused, ServiceAway, ServiceError
 
 Value = TypeVar("Value")
 
@@ -52,6 +52,8 @@ class Part(Generic[Value]):
     value: Value | None
     problem: str = ""
     retry: bool = False
+    away: bool = False
+    """Its service can't be reached or can't work now."""
 
 
 async def fetch_part(request: Awaitable[Value]) -> Part[Value]:
@@ -61,7 +63,12 @@ async def fetch_part(request: Awaitable[Value]) -> Part[Value]:
     except NotFound:
         raise
     except ServiceError as error:
-        return Part(None, problem=str(error), retry=not isinstance(error, RequestRefused))
+        return Part(
+            None,
+            problem=str(error),
+            retry=not isinstance(error, RequestRefused),
+            away=isinstance(error, ServiceAway),
+        )
 
 
 def set_up_templates(app: web.Application) -> None:
@@ -89,11 +96,16 @@ def asset(name: str) -> str:
 async def render(
     request: web.Request, template: str, context: dict[str, Any], *, status: int = 200
 ) -> web.Response:
-    """A page. It tells at its top which `Part`s in the context failed, and tries again by itself."""
+    """A page. It tells at its top which `Part`s in the context failed, and tries again by itself.
+
+    A page with a part whose service is away is a 503: whoever watches from outside must not take it for whole.
+    """
     parts = [value for value in context.values() if isinstance(value, Part)]
     shared = await shared_context(request)
     shared["problems"] = list(dict.fromkeys(part.problem for part in parts if part.problem))
     shared["retry"] = any(part.retry for part in parts)
+    if status == 200 and any(part.away for part in parts):
+        status = 503
     return aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
 
 

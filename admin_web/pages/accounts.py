@@ -55,7 +55,8 @@ async def _change_state(request: web.Request, number: str, verb: str) -> web.Res
     except ServiceError as error:
         # Without a redirect the page must not look like the one that did it.
         return await _account_page(request, problem=str(error), status=409)
-    log.info(f"account {verb}d", login=request[SESSION].login, number=number, state=account.state.value)
+    event = "account_suspended" if verb == "suspend" else "account_reactivated"
+    log.info(event, login=request[SESSION].login, number=number, state=account.state.value)
     raise web.HTTPSeeOther(f"/accounts/{number}")
 
 

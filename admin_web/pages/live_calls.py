@@ -24,7 +24,7 @@ async def end_call(request: web.Request) -> web.Response:
     try:
         await exchange_of(request).end_call(call_id)
         notice, kind = f"The call{between} is being ended.", "success"
-        log.info("call ended by administrator", login=request[SESSION].login, call=call_id)
+        log.info("call_ended_by_administrator", login=request[SESSION].login, call=call_id)
     except NotFound:
         notice, kind = f"The call{between} was already over.", "info"
     except ServiceError as error:

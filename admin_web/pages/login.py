@@ -44,7 +44,7 @@ async def log_in(request: web.Request) -> web.Response:
     address = request.remote or "unknown"
     for limit, key in ((LOGIN_LIMIT, login.casefold()), (ADDRESS_LIMIT, address)):
         if (wait := request.app[limit].begin(key)) is not None:
-            log.warning("login refused", login=login, remote=address, why="too many attempts")
+            log.warning("login_refused", login=login, remote=address, reason="too many attempts")
             minutes = max(1, -(-int(wait.total_seconds()) // 60))
             problem = TOO_MANY.format(minutes="a minute" if minutes == 1 else f"{minutes} minutes")
             return await _login_form(request, target=target, login=login, problem=problem, status=429)
@@ -57,7 +57,7 @@ async def _ask_billing(
     try:
         administrator = await request.app[BILLING].log_in(login, password)
     except RequestRefused as error:
-        log.warning("login refused", login=login, remote=address, status=error.status)
+        log.warning("login_refused", login=login, remote=address, status=error.status)
         if error.status == 429:
             problem = TOO_MANY.format(minutes="a minute")
             return await _login_form(request, target=target, login=login, problem=problem, status=429)
@@ -72,7 +72,7 @@ async def _ask_billing(
     session = request.app[SESSIONS].begin(
         login=administrator.login, name=administrator.name, role=administrator.role
     )
-    log.info("logged in", login=session.login, remote=address)
+    log.info("logged_in", login=session.login, remote=address)
     response = web.Response(status=303, headers={"Location": target})
     set_session_cookie(request, response, session)
     response.del_cookie(_form_cookie_name(request), path="/login")
@@ -82,7 +82,7 @@ async def _ask_billing(
 async def log_out(request: web.Request) -> web.Response:
     session = request[SESSION]
     request.app[SESSIONS].end(session)
-    log.info("logged out", login=session.login)
+    log.info("logged_out", login=session.login)
     response = web.Response(status=303, headers={"Location": "/login?why=logout"})
     clear_session_cookie(request, response)
     return response

@@ -158,6 +158,14 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
+// A page whose services are away is answered 503, and is a page nevertheless.
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.xhr.status === 503 && event.detail.target.id === "main") {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
+
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   const isBackground = event.detail.requestConfig.headers["X-Tollbell-Background"];
   if (document.hidden && isBackground) event.preventDefault();

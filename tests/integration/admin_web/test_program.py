@@ -45,7 +45,7 @@ async def wait_until_ready(process: asyncio.subprocess.Process) -> str:
     assert process.stderr is not None
     async with asyncio.timeout(20):
         while line := (await process.stderr.readline()).decode():
-            if "console ready" in line:
+            if "console_ready" in line:
                 return line
     raise AssertionError("the program ended before it was ready")
 
@@ -83,16 +83,21 @@ async def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
         async with program(tmp_path, TOLLBELL_ADMIN_HTTP=address) as process:
             _, error = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
-    lines = [line for line in error.decode().splitlines() if "exchange lost" not in line]
+    lines = [line for line in error.decode().splitlines() if "exchange_lost" not in line]
     assert lines == [
         f"admin_web: the port is taken: another program listens on {address} (TOLLBELL_ADMIN_HTTP)"
     ]
 
 
-async def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path) -> None:
-    async with program(tmp_path, TOLLBELL_ADMIN_HTTP="somewhere") as process:
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("TOLLBELL_ADMIN_HTTP", "somewhere", "write it as host:port, for example 127.0.0.1:8080"),
+        ("TOLLBELL_LOG", "xml", "choose console or json"),
+    ],
+)
+async def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path, name: str, value: str, hint: str) -> None:
+    async with program(tmp_path, **{name: value}) as process:
         _, error = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 1
-    assert error.decode().splitlines() == [
-        "admin_web: TOLLBELL_ADMIN_HTTP is 'somewhere': write it as host:port, for example 127.0.0.1:8080"
-    ]
+    assert process.returncode == 2
+    assert error.decode().splitlines() == [f"admin_web: {name} is '{value}': {hint}"]
