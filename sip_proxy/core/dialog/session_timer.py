@@ -68,12 +68,18 @@ def settle_session_timer(request: Request, response: Response, asked_s: int) -> 
 
 
 def _knows_timers(request: Request) -> bool:
-    options = request.values("supported") + request.values("require")
-    return any(option.lower() == "timer" for option in options)
+    return any(
+        option.lower() == "timer"
+        for key in ("supported", "require")
+        if key in request.keys
+        for option in request.values(key)
+    )
 
 
 def _seconds(message: Message, key: str) -> int | None:
     """Return the delta-seconds of a header; None when it isn't there or can't be read."""
+    if key not in message.keys:
+        return None
     match = _DELTA_SECONDS.match(message.first(key) or "")
     return None if match is None else int(match[1])
 
