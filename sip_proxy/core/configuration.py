@@ -15,6 +15,7 @@ class EngineConfig:
     transport the (IP address, port) to name in Via and Record-Route when a message goes to a `Destination`,
     where there is no flow yet. `nonce_secret` should outlive a restart. Durations are in seconds.
 
+    Every `nat_keep_alive_s` (0: never) a phone behind NAT on UDP gets a few bytes that keep its flow open.
     Every `life_check_interval_s` a side of a call that gave no sign of life is asked for one; after
     `life_check_failures` vain attempts in a row the call is over. `session_interval_s` is what the exchange
     asks for as session timer (RFC 4028), `minimum_session_interval_s` the least that it accepts. After
@@ -33,6 +34,7 @@ class EngineConfig:
     minimum_expiry_s: int = 60
     maximum_expiry_s: int = 7200
     maximum_bindings: int = 10
+    nat_keep_alive_s: float = 0.0
     life_check_interval_s: float = 60.0
     life_check_failures: int = 3
     session_interval_s: int = 1800

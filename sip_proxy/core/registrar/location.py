@@ -4,19 +4,21 @@ from heapq import heapify, heappop, heappush
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.registrar.binding import Binding
+from sip_proxy.core.registrar.nat_flows import NatFlows
 
 _MOST_STALE = 1024
 
 
 class LocationTable:
-    """All bindings by number, and by the connection that they are reached over.
+    """All bindings by number, and by the connection or NAT that they are reached over.
 
     What has expired is out of sight at once and is cleared away by `expire`.
     """
 
-    __slots__ = ("_by_number", "_expiries", "_numbers_by_flow")
+    __slots__ = ("_by_number", "_expiries", "_numbers_by_flow", "nat_flows")
 
     def __init__(self) -> None:
+        self.nat_flows = NatFlows()
         self._by_number: dict[str, tuple[Binding, ...]] = {}
         self._numbers_by_flow: dict[Flow, set[str]] = {}
         self._expiries: list[tuple[float, str]] = []
@@ -39,6 +41,9 @@ class LocationTable:
         for binding in bindings:
             if binding.flow.transport.is_reliable:
                 self._numbers_by_flow.setdefault(binding.flow, set()).add(number)
+            elif not binding.is_direct:
+                self._numbers_by_flow.setdefault(binding.flow, set()).add(number)
+                self.nat_flows.add(binding.flow)
             heappush(self._expiries, (binding.expires_at, number))
         if len(self._expiries) > 4 * len(self._by_number) + _MOST_STALE:
             self._rebuild_expiries()
@@ -92,3 +97,4 @@ class LocationTable:
             numbers.discard(number)
             if not numbers:
                 del self._numbers_by_flow[flow]
+                self.nat_flows.discard(flow)

@@ -14,6 +14,7 @@ from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
 from sip_proxy.core.outputs import BindingsChanged, Registration
 from sip_proxy.core.registrar.binding import Binding, load_bindings, save_bindings
 from sip_proxy.core.registrar.errors import RegistrationRefused
+from sip_proxy.core.registrar.keep_alive import NatKeepAlive
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.registrar.outbound import FLOW_TIMER_S, Outbound, asks_for_outbound, read_outbound
 from sip_proxy.core.rejection import Rejection
@@ -30,7 +31,7 @@ _FOREVER = 2**32 - 1  # RFC 3261 §20.19
 class Registrar:
     """Keeps the location table by the REGISTER requests of phones that proved who they are."""
 
-    __slots__ = ("_exchange", "_on_registered", "location")
+    __slots__ = ("_exchange", "_keep_alive", "_on_registered", "location")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Registrar:
         """`on_registered` hears the number and the flow of every REGISTER that was done, and the instant."""
         self._exchange = exchange
         self._on_registered = on_registered
+        self._keep_alive = NatKeepAlive(exchange, location)
         self.location = location
 
     def handle(
@@ -60,6 +62,7 @@ class Registrar:
             return
         if after is not before:
             self.location.replace(number, after)
+            self._keep_alive.start(now)
             self.report(number, now)
         headers = [date_line(self._exchange.wall(now)), *(_contact_line(binding, now) for binding in after)]
         if "path" in request.keys:
@@ -93,6 +96,7 @@ class Registrar:
         """Take up saved bindings that are still in force."""
         bindings = load_bindings(state, self._exchange.wall_offset)
         self.location.replace(number, tuple(binding for binding in bindings if binding.expires_at > now))
+        self._keep_alive.start(now)
 
     def registrations(self) -> list[Registration]:
         """List all bindings."""
