@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-from tests.support.honest_phones import Crowd, crowd
+import pytest
+
+from tests.support.honest_phones import Crowd, crowd, impatient_plan
 from tests.support.ledger import calls_of, open_call_total
 from tests.support.reconciliation import reconcile
 from tests.support.subscribers import Subscriber
@@ -19,7 +21,9 @@ PHONES = 6
 CALLS_PER_S = 15
 # `make soak` asks for more: a long absence, many deaths.
 AWAY_S = float(os.environ.get("TOLLBELL_TEST_AWAY_S", "5"))
-KILLS = int(os.environ.get("TOLLBELL_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("TOLLBELL_TEST_KILLS", "3"))
+# Where the exchange dies during a set-up, phones can only give up; a short T1 makes that sooner.
+T1_S = 0.2
 PRICE_OF_A_SHORT_CALL = Decimal("0.46")
 
 Say = Callable[[str], None]
@@ -30,14 +34,16 @@ def calling(system: System, subscribers: list[Subscriber]) -> Iterator[Crowd]:
     """Phones of these subscribers call each other until the end of the block, and finish what they began."""
     accounts = {one.number: one.password for one in subscribers}
     host, _, port = system.sip_server("udp").partition(":")
-    with crowd((host, int(port)), accounts, seed=3) as phones:
+    with crowd((host, int(port)), accounts, seed=3, plan=impatient_plan, t1_s=T1_S) as phones:
         phones.start_calling(CALLS_PER_S)
         yield phones
         phones.stop_calling()
         phones.wait_until_over()
 
 
-def books_balance(system: System, subscribers: list[Subscriber], phones: Crowd, say: Say) -> None:
+def books_balance(
+    system: System, subscribers: list[Subscriber], phones: Crowd, say: Say, *, exchange_died: bool = False
+) -> None:
     """Wait until all is delivered; then every record, every price and every open bill must be right."""
     system.wait_until_healthy()
     eventually(
@@ -45,7 +51,7 @@ def books_balance(system: System, subscribers: list[Subscriber], phones: Crowd, 
     )
     numbers = [one.number for one in subscribers]
     calls = calls_of(system, numbers)
-    found = reconcile(phones.all_attempts(), calls)
+    found = reconcile(phones.all_attempts(), calls, exchange_died=exchange_died)
     say(str(found))
     assert not found.differences, "\n".join(found.differences)
     assert found.answered > 0
@@ -83,19 +89,20 @@ def test_postgresql_and_billing_are_away_under_load(
     books_balance(system, subscribers, phones, say)
 
 
-def test_postgresql_and_billing_are_killed_at_random_instants(
-    system: System, subscriber: Callable[..., Subscriber], say: Say
+@pytest.mark.parametrize("parts", [("billing", "postgresql"), ("billing", "postgresql", "proxy")])
+def test_parts_are_killed_at_random_instants(
+    system: System, subscriber: Callable[..., Subscriber], say: Say, parts: tuple[str, ...]
 ) -> None:
     dice = random.Random(4)
     subscribers = [subscriber() for _ in range(PHONES)]
     with calling(system, subscribers) as phones:
-        for _ in range(KILLS):
+        for kill in range(KILLS):
             time.sleep(dice.uniform(0.2, 2))
-            if dice.random() < 0.5:
-                system.kill("billing")
-            else:
+            part = parts[kill % len(parts)]
+            if part == "postgresql":
                 os.kill(system.postmaster_pid(), signal.SIGKILL)
+            else:
+                system.kill(part)
             system.wait_until_healthy()
-            time.sleep(dice.uniform(0, 1))
 
-    books_balance(system, subscribers, phones, say)
+    books_balance(system, subscribers, phones, say, exchange_died="proxy" in parts)

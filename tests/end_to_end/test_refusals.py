@@ -14,12 +14,19 @@ MakeSubscriber = Callable[..., Subscriber]
 
 
 def call_in_vain(caller: Subscriber, number: str) -> tuple[int, str]:
-    """The status of the refusal and what it tells the caller."""
+    """The status of the refusal and what it tells the caller; the log has one line of it."""
     with caller.phone() as one:
         one.register()
         one.call(number)
         end = one.wait_for_end()
-        return end.status, end.detail or end.reason
+    lines = eventually(lambda: refusals_of(caller), "the log tells of the refusal")
+    assert len(lines) == 1
+    assert f"status={end.status}" in lines[0]
+    return end.status, end.detail or end.reason
+
+
+def refusals_of(caller: Subscriber) -> list[str]:
+    return caller.system.said(rf"call_refused .*caller='?{caller.number}\b")
 
 
 def test_a_wrong_password_can_not_register(system: System, subscriber: MakeSubscriber) -> None:
@@ -27,7 +34,8 @@ def test_a_wrong_password_can_not_register(system: System, subscriber: MakeSubsc
     with phone(alice.number, "wrong", server=system.sip_server("udp")) as intruder:
         intruder.register_in_vain()
 
-    eventually(lambda: system.said(f"wrong_password.*{alice.number}"), "the log names the number")
+    lines = eventually(lambda: system.said(f"wrong_password.*{alice.number}"), "the log names the number")
+    assert len(lines) == 1
     numbers = [item["number"] for item in system.control("GET", "/v1/registrations").body["items"]]
     assert alice.number not in numbers
 
