@@ -83,6 +83,8 @@ class HonestPhone(asyncio.DatagramProtocol):
         self._address = f"{host}:{port}"
 
     def datagram_received(self, data: bytes, address: tuple[str | Any, int]) -> None:
+        if not data.strip():
+            return  # it keeps our NAT open
         message = Message.read(data)
         if message.is_response:
             self._take_response(message)

@@ -190,3 +190,9 @@ def test_messages_kept_for_ladders_are_a_number(tmp_path: Path) -> None:
     assert read_settings({"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_TRACE_MESSAGES": "0"}).trace_messages == 0
     with pytest.raises(SettingsError, match="TOLLBELL_TRACE_MESSAGES"):
         read_settings({"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_TRACE_MESSAGES": "-1"})
+
+
+def test_keep_alives_for_phones_behind_nat_can_be_turned_off(tmp_path: Path) -> None:
+    assert read_settings({"TOLLBELL_VAR": str(tmp_path)}).nat_keep_alive_s == 25
+    off = {"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_SIP_NAT_KEEP_ALIVE_S": "0"}
+    assert read_settings(off).nat_keep_alive_s == 0
