@@ -21,23 +21,21 @@ from aiohttp import web
 from sip_proxy.adapters.backoff import Backoff
 from sip_proxy.adapters.billing_client import BillingClient
 from sip_proxy.adapters.control.api import make_control_api
-from sip_proxy.adapters.control.exchange import Health, Information, State
 from sip_proxy.adapters.delivery import Delivery
 from sip_proxy.adapters.directory_copy import DirectoryCopy
 from sip_proxy.adapters.directory_feed import DirectoryFeed
 from sip_proxy.adapters.event_hub import EventHub
 from sip_proxy.adapters.journal import Journal
 from sip_proxy.adapters.journal_store import JournalStore, Restored, UnableToOpenJournal
-from sip_proxy.adapters.ladder import Ladder, ladder_message
 from sip_proxy.adapters.metrics import Metrics
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.adapters.trace import Trace
 from sip_proxy.core.directory import Directory
 from sip_proxy.core.engine import Engine, EngineConfig
 from sip_proxy.core.flow import Transport
-from sip_proxy.core.outputs import LiveCall, PhoneTested, Registration
 from sip_proxy.driver import Driver
 from sip_proxy.measurements import measurements_of
+from sip_proxy.operations import Operations
 from sip_proxy.settings import Settings
 from sip_proxy.sockets import Sockets, UnableToStart, bind_sockets, unable_to_listen
 from sip_proxy.transport.addresses import LocalAddresses
@@ -47,7 +45,6 @@ from sip_proxy.transport.stream_connection import StreamLimits
 from sip_proxy.transport.udp import UdpTransport
 from sip_proxy.transport.websocket import WebSocketTransport
 
-_VERSION = "0.1.0"
 _TIDY_INTERVAL_S = 5.0
 _STOP_HTTP_S = 1.0
 # Finished calls are freed by their reference counts. The collector looks for cycles of other origin only, and
@@ -85,6 +82,7 @@ class Server:
                 life_check_interval_s=settings.ping_interval_s,
                 session_interval_s=settings.session_interval_s,
                 minimum_session_interval_s=min(90, settings.session_interval_s),
+                nat_keep_alive_s=settings.nat_keep_alive_s,
             ),
             directory=Directory(),
             random_bytes=os.urandom,
@@ -123,8 +121,7 @@ class Server:
         )
         self._restored = restored
         self._listening = self._sockets.names()
-        self._started_at = time.time()
-        self._is_listening = False
+        self._operations = Operations(self._engine, self._driver, self._delivery, listening=self._listening)
         self._stopping = asyncio.Event()
         self._is_broken = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -140,7 +137,7 @@ class Server:
             )
         )
         app = make_control_api(
-            self, events=self._events, metrics=metrics, service_token=settings.service_token
+            self._operations, events=self._events, metrics=metrics, service_token=settings.service_token
         )
         self._http = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_STOP_HTTP_S)
 
@@ -162,98 +159,6 @@ class Server:
         finally:
             await self._stop()
         return 1 if self._is_broken else 0
-
-    # What the control API asks.
-
-    def health(self) -> Health:
-        """Tell how the exchange is."""
-        return Health(
-            is_ready=self._is_listening and not self._stopping.is_set(),
-            directory_version=self._engine.directory.version,
-            is_journal_available=self._engine.journal_available,
-            undelivered_records=self._delivery.undelivered,
-        )
-
-    def information(self) -> Information:
-        """Tell what the exchange is."""
-        return Information(
-            version=_VERSION,
-            domain=self._settings.domain,
-            listening=self._listening,
-            started_at=self._started_at,
-        )
-
-    def state(self) -> State:
-        """Tell whether calls are taken, and within which limits."""
-        engine, now = self._engine, time.monotonic()
-        ends_at = engine.offline_ends_at
-        settings = engine.directory.settings
-        return State(
-            is_online=engine.online,
-            drain_ends_at=None if ends_at is None else ends_at + engine.wall_offset,
-            drain_remaining_s=None if ends_at is None else max(0.0, ends_at - now),
-            live_calls=len(engine.live_calls()),
-            concurrent_call_limit=settings.concurrent_call_limit,
-            emergency_numbers=tuple(sorted(settings.emergency_numbers)),
-            ring_time_s=settings.ring_time_s,
-        )
-
-    def go_offline(self, drain_s: float | None) -> None:
-        """Take no new calls; end those in progress after so many seconds."""
-        self._driver.go_offline(drain_s)
-        log.warning("offline", drain_s=drain_s)
-
-    def go_online(self) -> None:
-        """Take calls again."""
-        self._driver.go_online()
-        log.info("online")
-
-    def live_calls(self) -> list[LiveCall]:
-        """List the calls that are being set up or talked on."""
-        return self._engine.live_calls()
-
-    def registrations(self) -> list[Registration]:
-        """List all bindings."""
-        return self._engine.registrations()
-
-    def end_call(self, call_id: str) -> bool:
-        """End a live call; False when there is none with this id."""
-        return self._driver.end_call(call_id)
-
-    def end_all_calls(self) -> int:
-        """End all live calls but emergency calls; return how many."""
-        ended = self._driver.end_all_calls()
-        log.warning("all_calls_ended", count=ended)
-        return ended
-
-    def ladder(self, call_id: str) -> Ladder | None:
-        """Return the messages of a call by the id of the live call or its Call-ID; None: none are kept."""
-        live = next((call.call_id for call in self._engine.live_calls() if call.id == call_id), call_id)
-        messages = self._driver.trace_of(live)
-        if not messages:
-            return None
-        numbers = {f"{one.source} {one.transport}": one.number for one in self._engine.registrations()}
-        offset = self._engine.wall_offset
-        return Ladder(live, [ladder_message(message, offset) for message in messages], numbers)
-
-    def test_phone(self, number: str) -> bool:
-        """Test the phones of a number; False when it has none."""
-        return self._driver.test_phone(number)
-
-    def test_all_phones(self) -> int:
-        """Test all phones; return of how many numbers."""
-        numbers = {one.number for one in self._engine.registrations()}
-        return sum(self._driver.test_phone(number) for number in numbers)
-
-    def phone_tests(self) -> list[PhoneTested]:
-        """List the last result of every phone."""
-        return self._engine.phone_tests()
-
-    def reset_phone(self, number: str) -> bool:
-        """Ask the phones of a number to start anew; False when it has none."""
-        return self._driver.reset_phone(number)
-
-    # Starting and stopping.
 
     def _restore(self, restored: Restored) -> None:
         now = time.monotonic()
@@ -297,7 +202,7 @@ class Server:
         self._udp.start(asyncio.get_running_loop())
         if self._settings.phone_test_interval_s:
             self._driver.schedule_phone_tests(self._settings.phone_test_interval_s)
-        self._is_listening = True
+        self._operations.is_listening = True
         host, port = self._http.addresses[0][:2]
         log.info(
             "listening",
@@ -328,7 +233,7 @@ class Server:
         """Stop in the order in which nothing is lost: no new messages, facts to disk, last answers out."""
         log.info("stopping")
         loop = asyncio.get_running_loop()
-        self._is_listening = False
+        self._operations.is_listening = False
         self._udp.pause(loop)
         for task in list(self._tasks):
             task.cancel()
