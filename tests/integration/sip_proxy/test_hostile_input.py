@@ -227,3 +227,33 @@ def test_a_stranger_cannot_use_the_exchange_as_a_relay(proxy: ProxyProcess) -> N
         assert one.receive_final().status in (403, 404, 407)
         with pytest.raises((TimeoutError, ConnectionError)):
             target.receive(0.2)
+
+
+def test_a_flood_from_a_stranger_is_dropped_unread_and_the_phones_go_on(
+    proxy: ProxyProcess, source: str, billing: FakeBilling
+) -> None:
+    with phone("0001", "", proxy.address("udp"), source=source) as one:
+        for number in range(3000):
+            one.send(options(one).replace("hostile", f"flood{number}"))
+            if number % 100 == 0:
+                time.sleep(0.005)  # or the kernel drops what we want to be dropped there
+        expect_good_service(proxy, billing)
+        eventually(lambda: proxy.events("security", source=one.address, kind="rate_limited"), "it is told")
+
+    metrics = proxy.control("GET", "/metrics", token=None).body
+    (line,) = [line for line in metrics.splitlines() if line.startswith("tollbell_messages_limited_total ")]
+    assert float(line.split()[1]) > 1000
+
+
+def test_guesses_lock_a_number_out_at_that_address_only(proxy: ProxyProcess, source: str) -> None:
+    with (
+        phone("0002", "guess", proxy.address("udp"), source=source) as thief,
+        phone("0002", "secret of 2", proxy.address("udp")) as real,
+    ):
+        for _ in range(10):
+            assert thief.register().status == 401
+        eventually(lambda: proxy.events("security", source=thief.address, kind="locked_out"), "it is told")
+        thief.password = "secret of 2"
+        assert thief.register().status == 401
+        assert real.register().status == 200
+        assert real.register(expires=0).status == 200
