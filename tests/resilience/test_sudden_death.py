@@ -4,10 +4,9 @@ import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from tests.support.fake_billing import FakeBilling
-from tests.support.honest_phones import CallPlan, crowd, everyday_plan
+from tests.support.honest_phones import crowd, impatient_plan
 from tests.support.proxy_process import ProxyProcess
 from tests.support.reconciliation import reconcile
 from tests.support.system import eventually
@@ -17,14 +16,6 @@ KILLS = int(os.environ.get("TOLLBELL_TEST_KILLS", "10"))
 CALLS_PER_S = 30
 # A short T1 lets the phones give up in 10 s where they can't succeed, and try at all instants of a restart.
 T1_S = 0.15
-# A call whose set-up was cut off rings on at the caller until somebody loses patience.
-PATIENCE_S = 3.0
-
-
-def plan(dice: random.Random) -> CallPlan:
-    """The usual mixture of calls, by people with less patience."""
-    usual = everyday_plan(dice)
-    return replace(usual, patience_s=min(usual.patience_s, PATIENCE_S))
 
 
 def test_the_exchange_is_killed_at_random_instants(
@@ -35,7 +26,7 @@ def test_the_exchange_is_killed_at_random_instants(
 ) -> None:
     seed = int(os.environ.get("TOLLBELL_TEST_SEED", time.time_ns() % 1_000_000))
     dice = random.Random(seed)
-    with crowd(proxy.address("udp"), accounts, seed=seed, plan=plan, t1_s=T1_S) as phones:
+    with crowd(proxy.address("udp"), accounts, seed=seed, plan=impatient_plan, t1_s=T1_S) as phones:
         phones.start_calling(CALLS_PER_S)
         for _ in range(KILLS):
             time.sleep(dice.uniform(0.3, 2))

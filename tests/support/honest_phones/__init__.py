@@ -4,6 +4,6 @@ They write down what they saw, so that a test can compare it with what the excha
 """
 
 from tests.support.honest_phones.attempt import Attempt, CallPlan, Hangup
-from tests.support.honest_phones.crowd import Crowd, crowd, everyday_plan
+from tests.support.honest_phones.crowd import Crowd, crowd, impatient_plan
 
-__all__ = ["Attempt", "CallPlan", "Crowd", "Hangup", "crowd", "everyday_plan"]
+__all__ = ["Attempt", "CallPlan", "Crowd", "Hangup", "crowd", "impatient_plan"]

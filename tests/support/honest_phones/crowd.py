@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from tests.support.honest_phones.attempt import Attempt, CallPlan, Hangup
@@ -28,6 +29,12 @@ def everyday_plan(dice: random.Random) -> CallPlan:
     return CallPlan(
         ring_s=dice.uniform(0, 0.4), talk_s=dice.uniform(0, 2), hangs_up=dice.choice(list(Hangup))
     )
+
+
+def impatient_plan(dice: random.Random) -> CallPlan:
+    """The same mixture, where a call whose set-up was cut off rings on for a few seconds only."""
+    usual = everyday_plan(dice)
+    return replace(usual, patience_s=min(usual.patience_s, 3.0))
 
 
 class Crowd:
