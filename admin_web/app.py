@@ -34,9 +34,10 @@ from admin_web.session import SessionKeeper
 from admin_web.settings import Settings
 
 MAX_FORM_BYTES = 64 * 1024
+# As billing has it, per login and address: one who guesses must not lock out an administrator elsewhere.
 FAILED_LOGINS_PER_LOGIN = 10
 FAILED_LOGINS_PER_ADDRESS = 50
-LOGIN_WINDOW = timedelta(minutes=5)
+LOGIN_WINDOW = timedelta(minutes=1)
 
 
 def utc_now() -> datetime:

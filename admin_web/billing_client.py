@@ -61,10 +61,16 @@ class BillingClient:
     async def overview(self) -> Overview:
         return await self._get(_OVERVIEW, "overview")
 
-    async def log_in(self, login: str, password: str) -> Administrator:
-        """Raises RequestRefused with status 401 (wrong) or 429 (too many failures)."""
+    async def log_in(self, login: str, password: str, *, address: str | None) -> Administrator:
+        """Raises RequestRefused with status 401 (wrong) or 429 (too many failures).
+
+        `address` is the browser's: billing limits failures per login and address.
+        """
         body = {"login": login, "password": password}
-        return await self._http.call("POST", self._http.url("v1", "login"), _ADMINISTRATOR, body=body)
+        more_headers = {} if address is None else {"Tollbell-Client-Address": address}
+        return await self._http.call(
+            "POST", self._http.url("v1", "login"), _ADMINISTRATOR, body=body, more_headers=more_headers
+        )
 
     async def customers(self, *, search: str = "", cursor: str = "", limit: int = 50) -> Page[Customer]:
         return await self._list(_CUSTOMERS, "customers", cursor=cursor, limit=limit, filters={"q": search})

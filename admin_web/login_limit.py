@@ -1,4 +1,4 @@
-"""A limit on log-in attempts, before billing is asked (billing has its own limit per login)."""
+"""A limit on log-in attempts, before billing is asked (billing has its own limits)."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 
 class LoginLimit:
-    """At most `attempts` failed log-ins per key (an address, a login) within `window`.
+    """At most `attempts` failed log-ins per key (an address; a login at an address) within `window`.
 
     Every attempt counts from its start, so that many at the same time don't slip through; success takes it
     back.

@@ -98,7 +98,7 @@ async def render(
 ) -> web.Response:
     """A page. It tells at its top which `Part`s in the context failed, and tries again by itself.
 
-    A page with a part whose service is away is a 503: whoever watches from outside must not take it for whole.
+    A page with a part whose service is away is a 503: who watches from outside must not take it for whole.
     """
     parts = [value for value in context.values() if isinstance(value, Part)]
     shared = await shared_context(request)

@@ -113,6 +113,7 @@ class ServiceHttp:
         query: Mapping[str, str] | None = None,
         body: object = None,
         also_good: frozenset[int] = frozenset(),
+        more_headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Make one request and read its JSON answer. `also_good`: error statuses whose body is an answer too.
 
@@ -120,7 +121,12 @@ class ServiceHttp:
         """
         try:
             async with self._client.request(
-                method, url, params=query, json=body, headers=self.headers(), timeout=REQUEST_TIMEOUT
+                method,
+                url,
+                params=query,
+                json=body,
+                headers={**self.headers(), **(more_headers or {})},
+                timeout=REQUEST_TIMEOUT,
             ) as response:
                 raw = await response.read()
         except TimeoutError as error:

@@ -42,7 +42,7 @@ async def log_in(request: web.Request) -> web.Response:
     if not login or not password or len(login) > MAX_FIELD or len(password) > MAX_FIELD:
         return await _login_form(request, target=target, login=login[:MAX_FIELD], problem=WRONG, status=401)
     address = request.remote or "unknown"
-    for limit, key in ((LOGIN_LIMIT, login.casefold()), (ADDRESS_LIMIT, address)):
+    for limit, key in ((LOGIN_LIMIT, _login_key(login, address)), (ADDRESS_LIMIT, address)):
         if (wait := request.app[limit].begin(key)) is not None:
             log.warning("login_refused", login=login, remote=address, reason="too many attempts")
             minutes = max(1, -(-int(wait.total_seconds()) // 60))
@@ -55,7 +55,7 @@ async def _ask_billing(
     request: web.Request, login: str, password: str, target: str, address: str
 ) -> web.Response:
     try:
-        administrator = await request.app[BILLING].log_in(login, password)
+        administrator = await request.app[BILLING].log_in(login, password, address=request.remote)
     except RequestRefused as error:
         log.warning("login_refused", login=login, remote=address, status=error.status)
         if error.status == 429:
@@ -64,10 +64,10 @@ async def _ask_billing(
         # The same words for a login that does not exist: nobody learns which ones do.
         return await _login_form(request, target=target, login=login, problem=WRONG, status=401)
     except ServiceError as error:
-        request.app[LOGIN_LIMIT].withdraw(login.casefold())
+        request.app[LOGIN_LIMIT].withdraw(_login_key(login, address))
         request.app[ADDRESS_LIMIT].withdraw(address)
         return await _login_form(request, target=target, login=login, problem=str(error), status=503)
-    request.app[LOGIN_LIMIT].succeed(login.casefold())
+    request.app[LOGIN_LIMIT].succeed(_login_key(login, address))
     request.app[ADDRESS_LIMIT].withdraw(address)
     session = request.app[SESSIONS].begin(
         login=administrator.login, name=administrator.name, role=administrator.role
@@ -120,6 +120,10 @@ async def _login_form(
         path="/login",
     )
     return response
+
+
+def _login_key(login: str, address: str) -> str:
+    return f"{address} {login.casefold()}"
 
 
 def _form_cookie_name(request: web.Request) -> str:

@@ -1,6 +1,7 @@
 """`POST /v1/login`: checks an administrator's password, slowly enough for those who guess."""
 
 import asyncio
+import ipaddress
 from collections import deque
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -10,14 +11,17 @@ import structlog
 from aiohttp import web
 from pydantic import StringConstraints
 
+from billing_service.domain.errors import InvalidFields
 from billing_service.http_api.bodies import RequestModel, read_body
 from billing_service.http_api.problems import Problem
 from billing_service.http_api.services import services
 from billing_service.use_cases.administrators import LONGEST_PASSWORD, find_credentials, password_matches
 
-MOST_FAILURES = 10
+CLIENT_ADDRESS = "Tollbell-Client-Address"
+MOST_FAILURES_FROM_ONE_PLACE = 10
+MOST_FAILURES_FROM_ANYWHERE = 100
 WITHIN = timedelta(minutes=1)
-MOST_LOGINS_REMEMBERED = 10_000
+MOST_REMEMBERED = 10_000
 
 log = structlog.get_logger(__name__)
 
@@ -31,34 +35,90 @@ class LoginBody(RequestModel):
     password: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_PASSWORD)]
 
 
-class FailedLogins:
-    """When each login failed of late. Forgets what is over, and the oldest when there are too many."""
+class RecentFailures:
+    """When each key failed of late. Forgets what is over, and the oldest when there are too many."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._failures: dict[str, deque[datetime]] = {}
 
-    def wait_s(self, login: str, now: datetime) -> int:
-        """Return how many seconds the login has to wait; 0 when it may try."""
-        failures = self._failures.get(login)
+    def wait_s(self, key: str, now: datetime) -> int:
+        """Return how many seconds the key has to wait; 0 when it may try."""
+        failures = self._failures.get(key)
         if failures is None:
             return 0
         while failures and failures[0] <= now - WITHIN:
             failures.popleft()
-        if len(failures) < MOST_FAILURES:
+        if len(failures) < self._most:
             return 0
         return int((failures[0] + WITHIN - now).total_seconds()) + 1
 
-    def note(self, login: str, now: datetime) -> None:
+    def note(self, key: str, now: datetime) -> None:
         """Note a failure. It counts from the attempt, before its outcome is known: see `forget`."""
-        failures = self._failures.pop(login, deque())
+        failures = self._failures.pop(key, deque())
         failures.append(now)
-        self._failures[login] = failures
-        if len(self._failures) > MOST_LOGINS_REMEMBERED:
+        self._failures[key] = failures
+        if len(self._failures) > MOST_REMEMBERED:
             del self._failures[next(iter(self._failures))]
 
-    def forget(self, login: str) -> None:
-        """Forget the failures of a login that has succeeded."""
-        self._failures.pop(login, None)
+    def forget(self, key: str) -> None:
+        """Forget the failures of a key that has succeeded."""
+        self._failures.pop(key, None)
+
+
+class FailedLogins:
+    """Limits guesses per login and place, so that nobody locks an administrator out from elsewhere.
+
+    A much higher limit per login alone, from wherever, stops those who guess from many places.
+    """
+
+    def __init__(self) -> None:
+        self._from_one_place = RecentFailures(MOST_FAILURES_FROM_ONE_PLACE)
+        self._from_anywhere = RecentFailures(MOST_FAILURES_FROM_ANYWHERE)
+
+    def wait_s(self, login: str, place: str, now: datetime) -> int:
+        """Return how many seconds the login has to wait at this place; 0 when it may try."""
+        return max(
+            self._from_one_place.wait_s(_key(login, place), now), self._from_anywhere.wait_s(login, now)
+        )
+
+    def note(self, login: str, place: str, now: datetime) -> None:
+        """Note a failure. It counts from the attempt, before its outcome is known: see `forget`."""
+        self._from_one_place.note(_key(login, place), now)
+        self._from_anywhere.note(login, now)
+
+    def forget(self, login: str, place: str) -> None:
+        """Forget the failures of a login that has succeeded at a place."""
+        self._from_one_place.forget(_key(login, place))
+        self._from_anywhere.forget(login)
+
+
+def place_of(address: str) -> str:
+    """Return what counts as one place: an IPv4 address, or the /64 of an IPv6 address, which one host has.
+
+    Raises ValueError for what is no address.
+    """
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
+    return str(parsed)
+
+
+def _place(request: web.Request) -> str:
+    # Who has the service token may say for whom he asks.
+    given = request.headers.get(CLIENT_ADDRESS)
+    try:
+        return place_of(given or request.remote or "")
+    except ValueError as error:
+        if given:
+            raise InvalidFields.one(CLIENT_ADDRESS, "an IP address is expected") from error
+        return "unknown"
+
+
+def _key(login: str, place: str) -> str:
+    return f"{place} {login}"
 
 
 FAILED_LOGINS = web.AppKey("failed_logins", FailedLogins)
@@ -73,7 +133,8 @@ async def post_login(request: web.Request) -> web.Response:
     body = await read_body(request, LoginBody)
     parts, failed, now = services(request), request.app[FAILED_LOGINS], services(request).now()
     login = body.login.lower()
-    wait_s = failed.wait_s(login, now)
+    place = _place(request)
+    wait_s = failed.wait_s(login, place, now)
     if wait_s:
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -81,12 +142,12 @@ async def post_login(request: web.Request) -> web.Response:
             headers={"Retry-After": str(wait_s)},
         )
     # Counted first: a hundred guesses at once must not all pass the check above.
-    failed.note(login, now)
+    failed.note(login, place, now)
     credentials = await parts.database.run(lambda session: find_credentials(session, login))
     async with request.app[HASHING]:
         matches = await parts.database.in_thread(lambda: password_matches(credentials, body.password))
     if not matches:
-        log.warning("login_failed", login=login)
+        log.warning("login_failed", login=login, place=place)
         raise Problem(HTTPStatus.UNAUTHORIZED, "Login or password is wrong.")
-    failed.forget(login)
+    failed.forget(login, place)
     return web.json_response({"login": credentials.login, "name": credentials.name, "role": credentials.role})

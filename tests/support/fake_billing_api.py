@@ -34,6 +34,7 @@ class FakeBilling(FakeServer):
     currency: str = "CHF"
     administrators: dict[str, str] = field(default_factory=lambda: {"admin": "correct horse"})
     customers: dict[int, dict[str, Any]] = field(default_factory=dict)
+    client_addresses: list[str] = field(default_factory=list)
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
     bills: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -214,6 +215,7 @@ class FakeBilling(FakeServer):
     async def _login(self, request: web.Request) -> web.Response:
         if self.login_answer is not None:
             return problem(self.login_answer, "Refused")
+        self.client_addresses.append(request.headers.get("Tollbell-Client-Address", ""))
         body = await request.json()
         if set(body) != {"login", "password"}:
             return problem(422, "Not valid")

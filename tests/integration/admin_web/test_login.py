@@ -1,5 +1,8 @@
 """Coming in and going out."""
 
+from dataclasses import replace
+
+import aiohttp
 import pytest
 
 from admin_web.keys import BOARD, SESSIONS
@@ -120,8 +123,21 @@ async def test_too_many_failures_are_stopped_before_billing_is_asked(console: Co
     assert answer.status == 429
     assert "Too many failed attempts." in answer.text
     assert not [request for request in console.billing.requests[asked:] if request[1] == "/v1/login"]
-    console.clock.advance(minutes=5)
+    console.clock.advance(minutes=1)
     assert (await console.log_in()).status == 303
+
+
+async def test_who_guesses_elsewhere_does_not_lock_the_administrator_out(console: Console) -> None:
+    async with aiohttp.ClientSession(
+        cookie_jar=aiohttp.CookieJar(unsafe=True), connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+    ) as elsewhere:
+        guesser = replace(console, client=elsewhere)
+        for _ in range(10):
+            assert (await guesser.log_in(password="wrong")).status == 401
+        assert (await guesser.log_in()).status == 429
+        assert (await console.log_in()).status == 303
+        assert (await guesser.log_in()).status == 429
+    assert console.billing.client_addresses == ["127.0.0.2"] * 10 + ["127.0.0.1"]
 
 
 async def test_billings_own_limit_is_told(console: Console) -> None:

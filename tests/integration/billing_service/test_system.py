@@ -32,8 +32,14 @@ async def add_administrator(billing: Billing, login: str = "admin") -> None:
     )
 
 
-async def sign_in(billing: Billing, login: str = "admin", password: str = PASSWORD) -> Any:
-    return await billing.post("/v1/login", {"login": login, "password": password})
+async def sign_in(
+    billing: Billing, login: str = "admin", password: str = PASSWORD, *, address: str = "192.0.2.1"
+) -> Any:
+    return await billing.post(
+        "/v1/login",
+        {"login": login, "password": password},
+        headers={"Tollbell-Client-Address": address},
+    )
 
 
 async def test_health_needs_no_token(billing: Billing) -> None:
@@ -127,9 +133,36 @@ async def test_ten_failures_a_minute_lock_the_login_for_the_rest_of_it(billing: 
     assert locked.status == 429
     assert 0 < int(locked.headers["Retry-After"]) <= 61
     assert (await sign_in(billing, "other")).status == 200
+    # The administrator is elsewhere and is not kept out by those who guess.
+    assert (await sign_in(billing, address="192.0.2.2")).status == 200
 
     billing.clock.advance(timedelta(seconds=61))
     assert (await sign_in(billing)).status == 200
+
+
+async def test_guesses_from_many_places_lock_the_login_too(billing: Billing) -> None:
+    await add_administrator(billing)
+    for number in range(100):
+        answer = await sign_in(billing, password="guess", address=f"198.51.100.{number}")
+        assert answer.status == 401
+    assert (await sign_in(billing)).status == 429
+    billing.clock.advance(timedelta(seconds=61))
+    assert (await sign_in(billing)).status == 200
+
+
+async def test_without_the_header_the_connection_tells_the_place(billing: Billing) -> None:
+    await add_administrator(billing)
+    body = {"login": "admin", "password": "guess"}
+    for _ in range(10):
+        assert (await billing.post("/v1/login", body)).status == 401
+    assert (await billing.post("/v1/login", body)).status == 429
+    assert (await sign_in(billing, address="127.0.0.1")).status == 429
+    assert (await sign_in(billing)).status == 200
+
+
+async def test_a_place_that_is_no_address_is_refused(billing: Billing) -> None:
+    answer = await sign_in(billing, address="somewhere")
+    assert (answer.status, set(answer.fields())) == (422, {"Tollbell-Client-Address"})
 
 
 async def test_a_right_password_clears_the_failures_before_it(billing: Billing) -> None:
