@@ -269,7 +269,8 @@ def _stream_transports(
     made: dict[Transport, StreamTransport | WebSocketTransport] = {}
     for transport, bound in sockets.by_transport.items():
         if transport is not Transport.UDP:
-            kind = WebSocketTransport if transport is Transport.WS else StreamTransport
+            is_websocket = transport in {Transport.WS, Transport.WSS}
+            kind = WebSocketTransport if is_websocket else StreamTransport
             made[transport] = kind(
                 bound,
                 transport=transport,
@@ -277,7 +278,7 @@ def _stream_transports(
                 next_number=numbers,
                 clock=time.monotonic,
                 limits=limits,
-                tls=sockets.tls if transport is Transport.TLS else None,
+                tls=sockets.tls if transport in {Transport.TLS, Transport.WSS} else None,
             )
     return made
 

@@ -33,11 +33,15 @@ class ListenAddress:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """SIP over TLS: where to listen, and with which certificate chain and private key (PEM files)."""
+    """SIP over TLS: where to listen, and with which certificate chain and private key (PEM files).
+
+    `websocket` is where browsers connect by `wss:`, if they may.
+    """
 
     listen: ListenAddress
     certificate: Path
     key: Path
+    websocket: ListenAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,12 @@ def _tls(environment: Mapping[str, str]) -> TlsSettings | None:
             files[name] = Path(text)
             if not files[name].is_file():
                 raise SettingsError(f"{name} is {text!r}, and there is no such file")
+    websocket = environment.get("TOLLBELL_SIP_WSS")
     if not files:
+        if websocket:
+            raise SettingsError(
+                "TOLLBELL_SIP_WSS needs TOLLBELL_SIP_TLS_CERTIFICATE and TOLLBELL_SIP_TLS_KEY"
+            )
         return None
     if len(files) == 1:
         raise SettingsError(
@@ -179,6 +188,7 @@ def _tls(environment: Mapping[str, str]) -> TlsSettings | None:
         listen=_address(environment, "TOLLBELL_SIP_TLS", "0.0.0.0:5061"),
         certificate=files["TOLLBELL_SIP_TLS_CERTIFICATE"],
         key=files["TOLLBELL_SIP_TLS_KEY"],
+        websocket=_parse_address(websocket, "TOLLBELL_SIP_WSS", "0.0.0.0:8089") if websocket else None,
     )
 
 

@@ -67,6 +67,8 @@ def bind_sockets(settings: Settings) -> Sockets:
         _bind(sockets, Transport.TCP, settings.sip_tcp, bind_stream)
         if settings.sip_tls is not None:
             _bind(sockets, Transport.TLS, settings.sip_tls.listen, bind_stream)
+            if settings.sip_tls.websocket is not None:
+                _bind(sockets, Transport.WSS, settings.sip_tls.websocket, bind_stream)
         _bind(sockets, Transport.WS, settings.sip_ws, bind_stream)
     except UnableToStart:
         sockets.close()

@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -15,6 +17,9 @@ from sip_proxy.settings import ListenAddress
 from sip_proxy.transport.stream import bind_stream
 from sip_proxy.transport.stream_connection import StreamLimits
 from sip_proxy.transport.websocket import WebSocketTransport
+from tests.support.certificates import make_certificate, tls_settings
+from tests.support.fake_billing import FakeBilling
+from tests.support.proxy_process import running_proxy
 
 MESSAGE = "OPTIONS sip:a SIP/2.0\r\nSubject: grüß\r\nContent-Length: 0\r\n\r\n"
 
@@ -120,6 +125,26 @@ async def test_over_ipv6(handler: Handler, make: Make, browser: aiohttp.ClientSe
         await phone.send_str(MESSAGE)
         await until(lambda: handler.messages)
     assert handler.messages[0][1].remote[0] == "::1"
+
+
+async def test_browsers_connect_by_wss_with_the_certificate(
+    billing: FakeBilling, browser: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    certificate, key = make_certificate(tmp_path / "tls")
+    context = ssl.create_default_context(cafile=str(certificate))
+    settings = {**tls_settings(certificate, key), "TOLLBELL_SIP_WSS": "127.0.0.1:0"}
+    with running_proxy(tmp_path / "var", billing, **settings) as proxy:
+        host, port = proxy.address("wss")
+        async with browser.ws_connect(f"wss://{host}:{port}", protocols=("sip",), ssl=context) as phone:
+            await phone.send_str(
+                "OPTIONS sip:tollbell.local SIP/2.0\r\n"
+                "Via: SIP/2.0/WSS nowhere.invalid;branch=z9hG4bKwss\r\n"
+                "From: <sip:0001@tollbell.local>;tag=1\r\n"
+                "To: <sip:tollbell.local>\r\n"
+                "Call-ID: wss\r\n"
+                "CSeq: 1 OPTIONS\r\n\r\n"
+            )
+            assert (await phone.receive_str(timeout=5)).startswith("SIP/2.0 200 ")
 
 
 async def test_a_ping_of_two_line_ends_is_answered_with_one(

@@ -196,3 +196,17 @@ def test_keep_alives_for_phones_behind_nat_can_be_turned_off(tmp_path: Path) -> 
     assert read_settings({"TOLLBELL_VAR": str(tmp_path)}).nat_keep_alive_s == 25
     off = {"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_SIP_NAT_KEEP_ALIVE_S": "0"}
     assert read_settings(off).nat_keep_alive_s == 0
+
+
+def test_wss_goes_with_the_certificate(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    environment = {"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_SIP_WSS": "0.0.0.0:8089"}
+    with pytest.raises(SettingsError, match="TOLLBELL_SIP_WSS"):
+        read_settings(environment)
+    for path, name in ((certificate, "CERTIFICATE"), (key, "KEY")):
+        path.touch()
+        environment[f"TOLLBELL_SIP_TLS_{name}"] = str(path)
+    tls = read_settings(environment).sip_tls
+
+    assert tls is not None
+    assert tls.websocket == ListenAddress("0.0.0.0", 8089)
