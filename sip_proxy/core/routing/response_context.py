@@ -1,5 +1,6 @@
 """The response context: what came back from each branch, and what goes to the caller (RFC 3261 §16.7)."""
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -54,6 +55,7 @@ class Branch:
         "is_cancel_sent",
         "is_cancelled",
         "is_direct",
+        "retry",
         "timer",
         "transaction",
     )
@@ -67,6 +69,7 @@ class Branch:
         self.is_cancelled = False
         self.cancel_reason = ""
         self.is_cancel_sent = False
+        self.retry: Callable[[float], None] | None = None  # sends it over another flow of the same phone
         self.timer: Timer | None = None
 
     def start(self, request: Request, *, branch: str, to: Flow | Destination, now: float) -> None:
@@ -115,6 +118,12 @@ class Branch:
         self.cancel_reason = reason
         if self.transaction is not None and self.transaction.response_seen:
             self._send_cancel(self.transaction, now)
+
+    def has_failed_flow(self) -> bool:
+        """Tell whether it is the flow that failed, not the phone or its owner that refused (RFC 5626 §6)."""
+        if self.final is None or self.is_cancelled:
+            return False
+        return self.final.status == 430 or (self.final.response is None and self.final.status in {408, 503})
 
     def _take_provisional(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         if self.is_cancelled:
@@ -209,6 +218,10 @@ class ResponseContext:
     def take_failure(self, branch: Branch, now: float) -> None:
         """A branch is over; 6xx ends the others, and when all are over the best response goes back."""
         assert branch.final is not None
+        if branch.retry is not None and not self.is_finished and branch.has_failed_flow():
+            self.branches.remove(branch)
+            branch.retry(now)
+            return
         if branch.final.status >= 600:
             self.cancel_pending(now)
         if self.is_finished:
@@ -260,6 +273,8 @@ class ResponseContext:
             # using that (RFC 3263 §4.3).
             unreachable = best.response is None
             best = Final(500, "The phone can't be reached" if unreachable else reason_phrase(500), None)
+        elif best.status == 430:
+            best = Final(480, "The phone can't be reached", None)  # RFC 5626 §11.5: never for an endpoint
         if self.observer is not None:
             best = self.observer.failure(best, now)
         if best.status == 408 and self.server.request.method != "INVITE":

@@ -19,6 +19,7 @@ from sip_proxy.core.registrar.phone_tests import PhoneTests
 from sip_proxy.core.rejection import Cause, Rejection
 from sip_proxy.core.routing.call_setup import CallSetup
 from sip_proxy.core.routing.calling_rules import Load, judge_call
+from sip_proxy.core.routing.fork import Fork
 from sip_proxy.core.routing.forwarding import Copy, asserted_identity, wants_privacy
 from sip_proxy.core.routing.response_context import ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
@@ -28,13 +29,8 @@ from sip_proxy.core.routing.target_set import (
     find_targets,
     in_subscription,
     is_same_place,
-    without_headers,
 )
-from sip_proxy.core.routing.validation import loop_mark
 from sip_proxy.core.transaction.server import ServerTransaction
-
-# Only requests that make a dialog are kept on our path (§16.6 step 4).
-_DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 
 
 class Router:
@@ -209,18 +205,7 @@ class Router:
         domain = exchange.config.domain
         identity = "" if wants_privacy(request) else asserted_identity(caller, domain)
         copy = Copy(request, routes=[], our_realm=domain, identity=identity, breadth=breadth)
-        is_kept = request.method in _DIALOG_METHODS
-        mark = loop_mark(request, exchange.identifiers)
-        branches = [context.add_branch(phone.contact, is_direct=phone.is_direct) for phone, _ in targets]
-        for branch, (phone, to) in zip(branches, targets, strict=True):
-            branch_id = exchange.identifiers.branch(mark)
-            forwarded = copy.to(
-                without_headers(phone.contact),
-                via=self._hops.via(to, branch_id),
-                record_routes=self._hops.record_routes(flow, to) if is_kept else [],
-                path=phone.path,
-            )
-            branch.start(forwarded, branch=branch_id, to=to, now=now)
+        Fork(copy, context, self._hops, exchange.identifiers, flow).send(targets, now)
         if setup is not None:
             setup.start(context, now)
 

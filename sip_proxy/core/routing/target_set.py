@@ -15,10 +15,11 @@ _DEFAULT_BREADTH = 60  # RFC 5393 §5.3.3
 
 
 class Target(NamedTuple):
-    """A phone, and the way to it."""
+    """A phone, and the way to it; `spares` are its other flows, the newest first."""
 
     binding: Binding
     to: Flow | Destination
+    spares: "tuple[Target, ...]" = ()
 
 
 def find_targets(
@@ -69,11 +70,14 @@ def breadth_each(request: Request, branches: int) -> int | Rejection:
 
 def _one_flow_each(targets: list[Target]) -> list[Target]:
     """Of several flows of one phone only the newest is used, lest it rings twice (RFC 5626 §6)."""
-    newest: dict[object, Target] = {}
+    phones: dict[object, list[Target]] = {}
     for target in targets:
         binding = target.binding
-        key = binding.instance if binding.reg_id else id(target)
-        other = newest.get(key)
-        if other is None or binding.registered_at >= other.binding.registered_at:
-            newest[key] = target
-    return list(newest.values())
+        phones.setdefault(binding.instance if binding.reg_id else id(target), []).append(target)
+    if len(phones) == len(targets):
+        return targets
+    found = []
+    for flows in phones.values():
+        newest, *others = sorted(flows, key=lambda each: -each.binding.registered_at)
+        found.append(newest._replace(spares=tuple(others)))
+    return found

@@ -105,3 +105,75 @@ def test_the_identity_is_not_asserted_to_the_phone_where_the_caller_asks_so(
     invite = phone.request("INVITE")
     assert ("p-asserted-identity" in invite.keys) == is_asserted
     assert invite.values("privacy") == [privacy]
+
+
+def two_flows() -> tuple[Exchange, Phone, Phone, Phone]:
+    """A caller, and the older and the newer flow of one phone."""
+    exchange = Exchange()
+    caller = exchange.phone("0001")
+    flows = []
+    for reg_id in (1, 2):
+        phone = exchange.phone("0002", transport=Transport.TCP, register=False)
+        contact = f'<{phone.contact}>;reg-id={reg_id};+sip.instance="<urn:x:a>"'
+        phone.register(contacts=(contact,), headers=("Supported: outbound",))
+        flows.append(phone)
+        exchange.advance(1)
+    return exchange, caller, flows[0], flows[1]
+
+
+def test_when_a_flow_fails_the_next_one_of_the_phone_is_tried() -> None:
+    """RFC 5626 §6: after a 430, and after what counts as one."""
+    exchange, caller, older, newer = two_flows()
+    attempt = caller.invite("0002")
+    newer.answer(newer.request("INVITE"), 430)
+    assert len(older.requests("INVITE")) == 1
+    assert attempt.statuses == [100]
+    older.answer(older.request("INVITE"), 200)
+    assert attempt.statuses == [100, 200]
+    attempt.ack()
+    assert len(older.requests("ACK")) == 1
+    attempt.bye()
+    older.answer(older.request("BYE"), 200)
+    exchange.advance(100)
+    assert len(exchange.records) == 1
+    assert len(exchange.engine._exchange.layer) == 0
+
+
+def test_a_flow_that_breaks_while_the_call_waits_is_replaced_by_the_other() -> None:
+    exchange, caller, older, newer = two_flows()
+    attempt = caller.invite("0002")
+    exchange.engine.flow_closed(newer.flow, exchange.now)
+    exchange.deliver()
+    older.answer(older.request("INVITE"), 486)
+    assert attempt.statuses == [100, 486]
+    assert exchange.the_record.status == 486
+
+
+def test_when_all_flows_fail_the_caller_hears_it_once_and_never_as_a_430() -> None:
+    """RFC 5626 §11.5."""
+    exchange, caller, older, newer = two_flows()
+    attempt = caller.invite("0002")
+    for phone in (newer, older):
+        phone.answer(phone.request("INVITE"), 430)
+    assert attempt.statuses == [100, 480]
+    assert len(exchange.records) == 1
+
+
+def test_a_phone_that_refuses_is_not_asked_again_on_its_other_flow() -> None:
+    exchange, caller, older, newer = two_flows()
+    attempt = caller.invite("0002")
+    newer.answer(newer.request("INVITE"), 486)
+    assert attempt.statuses == [100, 486]
+    assert older.requests("INVITE") == []
+    assert len(exchange.records) == 1
+
+
+def test_a_cancelled_call_is_not_tried_on_another_flow() -> None:
+    exchange, caller, older, newer = two_flows()
+    attempt = caller.invite("0002")
+    newer.answer(newer.request("INVITE"), 180)
+    attempt.cancel()
+    newer.answer(newer.request("INVITE"), 430)
+    assert older.requests("INVITE") == []
+    assert attempt.statuses[-1] >= 400
+    assert len(exchange.records) == 1

@@ -1,0 +1,60 @@
+"""Sending the copies of a request to its targets (RFC 3261 §16.6 steps 1 to 10)."""
+
+from functools import partial
+
+from sip_proxy.core.flow import Flow
+from sip_proxy.core.hops import Hops
+from sip_proxy.core.identifiers import Identifiers
+from sip_proxy.core.routing.forwarding import Copy
+from sip_proxy.core.routing.response_context import Branch, ResponseContext
+from sip_proxy.core.routing.target_set import Target, without_headers
+from sip_proxy.core.routing.validation import loop_mark
+
+# Only requests that make a dialog are kept on our path (§16.6 step 4).
+_DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
+
+
+class Fork:
+    """A request on its way to all its targets at once.
+
+    A phone with several flows is one target: the next flow is tried when one has failed (RFC 5626 §6).
+    """
+
+    __slots__ = ("_context", "_copy", "_hops", "_identifiers", "_incoming", "_is_kept", "_mark")
+
+    def __init__(
+        self, copy: Copy, context: ResponseContext, hops: Hops, identifiers: Identifiers, incoming: Flow
+    ) -> None:
+        self._copy = copy
+        self._context = context
+        self._hops = hops
+        self._identifiers = identifiers
+        self._incoming = incoming
+        self._is_kept = copy.request.method in _DIALOG_METHODS
+        self._mark = loop_mark(copy.request, identifiers)
+
+    def send(self, targets: list[Target], now: float) -> None:
+        """Send a copy to every target."""
+        for branch, target in [(self._add(target), target) for target in targets]:
+            self._start(branch, target, now)
+
+    def _add(self, target: Target) -> Branch:
+        binding = target.binding
+        return self._context.add_branch(binding.contact, is_direct=binding.is_direct)
+
+    def _start(self, branch: Branch, target: Target, now: float) -> None:
+        binding, to, spares = target
+        if spares:
+            branch.retry = partial(self._try_spare, spares)
+        branch_id = self._identifiers.branch(self._mark)
+        forwarded = self._copy.to(
+            without_headers(binding.contact),
+            via=self._hops.via(to, branch_id),
+            record_routes=self._hops.record_routes(self._incoming, to) if self._is_kept else [],
+            path=binding.path,
+        )
+        branch.start(forwarded, branch=branch_id, to=to, now=now)
+
+    def _try_spare(self, spares: tuple[Target, ...], now: float) -> None:
+        target = spares[0]._replace(spares=spares[1:])
+        self._start(self._add(target), target, now)
