@@ -90,7 +90,7 @@ def kamailio(directory: Path, *, accounts: int, accounting: bool) -> Iterator[Se
                 environment,
             )
         )
-        _wait_for_udp(port, process)
+        _wait_for_udp(port, process, directory / "kamailio.log")
         yield Server(
             "Kamailio, PostgreSQL accounting" if accounting else "Kamailio, in memory",
             port,
@@ -124,9 +124,9 @@ def tollbell(directory: Path, *, accounts: int) -> Iterator[Server]:
         billing = stack.enter_context(
             _running([sys.executable, "-m", "billing_service", "serve"], log, environment)
         )
-        _wait_for_http(f"http://127.0.0.1:{billing_port}/health", billing)
+        _wait_for_http(f"http://127.0.0.1:{billing_port}/health", billing, log)
         proxy = stack.enter_context(_running([sys.executable, "-m", "sip_proxy"], log, environment))
-        _wait_for_http(f"http://127.0.0.1:{control_port}/health", proxy)
+        _wait_for_http(f"http://127.0.0.1:{control_port}/health", proxy, log)
         yield Server(
             "Tollbell",
             port,
@@ -154,17 +154,17 @@ def _running(
                 process.wait()
 
 
-def _wait_for_udp(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_udp(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     wanted = f":{port:04X} "
     deadline = time.monotonic() + START_TIMEOUT_S
     while wanted not in Path("/proc/net/udp").read_text():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"nothing listens on UDP port {port}; see the server's log")
+            raise RuntimeError(f"nothing listens on UDP port {port}: {_last_words(log)}")
         time.sleep(0.05)
     time.sleep(0.5)
 
 
-def _wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_http(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
@@ -172,8 +172,13 @@ def _wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
                 return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{url} never became healthy; see the server's log") from None
+                raise RuntimeError(f"{url} never became healthy: {_last_words(log)}") from None
         time.sleep(0.1)
+
+
+def _last_words(log: Path) -> str:
+    """The end of a server's log, which is gone with its directory when the benchmark stops."""
+    return log.read_text(errors="replace")[-1000:]
 
 
 def _make_kamailio_tables(store: EmbeddedPostgres, accounts: int) -> None:
