@@ -1,5 +1,7 @@
 """Where requests go, and how far they may be forked (RFC 3261 §16.5, §16.6, RFC 5393, RFC 5626 §6)."""
 
+import gc
+
 import pytest
 
 from sip_proxy.core.flow import Transport
@@ -177,3 +179,29 @@ def test_a_cancelled_call_is_not_tried_on_another_flow() -> None:
     assert older.requests("INVITE") == []
     assert attempt.statuses[-1] >= 400
     assert len(exchange.records) == 1
+
+
+def test_a_flow_that_failed_leaves_nothing_for_the_garbage_collector() -> None:
+    exchange, caller, older, newer = two_flows()
+
+    def failing_call() -> None:
+        attempt = caller.invite("0002")
+        newer.answer(newer.request("INVITE"), 430)
+        older.answer(older.request("INVITE"), 486)
+        refused = attempt.last_response
+        assert refused is not None
+        caller.send(attempt.ack_of(refused))
+        exchange.advance(300)
+        for phone in (caller, older, newer):
+            phone.inbox.clear()
+            phone.sent.clear()
+        exchange.outputs.clear()
+
+    failing_call()
+    gc.collect()
+    gc.disable()
+    try:
+        failing_call()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
