@@ -136,9 +136,10 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._not_before = 0.0
+        self._now = clock()
         self._turn_began_at = 0.0
         self.counts = Counts()
-        self._keep_wall_offset()
+        self._keep_wall_offset(self._now)
 
     def connect(
         self,
@@ -192,7 +193,8 @@ class Driver:
 
     def turn_ended(self) -> None:
         """Carry out what the engine wants, until it wants nothing more; then set the timer."""
-        self._keep_wall_offset()
+        self._now = self._clock()
+        self._keep_wall_offset(self._now)
         engine = self._engine
         facts: list[Fact] = []
         while True:
@@ -229,7 +231,7 @@ class Driver:
         self._committed = position
         held = self._held
         if held and held[0].position <= position:
-            now = self._clock()
+            self._now = now = self._clock()
             while held and held[0].position <= position:
                 released = held.popleft()
                 self.counts.journal_waits.observe(now - released.held_at)
@@ -358,7 +360,7 @@ class Driver:
             assert self._journal is not None
             position = self._journal.position + new_facts
             if position > self._committed:
-                self._held.append(_HeldSend(position, self._clock(), send))
+                self._held.append(_HeldSend(position, self._now, send))
                 return
         self._transmit(send)
 
@@ -370,12 +372,12 @@ class Driver:
             data = send.data
             if data.startswith(b"SIP/"):
                 self.counts.responses_sent[data[8:11]] += 1
-            self._trace.went(data, send.to, self._clock())
+            self._trace.went(data, send.to, self._now)
             sender.send(data, send.to)
 
-    def _keep_wall_offset(self) -> None:
+    def _keep_wall_offset(self, now: float) -> None:
         """Follow the wall clock when it is set, but not the jitter of reading two clocks."""
-        offset = self._wall_clock() - self._clock()
+        offset = self._wall_clock() - now
         if abs(offset - self._engine.wall_offset) > _CLOCK_SET_S:
             self._engine.wall_offset = offset
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _MOST_SOURCES = 100_000
 _REPORT_S = 10.0
+_ASK_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class SourceLimiter:
         "_trusted_full_at",
         "_trusted_room",
         "_trusted_step",
+        "_trusted_until",
         "dropped_count",
     )
 
@@ -58,6 +60,7 @@ class SourceLimiter:
         self._trusted_room = (trusted.burst + 0.5) * self._trusted_step
         self._full_at: dict[str, float] = {}
         self._trusted_full_at: dict[str, float] = {}
+        self._trusted_until: dict[str, float] = {}
         self._reported_at: dict[str, float] = {}
         self.dropped_count = 0
 
@@ -72,13 +75,22 @@ class SourceLimiter:
         if full_at - now <= self._room:
             self._full_at[host] = full_at
             return True
-        if self._is_trusted(host, now):
+        if now < self._trusted_until.get(host, 0.0) or self._knows(host, now):
             full_at = max(now, self._trusted_full_at.get(host, 0.0)) + self._trusted_step
             if full_at - now <= self._trusted_room:
                 self._trusted_full_at[host] = full_at
                 return True
         self.dropped_count += 1
         return False
+
+    def _knows(self, host: str, now: float) -> bool:
+        """Ask whether a source is trusted, and believe a good answer for a while: asking costs more."""
+        if not self._is_trusted(host, now):
+            return False
+        if len(self._trusted_until) >= _MOST_SOURCES:
+            self._trusted_until.clear()
+        self._trusted_until[host] = now + _ASK_AGAIN_S
+        return True
 
     def is_to_be_reported(self, host: str, now: float) -> bool:
         """Tell whether it is time to say of a source without room that it floods us."""
