@@ -17,6 +17,8 @@ from sip_proxy.core.message.via import Via, parse_via, with_source
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 # What nearly every phone writes in From and To.
 _USUAL_ADDRESS = re.compile(r'[A-Za-z]+: ?(?:"[^"\\]*" ?)?<[^<>"\s]+>(?:;tag=([^\s;=,"<>?]+))?\Z')
+LONGEST_REMEMBERED = 256
+"""Lines up to this length may be kept in caches."""
 HIGHEST_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5
 _HIGHEST_MAX_FORWARDS = 255  # §20.22
 
@@ -122,8 +124,8 @@ class Message:
         try:
             call_id = lines[at["call-id"]].partition(":")[2].strip(" \t")
             self.cseq, self.cseq_method = _read_cseq(lines[at["cseq"]])
-            self.from_tag = _read_tag(lines[at["from"]])
-            self.to_tag = _read_tag(lines[at["to"]])
+            self.from_tag = _tag_in(lines[at["from"]])
+            self.to_tag = _tag_in(lines[at["to"]])
         except KeyError:
             raise self._missing() from None
         if not call_id or " " in call_id or "\t" in call_id:
@@ -217,7 +219,7 @@ class Response(Message):
 # What raises isn't remembered, so nobody can fill the memory with long ones.
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _read_cseq(line: str) -> tuple[int, str]:
     if len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("CSeq is too long")
@@ -227,7 +229,11 @@ def _read_cseq(line: str) -> tuple[int, str]:
     return number, match[2]
 
 
-@lru_cache(maxsize=4096)
+def _tag_in(line: str) -> str:
+    """Read the tag of an address; long lines are not remembered, so that nobody can fill the memory."""
+    return _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
+
+
 def _read_tag(line: str) -> str:
     if len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("An address is too long")
@@ -237,7 +243,10 @@ def _read_tag(line: str) -> str:
     return parse_name_addr(_value_of(line)).tag
 
 
-@lru_cache(maxsize=1024)
+_remembered_tag = lru_cache(maxsize=4096)(_read_tag)
+
+
+@lru_cache(maxsize=256)
 def _read_content_length(line: str) -> int:
     text = _value_of(line)
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or len(line) > LONGEST_ADDRESS:
@@ -245,7 +254,7 @@ def _read_content_length(line: str) -> int:
     return int(text)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _read_max_forwards(line: str) -> int:
     text = _value_of(line)
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or len(line) > LONGEST_ADDRESS:
