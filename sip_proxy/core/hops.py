@@ -51,13 +51,15 @@ class Hops:
         """Our Via line on a message to this peer (§18.1.1)."""
         return _via_head(to.transport, self.local_address(to)) + branch
 
-    def record_routes(self, incoming: Flow, outgoing: Flow | Destination) -> list[str]:
-        """Our Record-Route lines, topmost first (§16.6 step 4).
+    def record_routes(
+        self, incoming: Flow, outgoing: Flow | Destination, *, secure: bool = False
+    ) -> list[str]:
+        """Our Record-Route lines, topmost first (§16.6 step 4); `secure` for a request to a SIPS URI.
 
         When the two sides know us by different addresses or transports, each gets its own (RFC 5658 §3.3).
         """
-        theirs = self._record_route(outgoing)
-        ours = self._record_route(incoming)
+        theirs = _record_route(outgoing.transport, self.local_address(outgoing), secure)
+        ours = _record_route(incoming.transport, self.local_address(incoming), secure)
         return [theirs] if theirs == ours else [theirs, ours]
 
     def reach_party(self, party: Party, now: float) -> Flow | Destination | None:
@@ -79,9 +81,6 @@ class Hops:
                 if binding.flow.remote[0] == lost.remote[0]:
                     flows.add(binding.flow)
         return flows.pop() if len(flows) == 1 else None
-
-    def _record_route(self, to: Flow | Destination) -> str:
-        return _record_route(to.transport, self.local_address(to))
 
     def reach(self, flow: Flow | Destination, contact: str, *, is_direct: bool) -> Flow | Destination | None:
         """Return how to send to a contact that was last seen on this flow; None when there is no way.
@@ -115,8 +114,11 @@ def _via_head(transport: Transport, local: tuple[str, int]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _record_route(transport: Transport, local: tuple[str, int]) -> str:
+def _record_route(transport: Transport, local: tuple[str, int], secure: bool) -> str:
     host, port = local
+    if secure:
+        parameter = ";transport=ws" if transport in {Transport.WS, Transport.WSS} else ""
+        return f"Record-Route: <sips:{_bracketed(host)}:{port}{parameter};lr>"
     parameter = "" if transport is Transport.UDP else f";transport={transport.token.lower()}"
     return f"Record-Route: <sip:{_bracketed(host)}:{port}{parameter};lr>"
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from sip_proxy.core.flow import Flow
+from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.identifiers import Identifiers
 from sip_proxy.core.routing.forwarding import Copy
@@ -20,7 +20,7 @@ class Fork:
     A phone with several flows is one target: the next flow is tried when one has failed (RFC 5626 §6).
     """
 
-    __slots__ = ("_context", "_copy", "_hops", "_identifiers", "_incoming", "_is_kept", "_mark")
+    __slots__ = ("_context", "_copy", "_hops", "_identifiers", "_incoming", "_is_kept", "_is_secure", "_mark")
 
     def __init__(
         self, copy: Copy, context: ResponseContext, hops: Hops, identifiers: Identifiers, incoming: Flow
@@ -31,6 +31,7 @@ class Fork:
         self._identifiers = identifiers
         self._incoming = incoming
         self._is_kept = copy.request.method in _DIALOG_METHODS
+        self._is_secure = copy.request.uri[:5].lower() == "sips:"
         self._mark = loop_mark(copy.request, identifiers)
 
     def send(self, targets: list[Target], now: float) -> None:
@@ -50,10 +51,13 @@ class Fork:
         forwarded = self._copy.to(
             without_headers(binding.contact),
             via=self._hops.via(to, branch_id),
-            record_routes=self._hops.record_routes(self._incoming, to) if self._is_kept else [],
+            record_routes=self._record_routes(to),
             path=binding.path,
         )
         branch.start(forwarded, branch=branch_id, to=to, now=now)
+
+    def _record_routes(self, to: Flow | Destination) -> list[str]:
+        return self._hops.record_routes(self._incoming, to, secure=self._is_secure) if self._is_kept else []
 
     def _try_spare(self, spares: tuple[Target, ...], now: float) -> None:
         target = spares[0]._replace(spares=spares[1:])

@@ -81,8 +81,9 @@ def test_a_sips_uri_reaches_phones_with_tls_only() -> None:
     assert caller.invite("0002", uri=f"sips:0002@{DOMAIN}").statuses == [480]
     secure = exchange.phone("0002", transport=Transport.TLS)
     caller.invite("0002", uri=f"sips:0002@{DOMAIN}")
-    assert len(secure.requests("INVITE")) == 1
+    (invite,) = secure.requests("INVITE")
     assert plain.requests("INVITE") == []
+    assert invite.values("record-route") == ["<sips:192.0.2.1:5060;lr>"]  # §16.6 step 4
 
 
 def test_headers_in_a_registered_contact_never_become_part_of_a_request() -> None:
@@ -205,3 +206,16 @@ def test_a_flow_that_failed_leaves_nothing_for_the_garbage_collector() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_a_call_to_a_sips_uri_finds_its_way_back_through_the_exchange() -> None:
+    exchange = Exchange()
+    caller = exchange.phone("0001", transport=Transport.TLS)
+    callee = exchange.phone("0002", transport=Transport.TLS)
+    attempt = caller.invite("0002", uri=f"sips:0002@{DOMAIN}")
+    callee.answer(callee.request("INVITE"), 200)
+    attempt.ack()
+    attempt.bye()
+    for method in ("ACK", "BYE"):
+        assert callee.request(method).uri == callee.contact
+        assert "route" not in callee.request(method).keys
