@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from billing_service.domain.errors import InvalidFields
@@ -14,7 +14,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _NUMBER_PATTERN: Final = re.compile(r"[0-9#]{1,15}", re.ASCII)
 _PREFIX: Final = re.compile(r"[0-9]{0,15}", re.ASCII)
 _FILTER_PATTERN: Final = re.compile(r"[0-9#]{0,15}\*?", re.ASCII)
-# A pattern with more free digits than this has too many candidates to list.
+# More would make a pattern of nothing but #s fit nearly every number there is.
 _MOST_FREE_DIGITS: Final = 6
 
 
@@ -63,17 +63,34 @@ def is_pattern(text: str) -> bool:
     return "#" in text
 
 
-def first_free_number(pattern: str, taken: Iterable[str]) -> str | None:
-    """The lowest number that fits a pattern and is not taken, or None when all are."""
-    occupied = set(taken)
-    free_digits = pattern.count("#")
-    parts = pattern.split("#")
-    for candidate in range(10**free_digits):
-        digits = f"{candidate:0{free_digits}d}" if free_digits else ""
-        number = parts[0] + "".join(digit + part for digit, part in zip(digits, parts[1:], strict=True))
-        if number not in occupied:
-            return number
-    return None
+def draw_free_number(pattern: str, taken: Iterable[str], draw: Callable[[int], int]) -> str | None:
+    """A number that fits a pattern and is not taken, each with the same chance; None when all are taken.
+
+    `draw(n)` gives a random integer from 0 up to, not including, `n`.
+    """
+    places = [place for place, character in enumerate(pattern) if character == "#"]
+    occupied = sorted({_chosen_digits(number, places) for number in taken if _fits(pattern, number)})
+    free = 10 ** len(places) - len(occupied)
+    if free == 0:
+        return None
+    # The n-th free number is the n-th of all, moved up by one for every taken number before it.
+    chosen = draw(free) if is_pattern(pattern) else 0
+    for candidate in occupied:
+        if candidate > chosen:
+            break
+        chosen += 1
+    digits = iter(f"{chosen:0{len(places)}d}")
+    return "".join(next(digits) if character == "#" else character for character in pattern)
+
+
+def _fits(pattern: str, number: str) -> bool:
+    return len(number) == len(pattern) and all(
+        wanted in ("#", digit) for wanted, digit in zip(pattern, number, strict=True)
+    )
+
+
+def _chosen_digits(number: str, places: Sequence[int]) -> int:
+    return int("".join(number[place] for place in places) or "0")
 
 
 def check_filter_pattern(text: str, *, field: str = "pattern") -> str:

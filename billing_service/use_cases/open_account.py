@@ -1,5 +1,7 @@
 """Open a phone account: a number, a plan, a SIP password and a first billing period."""
 
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
@@ -8,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.period import first_period
-from billing_service.domain.phone_number import check_number_pattern, first_free_number, is_pattern
+from billing_service.domain.phone_number import check_number_pattern, draw_free_number, is_pattern
 from billing_service.errors import Conflict
 from billing_service.storage.audit import record_change
 from billing_service.storage.plan_queries import newest_version
@@ -19,6 +21,7 @@ from billing_service.storage.tables import (
     Customer,
     PhoneAccount,
 )
+from billing_service.use_cases.change_settings import read_settings
 from billing_service.use_cases.sip_password import digest_hashes, draw_password
 
 # Any number, the same for everybody who draws a number or takes one.
@@ -58,9 +61,16 @@ class OpenedAccount:
 
 
 def open_account(
-    session: Session, request: AccountRequest, *, realm: str, zone: tzinfo, actor: str, at: datetime
+    session: Session,
+    request: AccountRequest,
+    *,
+    realm: str,
+    zone: tzinfo,
+    actor: str,
+    at: datetime,
+    draw: Callable[[int], int] = secrets.randbelow,
 ) -> OpenedAccount:
-    """Open an account at an instant.
+    """Open an account at an instant. `draw(n)`, a random integer below `n`, chooses among free numbers.
 
     Raises InvalidFields when the customer or the plan does not exist or the number is none, and Conflict when
     the number is taken, no number is free, or the plan takes no new accounts.
@@ -70,7 +80,7 @@ def open_account(
     if customer is None:
         raise InvalidFields.one("customer_id", f"there is no customer {request.customer_id}")
     plan_version_id = _plan_version_for_new_account(session, request.plan_id)
-    number = _take_number(session, request.number)
+    number = _take_number(session, request.number, draw)
     billing_day = request.billing_day or at.astimezone(zone).day
     period = first_period(at, billing_day=billing_day, zone=zone)
     password = request.sip_password or draw_password()
@@ -131,11 +141,14 @@ def _plan_version_for_new_account(session: Session, plan_id: int) -> int:
     return version.id
 
 
-def _take_number(session: Session, wanted: str) -> str:
+def _take_number(session: Session, wanted: str, draw: Callable[[int], int]) -> str:
     session.execute(select(func.pg_advisory_xact_lock(_NUMBERS_LOCK)))
     like = wanted.replace("#", "_")
     taken = session.scalars(select(PhoneAccount.number).where(PhoneAccount.number.like(like))).all()
-    number = first_free_number(wanted, taken)
+    if is_pattern(wanted):
+        # Nobody should be given a number that the exchange takes for a call for help.
+        taken = [*taken, *read_settings(session).emergency_numbers]
+    number = draw_free_number(wanted, taken, draw)
     if number is None:
         raise Conflict(
             f"No number is free that fits {wanted}."

@@ -97,6 +97,18 @@ async def test_a_pattern_draws_a_free_number(billing: Billing) -> None:
     assert full.body["detail"] == "No number is free that fits 7#."
 
 
+async def test_numbers_are_drawn_by_chance_and_never_one_for_emergencies(billing: Billing) -> None:
+    customer, plan = await billing.add_customer(), await billing.add_plan()
+    numbers = {
+        (await billing.add_account("######", customer_id=customer, plan_id=plan))["number"] for _ in range(4)
+    }
+    assert numbers != {"000000", "000001", "000002", "000003"}
+    await billing.patch("/v1/settings", {"emergency_numbers": ["7" + str(digit) for digit in range(9)]})
+    assert (await billing.add_account("7#", customer_id=customer, plan_id=plan))["number"] == "79"
+    wish = {"customer_id": customer, "number": "7#", "plan_id": plan}
+    assert (await billing.post("/v1/phone-accounts", wish)).status == 409
+
+
 async def test_numbers_drawn_at_once_are_all_different(billing: Billing) -> None:
     customer, plan = await billing.add_customer(), await billing.add_plan()
     wish = {"customer_id": customer, "number": "8#", "plan_id": plan}

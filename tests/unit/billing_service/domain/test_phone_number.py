@@ -6,7 +6,7 @@ from billing_service.domain.phone_number import (
     check_number,
     check_number_pattern,
     check_prefix,
-    first_free_number,
+    draw_free_number,
     is_pattern,
     matches_filter_pattern,
 )
@@ -38,13 +38,50 @@ def test_a_pattern_leaves_digits_to_the_system() -> None:
             check_number_pattern(bad)
 
 
-def test_the_lowest_free_number_that_fits_is_drawn() -> None:
-    assert first_free_number("####", []) == "0000"
-    assert first_free_number("####", ["0000", "0001", "0003"]) == "0002"
-    assert first_free_number("2#5#", ["2050", "2051"]) == "2052"
-    assert first_free_number("1#", [f"1{digit}" for digit in range(10)]) is None
-    assert first_free_number("0007", ["0007"]) is None
-    assert first_free_number("0007", []) == "0007"
+def lowest(count: int) -> int:
+    return 0
+
+
+def highest(count: int) -> int:
+    return count - 1
+
+
+def never(count: int) -> int:
+    raise AssertionError("there is nothing to draw")
+
+
+def test_any_free_number_that_fits_may_be_drawn() -> None:
+    assert draw_free_number("####", [], lowest) == "0000"
+    assert draw_free_number("####", [], highest) == "9999"
+    assert draw_free_number("####", [], lambda count: 4711) == "4711"
+    assert draw_free_number("####", ["0000", "0001", "0003"], lowest) == "0002"
+    assert draw_free_number("####", ["9999", "9998"], highest) == "9997"
+    assert draw_free_number("2#5#", ["2050", "2051"], lowest) == "2052"
+
+
+def test_every_free_number_is_drawn_and_no_other() -> None:
+    taken = ["120", "125", "129", "999", "12", "1255"]
+    free = ["121", "122", "123", "124", "126", "127", "128"]
+
+    def choose(wanted: int) -> str | None:
+        def draw(count: int) -> int:
+            assert count == len(free)
+            return wanted
+
+        return draw_free_number("12#", taken, draw)
+
+    assert [choose(number) for number in range(len(free))] == free
+
+
+def test_the_last_free_number_is_found_and_none_when_all_are_taken() -> None:
+    taken = [f"{number:06d}" for number in range(10**6) if number != 123456]
+    assert draw_free_number("######", taken, highest) == "123456"
+    assert draw_free_number("1#", [f"1{digit}" for digit in range(10)], never) is None
+
+
+def test_a_number_that_is_no_pattern_is_not_drawn() -> None:
+    assert draw_free_number("0007", ["0007"], never) is None
+    assert draw_free_number("0007", [], never) == "0007"
 
 
 @pytest.mark.parametrize(
