@@ -59,12 +59,16 @@ class Formats:
         """`1,234.50 USD`"""
         return NOTHING if amount is None else f"{self.amount(amount)}\u00a0{self.currency}".rstrip()
 
-    def precise(self, amount: Decimal | None) -> str:
-        """An amount before rounding, without the zeros at its end that say nothing."""
+    def precise(self, amount: Decimal | None, *, rounded: Decimal | None) -> str:
+        """An amount before rounding, without the zeros at its end that say nothing.
+
+        It has at least the decimals of `rounded`, which billing gave as many as the currency has.
+        """
         if amount is None:
             return NOTHING
+        places = 0 if rounded is None else len(f"{rounded:f}".partition(".")[2])
         whole, _, decimals = f"{amount:f}".partition(".")
-        return self.amount(Decimal(f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"))
+        return self.amount(Decimal(f"{whole}.{decimals.rstrip('0').ljust(places, '0')}"))
 
     def duration(self, microseconds: int | None) -> str:
         """`0:01:05`; part of a second is left off, as a running clock would show it."""

@@ -20,6 +20,8 @@ Value = TypeVar("Value")
 
 Document = Mapping[str, Any]
 
+STORED_PLACES: Final = 2
+"""The decimal places that prices have at least in stored documents, in whatever currency."""
 _TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _NO_WINDOW: Final[Sequence[Document]] = ()
 
@@ -50,11 +52,11 @@ def price_from_document(document: Document) -> Price:
     )
 
 
-def price_to_document(price: Price) -> dict[str, Any]:
-    """The document of a price, complete: no field is left to its default."""
+def price_to_document(price: Price, *, places: int = STORED_PLACES) -> dict[str, Any]:
+    """The document of a price, complete: no field is left to its default. For `places` see `format_price`."""
     return {
-        "standing_charge": format_price(price.standing_charge),
-        "per_minute": format_price(price.per_minute),
+        "standing_charge": format_price(price.standing_charge, places=places),
+        "per_minute": format_price(price.per_minute, places=places),
         "initial_increment_s": price.initial_increment_s,
         "next_increment_s": price.next_increment_s,
         "counting": price.counting.value,
@@ -63,7 +65,7 @@ def price_to_document(price: Price) -> dict[str, Any]:
                 "weekday": None if window.weekday is None else window.weekday.value,
                 "from": format_time_of_day(window.from_minute),
                 "to": format_time_of_day(window.to_minute),
-                "per_minute": format_price(window.per_minute),
+                "per_minute": format_price(window.per_minute, places=places),
             }
             for window in price.windows
         ],
@@ -117,10 +119,14 @@ def format_time_of_day(minute: int) -> str:
     return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
-def format_price(amount: Money) -> str:
-    """At least two decimal places, and as many of the six as the price has: `0.09`, `0.125`."""
+def format_price(amount: Money, *, places: int = STORED_PLACES) -> str:
+    """At least so many decimal places, and as many of the six as the price has: `0.09`, `0.125`.
+
+    To be read by people, `places` is that of the currency's minor unit: `3000` yen.
+    """
     whole, _, fraction = amount.format_precise().partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+    shown = fraction.rstrip("0").ljust(places, "0")
+    return f"{whole}.{shown}" if shown else whole
 
 
 def _window_from_document(document: Document) -> Window:

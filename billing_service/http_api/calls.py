@@ -147,5 +147,5 @@ def _show(view: CallView, settings: Settings) -> dict[str, Any]:
         "price_precise": None if call.price_precise is None else format_precise(call.price_precise),
         "price": None if call.price is None else format_money(call.price, settings.currency),
         "bill": view.bill,
-        "late": call.late,
+        "late": view.late,
     }

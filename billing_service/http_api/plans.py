@@ -7,9 +7,14 @@ from pydantic import ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from billing_service.domain.errors import FieldProblem, InvalidFields
-from billing_service.domain.money import Money
+from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import PlanTerms, Price, Tariff
-from billing_service.domain.plan_document import format_price, price_from_document, tariff_from_document
+from billing_service.domain.plan_document import (
+    format_price,
+    price_from_document,
+    price_to_document,
+    tariff_from_document,
+)
 from billing_service.errors import NotFound
 from billing_service.http_api.bodies import RequestModel, read_body, read_query
 from billing_service.http_api.fields import Amount, Instant, Line, format_instant, format_optional_instant
@@ -94,7 +99,12 @@ async def get_plans(request: web.Request) -> web.Response:
     found = await parts.database.run(
         lambda session: list_plans(session, after=after, limit=query.limit + 1, at=parts.now())
     )
-    return page(query, found, key=lambda view: (view.plan.name, view.plan.id), show=_show)
+    return page(
+        query,
+        found,
+        key=lambda view: (view.plan.name, view.plan.id),
+        show=lambda view: _show(view, parts.settings.currency),
+    )
 
 
 @routes.post("/v1/plans")
@@ -191,23 +201,29 @@ async def _read(request: web.Request, plan_id: int) -> dict[str, Any]:
     view = await parts.database.run(lambda session: find_plan(session, plan_id, at=parts.now()))
     if view is None:
         raise NotFound(f"There is no billing plan {plan_id}.")
-    return _show(view)
+    return _show(view, parts.settings.currency)
 
 
-def _show(view: PlanView) -> dict[str, Any]:
+def _show_price(document: dict[str, Any], currency: Currency) -> dict[str, Any]:
+    return price_to_document(price_from_document(document), places=currency.minor_digits)
+
+
+def _show(view: PlanView, currency: Currency) -> dict[str, Any]:
     return {
         "id": view.plan.id,
         "name": view.plan.name,
         "version": view.version.version,
-        "monthly_fee": format_price(Money.from_decimal(view.version.monthly_fee)),
-        "base_price": view.version.base_price,
+        "monthly_fee": format_price(
+            Money.from_decimal(view.version.monthly_fee), places=currency.minor_digits
+        ),
+        "base_price": _show_price(view.version.base_price, currency),
         "tariffs": [
             {
                 "source_prefix": tariff.source_prefix,
                 "destination_prefix": tariff.destination_prefix,
                 "valid_from": format_optional_instant(tariff.valid_from),
                 "valid_to": format_optional_instant(tariff.valid_to),
-                "price": tariff.price,
+                "price": _show_price(tariff.price, currency),
             }
             for tariff in view.tariffs
         ],

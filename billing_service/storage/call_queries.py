@@ -39,6 +39,16 @@ class CallView:
     account: str | None
     plan_name: str | None
     bill: str | None
+    period_start: datetime | None
+    """When the open period of its account began."""
+
+    @property
+    def late(self) -> bool:
+        """Whether it is on a later bill than that of the period in which it ended, or will be."""
+        call = self.call
+        if call.bill_id is not None or call.price is None or call.emergency or self.period_start is None:
+            return call.late
+        return call.ended_at < self.period_start
 
 
 def find_call(session: Session, record_id: str) -> CallView | None:
@@ -108,9 +118,9 @@ def list_rejected(session: Session, *, before_id: int | None, limit: int) -> Seq
     return session.scalars(query).all()
 
 
-def _calls() -> Select[Call, str | None, str | None, str | None]:
+def _calls() -> Select[Call, str | None, str | None, str | None, datetime | None]:
     return (
-        select(Call, PhoneAccount.number, BillingPlan.name, Bill.number)
+        select(Call, PhoneAccount.number, BillingPlan.name, Bill.number, PhoneAccount.period_start)
         .outerjoin(PhoneAccount, PhoneAccount.id == Call.account_id)
         .outerjoin(PlanVersion, PlanVersion.id == Call.plan_version_id)
         .outerjoin(BillingPlan, BillingPlan.id == PlanVersion.plan_id)

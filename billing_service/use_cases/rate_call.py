@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import tzinfo
+from functools import partial
 from threading import Lock
 from typing import Final
 
 from billing_service.domain.call import Call, Outcome
 from billing_service.domain.compiled_plan import FREE, CompiledPlan, RatedCall
-from billing_service.domain.money import Currency
+from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import Counting, PlanTerms, Price, Tariff, Window
 from billing_service.domain.plan_document import format_price, format_time_of_day
 from billing_service.domain.rating import Piece, charge_call
@@ -64,11 +65,12 @@ def explain_call(call: Call, terms: PlanTerms | None, *, currency: Currency, zon
         terms, source=call.caller, destination=call.callee, answered_at=call.answered_at
     )
     charge = charge_call(price, answered_at=call.answered_at, duration_us=call.duration_us, zone=zone)
+    show = partial(format_price, places=currency.minor_digits)
     lines = [_explain_choice(terms, tariff)]
     if price.standing_charge:
-        lines.append(f"Standing charge for an answered call: {format_price(price.standing_charge)}.")
+        lines.append(f"Standing charge for an answered call: {show(price.standing_charge)}.")
     lines.append(_explain_counting(price))
-    lines += [_explain_piece(piece, zone) for piece in charge.pieces[:_MOST_PIECES_EXPLAINED]]
+    lines += [_explain_piece(piece, zone, show) for piece in charge.pieces[:_MOST_PIECES_EXPLAINED]]
     if len(charge.pieces) > _MOST_PIECES_EXPLAINED:
         lines.append(f"And {len(charge.pieces) - _MOST_PIECES_EXPLAINED} more parts in the same way.")
     precise = charge.precise
@@ -102,12 +104,11 @@ def _explain_counting(price: Price) -> str:
     return f"Only completed increments of {size} count, in each part of the call between window borders."
 
 
-def _explain_piece(piece: Piece, zone: tzinfo) -> str:
+def _explain_piece(piece: Piece, zone: tzinfo, show: Callable[[Money], str]) -> str:
     minutes, seconds = divmod(piece.charged_s, 60)
     length = f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
     starts = piece.starts_at.astimezone(zone)
-    price = format_price(piece.per_minute)
-    return f"From {starts:%a %H:%M:%S}: {length} at {price} a minute{_name(piece.window)}."
+    return f"From {starts:%a %H:%M:%S}: {length} at {show(piece.per_minute)} a minute{_name(piece.window)}."
 
 
 def _name(window: Window | None) -> str:

@@ -1,7 +1,7 @@
 """The open bill, closed bills and closing, as a client of the REST API sees them."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -152,6 +152,49 @@ async def test_another_currency_has_its_own_minor_unit_and_the_zone_its_own_midn
     assert (bill["currency"], bill["timezone"], bill["call_total"]) == ("JPY", "Asia/Tokyo", "13")
     # It is the 22nd in Tokyo already.
     assert bill["period"]["end"] == "2026-12-21T15:00:00.000000Z"
+    explained = (await billing.get(f"/v1/calls/{1:032x}")).body["explanation"]
+    assert any(line.endswith("1 min at 12.5 a minute.") for line in explained), explained
+
+
+async def test_a_line_of_calls_is_the_sum_of_the_prices_in_its_list(billing: Billing) -> None:
+    await billing.add_account("0001", plan_id=await billing.add_plan(base_price={"per_minute": "0.015"}))
+    await billing.deliver(*(call_record(number) for number in range(1, 4)))
+    bill = (await billing.get("/v1/phone-accounts/0001/open-bill")).body
+    (line,) = (line for line in bill["lines"] if line["kind"] == "calls")
+    assert [call["price"] for call in bill["calls"]] == ["0.02", "0.02", "0.02"]
+    assert (line["amount"], line["amount_precise"], bill["call_total"]) == ("0.06", "0.045000", "0.06")
+
+
+async def test_a_call_and_the_bills_say_the_same_about_its_being_late(billing: Billing) -> None:
+    await billing.add_account("0001")
+    await billing.deliver(call_record(1))
+    await close(billing)
+    billing.clock.at = datetime(2026, 12, 21, 1, tzinfo=UTC)
+    busy = {"answered_at": None, "acknowledged_at": None, "duration_us": 0, "outcome": "busy"}
+    emergency = {"callee": "9911", "emergency": True}
+    new = {
+        name: value.replace("2026-11-21T20", "2026-12-21T00")
+        for name, value in call_record(4).items()
+        if isinstance(value, str)
+    }
+    await billing.deliver(
+        call_record(2), call_record(3, **busy), call_record(4, **new), call_record(5, **emergency)
+    )
+
+    async def late() -> list[bool]:
+        calls = [(await billing.get(f"/v1/calls/{number:032x}")).body for number in range(1, 6)]
+        listed = {call["record_id"]: call for call in (await billing.get("/v1/calls")).body["items"]}
+        assert [listed[call["record_id"]]["late"] for call in calls] == [call["late"] for call in calls]
+        return [call["late"] for call in calls]
+
+    open_bill = (await billing.get("/v1/phone-accounts/0001/open-bill")).body
+    assert [(call["record_id"][-1], call["late"]) for call in open_bill["calls"]] == [
+        ("2", True),
+        ("4", False),
+    ]
+    assert await late() == [False, True, False, False, False]
+    await close(billing, "2027-01-21T00:00:00Z")
+    assert await late() == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize(

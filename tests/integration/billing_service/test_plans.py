@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from billing_service.domain.money import Currency
 from billing_service.storage.tables import AccountPlanHistory, PlanVersion
-from tests.support.billing import Billing
+from tests.support.billing import Billing, MakeBilling
 
 EVENING = {
     "name": "Evening",
@@ -234,3 +235,46 @@ async def test_an_unknown_plan_is_not_found(billing: Billing, plan: str) -> None
     assert (await billing.get(f"/v1/plans/{plan}")).status == 404
     assert (await billing.patch(f"/v1/plans/{plan}", {"monthly_fee": "1"})).status == 404
     assert (await billing.patch(f"/v1/plans/{plan}", {})).status == 404
+
+
+@pytest.mark.parametrize(
+    ("currency", "fee", "per_minute", "window"),
+    [
+        ("JPY", "3000", "12.5", "0"),
+        ("USD", "3000.00", "12.50", "0.00"),
+        ("KWD", "3000.000", "12.500", "0.000"),
+    ],
+)
+async def test_prices_have_the_decimals_of_the_currency_and_as_many_more_as_they_need(
+    make_billing: MakeBilling, currency: str, fee: str, per_minute: str, window: str
+) -> None:
+    billing: Billing = await make_billing(currency=Currency.of(currency))
+    base_price = {
+        "per_minute": "12.5",
+        "windows": [{"weekday": None, "from": "22:00", "to": "06:00", "per_minute": "0"}],
+    }
+    tariffs = [{"destination_prefix": "2", "price": {"per_minute": "0.0625"}}]
+    created = await billing.post(
+        "/v1/plans",
+        {"name": "Plan", "monthly_fee": "3000", "base_price": base_price, "tariffs": tariffs},
+    )
+    listed = (await billing.get("/v1/plans")).body["items"][0]
+    for plan in (created.body, listed):
+        assert plan["monthly_fee"] == fee
+        assert plan["base_price"]["per_minute"] == per_minute
+        assert plan["base_price"]["windows"][0]["per_minute"] == window
+        assert plan["tariffs"][0]["price"]["per_minute"] == "0.0625"
+        assert plan["tariffs"][0]["price"]["standing_charge"] == window
+
+
+async def test_a_fee_finer_than_the_minor_unit_is_kept_and_rounded_on_the_bill(
+    make_billing: MakeBilling,
+) -> None:
+    billing: Billing = await make_billing(currency=Currency.of("JPY"))
+    plan_id = await billing.add_plan(monthly_fee="30.50")
+    assert (await billing.get(f"/v1/plans/{plan_id}")).body["monthly_fee"] == "30.5"
+    await billing.add_account("0001", plan_id=plan_id)
+    await billing.post("/v1/bills/close-due", {"as_of": "2027-01-21T00:00:00Z"})
+    bills = (await billing.get("/v1/bills", account="0001")).body["items"]
+    (line,) = (await billing.get(f"/v1/bills/{bills[0]['number']}")).body["lines"]
+    assert (line["amount_precise"], line["amount"]) == ("30.500000", "31")

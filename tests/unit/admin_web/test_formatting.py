@@ -36,18 +36,26 @@ def test_money_without_a_known_currency_is_a_bare_amount() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "shown"),
-    [("0.540000", "0.54"), ("0.123456", "0.123456"), ("5.000000", "5.00"), ("7", "7.00"), ("1.2", "1.20")],
+    ("amount", "rounded", "shown"),
+    [
+        ("0.540000", "0.54", "0.54"),
+        ("0.123456", "0.12", "0.123456"),
+        ("5.000000", "5.00", "5.00"),
+        ("7", "7.00", "7.00"),
+        ("3000.000000", "3000", "3,000"),
+        ("12.500000", "13", "12.5"),
+        ("1.200000", "1.200", "1.200"),
+    ],
 )
-def test_a_precise_amount_drops_zeros_that_say_nothing(amount: str, shown: str) -> None:
-    assert ZURICH.precise(Decimal(amount)) == shown
+def test_a_precise_amount_drops_zeros_that_say_nothing(amount: str, rounded: str, shown: str) -> None:
+    assert ZURICH.precise(Decimal(amount), rounded=Decimal(rounded)) == shown
 
 
 def test_what_is_not_known_is_a_dash() -> None:
     assert {
         ZURICH.amount(None),
         ZURICH.money(None),
-        ZURICH.precise(None),
+        ZURICH.precise(None, rounded=None),
         ZURICH.instant(None),
         ZURICH.short_instant(None),
         ZURICH.time_of_day(None),
