@@ -3,21 +3,35 @@
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 from tests.support.fake_billing import FakeBilling
 from tests.support.honest_phones import crowd, impatient_plan
-from tests.support.proxy_process import ProxyProcess
+from tests.support.proxy_process import ProxyProcess, running_proxy
 from tests.support.reconciliation import reconcile
 from tests.support.system import eventually
 
 # `make soak` asks for more of them.
 KILLS = int(os.environ.get("TOLLBELL_TEST_KILLS", "10"))
 CALLS_PER_S = 30
-# A short T1 lets the phones give up in 10 s where they can't succeed, and try at all instants of a restart.
-T1_S = 0.15
+# A short T1 lets the phones give up in 13 s where they can't succeed, and try at all instants of a restart.
+T1_S = 0.2
+
+# Should all copies of a BYE fall into the gaps, the exchange asks the phones and hears that the call is over.
+PING_S = 5
 
 
+@pytest.fixture
+def proxy(tmp_path: Path, billing: FakeBilling) -> Iterator[ProxyProcess]:
+    """A running exchange that soon asks silent phones for signs of life."""
+    with running_proxy(tmp_path / "var", billing, TOLLBELL_SIP_PING_S=str(PING_S)) as proxy:
+        yield proxy
+
+
+@pytest.mark.timeout(300)
 def test_the_exchange_is_killed_at_random_instants(
     proxy: ProxyProcess,
     billing: FakeBilling,
@@ -46,3 +60,4 @@ def test_the_exchange_is_killed_at_random_instants(
 
     assert not found.differences, "\n".join(found.differences)
     assert found.answered > 5 * KILLS
+    assert found.ended_by_exchange <= found.answered / 100

@@ -17,6 +17,7 @@ class Reconciliation:
     unfinished: int = 0
     records: int = 0
     differences: list[str] = field(default_factory=list)
+    ended_by_exchange: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
@@ -24,6 +25,7 @@ class Reconciliation:
         return (
             f"{self.attempts} attempts, {self.answered} answered as heard by the caller, "
             f"{self.unfinished} cut off before an answer, {self.records} records ({outcomes}), "
+            f"{self.ended_by_exchange} answered calls ended by the exchange, "
             f"{len(self.differences)} differences"
         )
 
@@ -34,9 +36,10 @@ def reconcile(
     """Compare attempts with records.
 
     A caller who heard an answer: exactly one record, `answered`, with a duration between what the two phones
-    say. One who heard a refusal: exactly one record that costs nothing. When the exchange has died meanwhile
-    (`exchange_died`), attempts without an answer may have no record, as nothing was owed for them (refusals
-    don't wait for the journal), but never two, nor one that costs something.
+    say; or no longer than that, when the exchange found the call to be over by itself because no BYE came
+    through. One who heard a refusal: exactly one record that costs nothing. When the exchange has died
+    meanwhile (`exchange_died`), attempts without an answer may have no record, as nothing was owed for them
+    (refusals don't wait for the journal), but never two, nor one that costs something.
     """
     by_call = defaultdict(list)
     found = Reconciliation()
@@ -44,6 +47,7 @@ def reconcile(
         by_call[record["call_id"]].append(record)
         found.records += 1
         found.outcomes[record["outcome"]] += 1
+        found.ended_by_exchange += (record["outcome"], record["ended_by"]) == ("answered", "exchange")
     for attempt in attempts:
         found.attempts += 1
         of_call = by_call.pop(attempt.call_id, [])
@@ -72,6 +76,8 @@ def _differences(attempt: Attempt, record: Mapping[str, Any], exchange_died: boo
         wrong.append("answered, but recorded otherwise")
     else:
         least, most = notes.duration_bounds_us(exchange_died=exchange_died)
+        if record["ended_by"] == "exchange":
+            least = 0.0  # billed to the last sign of life
         if not least <= record["duration_us"] <= most:
             wrong.append(f"lasted from {least:.0f} to {most:.0f} us")
     return [f"{what}: {attempt} {dict(record)}" for what in wrong]

@@ -220,14 +220,21 @@ class HonestPhone(asyncio.DatagramProtocol):
             await cancelling.run()
             final = await client.wait_for_final()
         attempt.admitted |= challenge is not None and client.responded.is_set() and not _is_challenge(final)
-        if final is not None and final.status >= 300:
+        if final is None:
+            client.on_late_answer = lambda answer: self._spawn(
+                self._talk(attempt, answer, own, cseq, talk_s=0)
+            )
+        elif final.status >= 300:
             fields["to"] = final.value("to")
             ack = write_request("ACK", uri, **fields)
             client.acks[final.tag("to")] = ack
             self._send(ack)
         return final
 
-    async def _talk(self, attempt: Attempt, answer: Message, own: str, cseq: int) -> None:
+    async def _talk(
+        self, attempt: Attempt, answer: Message, own: str, cseq: int, talk_s: float | None = None
+    ) -> None:
+        """Acknowledge an answer, and hang up after `talk_s` (None: as planned)."""
         notes = attempt.notes(answer.tag("to"))
         notes.note_answer_heard(asyncio.get_running_loop().time())
         leg = _Leg(
@@ -244,8 +251,8 @@ class HonestPhone(asyncio.DatagramProtocol):
         ack = self._in_dialog(leg, "ACK", new_branch(), cseq)
         self._clients[answer.branch, "INVITE"].acks[answer.tag("to")] = ack
         self._send(ack)
-        longest_s = attempt.plan.talk_s
-        if attempt.plan.hangs_up is Hangup.CALLEE:
+        longest_s = attempt.plan.talk_s if talk_s is None else talk_s
+        if talk_s is None and attempt.plan.hangs_up is Hangup.CALLEE:
             # Should its BYE never come, this side notices in the end that nobody is there.
             longest_s += 2 * self._timers.give_up_s
         await wait_for(leg.over, longest_s)
@@ -271,8 +278,9 @@ class HonestPhone(asyncio.DatagramProtocol):
         elif request.method == "BYE":
             self._take_bye(request)
         elif request.method == "OPTIONS":
-            known = self._leg_of(request) is not None or not request.tag("to")
-            self._respond(request, *((200, "OK") if known else (481, "Call Does Not Exist")))
+            leg = self._leg_of(request)
+            is_live = leg is not None and not leg.over.is_set()
+            self._respond(request, *((200, "OK") if is_live else (481, "Call Does Not Exist")))
         else:
             self._respond(request, 501, "Not Implemented")
 

@@ -20,6 +20,8 @@ class ClientTransaction:
         self.final: Message | None = None
         # What every copy of a final response is answered with, by its To tag: the ACK (§17.1.1.3, §13.2.2.4).
         self.acks: dict[str, bytes] = {}
+        # Who takes an answer that comes when nobody waits for one any more.
+        self.on_late_answer: Callable[[Message], None] | None = None
 
     async def run(self, patience_s: float = 0.0) -> Message | None:
         """Return the final response, or None when there is none in time.
@@ -38,16 +40,17 @@ class ClientTransaction:
         await wait_for(self.ended, self._timers.give_up_s)
         return self.final
 
-    def receive(self, response: Message) -> bool:
-        """Take a response; True when it is the first final one."""
+    def receive(self, response: Message) -> None:
+        """Take a response."""
         self.responded.set()
         if response.status < 200:
-            return False
+            return
         ack = self.acks.get(response.tag("to"))
         if ack is not None:
             self._send(ack)
         if self.final is not None:
-            return False
+            return
         self.final = response
         self.ended.set()
-        return True
+        if self.on_late_answer is not None and response.status < 300:
+            self.on_late_answer(response)
