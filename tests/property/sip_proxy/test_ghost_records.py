@@ -80,6 +80,7 @@ def seconds_of(request: Request, key: str) -> int:
 INTERVALS = st.none() | st.integers(0, 100_000)
 
 
+@settings(deadline=None)
 @given(asked=INTERVALS, minimum=INTERVALS, ours=st.integers(90, 7200), least=st.integers(90, 600))
 def test_a_session_interval_obeys_rfc_4028(
     asked: int | None, minimum: int | None, ours: int, least: int

@@ -1,6 +1,6 @@
 """Timers fire in the order of their instants, once, and not at all when cancelled."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip_proxy.core.transaction.timers import Timer, TimerQueues
@@ -61,6 +61,7 @@ def test_a_timer_may_start_and_cancel_others_when_it_fires() -> None:
     assert fired == [1, 3]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([0.5, 1.0, 2.0, 32.0]), st.floats(0, 10), st.booleans()), max_size=40)
 )
