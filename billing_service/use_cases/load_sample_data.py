@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from random import Random
 from typing import Any, Final
 
 from sqlalchemy import exists, func, select
@@ -32,7 +31,7 @@ from billing_service.use_cases.manage_plans import create_plan
 from billing_service.use_cases.open_account import AccountRequest, open_account
 from billing_service.use_cases.rate_call import CompiledPlans
 from billing_service.use_cases.record_payment import Payment, record_payment
-from billing_service.use_cases.sample_data.calls import Caller, calls_of
+from billing_service.use_cases.sample_data.calls import Subscriber, calls_of
 from billing_service.use_cases.sample_data.company import ACCOUNTS, CUSTOMERS, PLANS, SampleAccount
 from billing_service.use_cases.store_call_records import Delivery, store_call_records
 
@@ -99,6 +98,19 @@ class _Phone:
             return None
         last = self.periods[self.sample.closes_after_periods]
         return last.start + (last.end - last.start) / 2
+
+    def to_subscriber(self) -> Subscriber:
+        """As the exchange knows it. Who pays nothing is suspended when the last period is closed."""
+        sample = self.sample
+        return Subscriber(
+            sample.number,
+            sample.calls_per_week,
+            self.opened_at,
+            self.closes_at or (self.periods[-1].start if sample.pays_bills == 0 else None),
+            sample.outgoing_filter,
+            sample.incoming_filter,
+            sample.block_list,
+        )
 
 
 class _Loader:
@@ -224,16 +236,16 @@ class _Loader:
 
     def _arrivals(self, phones: Sequence[_Phone]) -> list[tuple[datetime, Call]]:
         """All calls with the instants at which their records arrive, in that order; one comes late."""
-        numbers = [phone.sample.number for phone in phones]
+        subscribers = [phone.to_subscriber() for phone in phones]
         calls = [
             call
-            for phone in phones
+            for subscriber in subscribers
             for call in calls_of(
-                self._caller(phone),
-                callees=numbers,
+                subscriber,
+                callees=subscribers,
                 emergency_number=_EMERGENCY_NUMBER,
+                until=self._now,
                 zone=self._zone,
-                random=Random(phone.sample.number),
             )
         ]
         border = phones[0].periods[1].end
@@ -245,11 +257,6 @@ class _Loader:
             (call.ended_at + (_LATE_BY if call is straggler else timedelta()), call) for call in calls
         ]
         return sorted(arrivals, key=lambda arrival: (arrival[0], arrival[1].record_id))
-
-    def _caller(self, phone: _Phone) -> Caller:
-        """A phone that pays nothing is silent in its open period, when it is suspended."""
-        end = phone.closes_at or (phone.periods[-1].start if phone.sample.pays_bills == 0 else self._now)
-        return Caller(phone.sample.number, phone.sample.calls_per_week, phone.opened_at, min(end, self._now))
 
     def _deliver(self, calls: Sequence[Call], received_at: datetime) -> None:
         store_call_records(

@@ -7,7 +7,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select
 
-from billing_service.storage.tables import Bill, Call, CallRecordReceipt, PhoneAccount, RejectedCallRecord
+from billing_service.storage.tables import (
+    AccountStateHistory,
+    Bill,
+    Call,
+    CallRecordReceipt,
+    PhoneAccount,
+    RejectedCallRecord,
+)
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.load_sample_data import SampleCredentials, load_sample_data
 from tests.scenario.billing_world import USD, BillingWorld, at
@@ -51,6 +58,62 @@ def test_every_page_has_something_to_look_at(world: BillingWorld) -> None:
     kinds = {line["kind"] for document in world.documents("0001") for line in document["lines"]}
     assert kinds == {"fee", "calls", "late_calls"}
     assert len([line for line in world.documents("3001")[1]["lines"] if line["kind"] == "fee"]) == 2
+
+
+@pytest.mark.parametrize(("now", "zone"), [("2026-11-21T20:00", "UTC"), ("2027-03-01T05:00", "Asia/Tokyo")])
+def test_no_call_is_put_through_that_the_exchange_would_refuse(
+    database: Database, now: str, zone: str
+) -> None:
+    load(database, at(now), zone)
+    accounts, states, calls = database.run_blocking(
+        lambda session: (
+            {account.number: account for account in session.scalars(select(PhoneAccount))},
+            session.execute(
+                select(
+                    PhoneAccount.number,
+                    AccountStateHistory.state,
+                    AccountStateHistory.valid_from,
+                    AccountStateHistory.valid_to,
+                ).join(PhoneAccount, PhoneAccount.id == AccountStateHistory.account_id)
+            ).all(),
+            session.scalars(select(Call).where(Call.emergency.is_(False))).all(),
+        )
+    )
+
+    def state_of(number: str, when: datetime) -> str | None:
+        for known, state, since, until in states:
+            if known == number and since <= when and (until is None or when < until):
+                return str(state)
+        return None
+
+    seen = Counter[str]()
+    for call in calls:
+        caller = accounts[call.caller]
+        assert state_of(call.caller, call.invited_at) == "active", call.record_id
+        allowed = not (call.caller == "2002" and call.callee.startswith("30"))
+        callee_state = state_of(call.callee, call.invited_at)
+        refused = (call.outcome, call.status, call.ended_by)
+        assert call.callee != call.caller
+        if not allowed:
+            assert refused == ("rejected", 403, "exchange"), call.record_id
+            seen["barred"] += 1
+        elif callee_state is None:
+            assert refused == ("rejected", 404, "exchange"), call.record_id
+            seen["unknown"] += 1
+        elif callee_state != "active":
+            assert refused == ("rejected", 480, "exchange"), call.record_id
+            assert (call.ringing_at, call.duration_us, call.price) == (None, 0, None)
+            seen[call.callee] += 1
+        elif caller.number in accounts[call.callee].block_list or (
+            call.callee == "2002" and not call.caller.startswith("2")
+        ):
+            assert refused == ("rejected", 486, "exchange"), call.record_id
+            seen["not wanted"] += 1
+        else:
+            assert call.outcome != "rejected", call.record_id
+            seen["put through"] += 1
+    assert set(seen) == {"barred", "unknown", "0005", "0007", "not wanted", "put through"}
+    assert seen["put through"] > 800
 
 
 def test_the_credentials_are_those_of_all_phones_that_can_register(database: Database) -> None:

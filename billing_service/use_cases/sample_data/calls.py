@@ -9,7 +9,9 @@ from random import Random
 from typing import Final
 
 from billing_service.domain.call import Call, EndedBy, Outcome
+from billing_service.domain.phone_number import matches_filter_pattern
 from billing_service.domain.wall_clock import instant_of
+from billing_service.use_cases.open_account import FilterRule
 
 # How likely a call is in each hour of the day, from midnight.
 _HOURS: Final = (1, 0, 0, 0, 0, 1, 2, 5, 9, 11, 12, 10, 8, 9, 10, 10, 9, 10, 12, 13, 11, 8, 5, 2)
@@ -25,7 +27,11 @@ class _Ending:
 
 
 _ANSWERED: Final = _Ending(Outcome.ANSWERED, 200, "OK", EndedBy.CALLER)
-_UNKNOWN: Final = _Ending(Outcome.REJECTED, 404, "Not Found", EndedBy.EXCHANGE)
+# Refusals of the exchange, in its words and its order.
+_BARRED: Final = _Ending(Outcome.REJECTED, 403, "Your account may not call this number", EndedBy.EXCHANGE)
+_UNKNOWN: Final = _Ending(Outcome.REJECTED, 404, "There is no such number", EndedBy.EXCHANGE)
+_OUT_OF_SERVICE: Final = _Ending(Outcome.REJECTED, 480, "This number is out of service", EndedBy.EXCHANGE)
+_NOT_WANTED: Final = _Ending(Outcome.REJECTED, 486, "Busy Here", EndedBy.EXCHANGE)
 _ENDINGS: Final = (
     _ANSWERED,
     _Ending(Outcome.NO_ANSWER, 480, "Temporarily Unavailable", EndedBy.EXCHANGE),
@@ -38,22 +44,34 @@ _WEIGHTS: Final = (74, 10, 7, 6, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A phone and the time in which it makes calls, `[start, end)`."""
+class Subscriber:
+    """A phone of the sample data as the exchange knows it."""
 
     number: str
     calls_per_week: int
     start: datetime
-    end: datetime
+    """When its account is opened."""
+    end: datetime | None
+    """When it is closed or suspended, if it is: from then on it neither calls nor is called."""
+    outgoing_filter: Sequence[FilterRule]
+    incoming_filter: Sequence[FilterRule]
+    block_list: Sequence[str]
 
 
 def calls_of(
-    caller: Caller, *, callees: Sequence[str], emergency_number: str, zone: tzinfo, random: Random
+    caller: Subscriber,
+    *,
+    callees: Sequence[Subscriber],
+    emergency_number: str,
+    until: datetime,
+    zone: tzinfo,
 ) -> Iterator[Call]:
-    """The calls of one phone in order, all of them over by the end of its time."""
+    """The calls of one phone in order, all of them over by `until` and by the end of its time."""
+    random = Random(caller.number)
+    end = until if caller.end is None else min(caller.end, until)
     day = caller.start.astimezone(zone).date()
-    last_day = caller.end.astimezone(zone).date()
-    others = [number for number in callees if number not in (caller.number, emergency_number)]
+    last_day = end.astimezone(zone).date()
+    others = [callee for callee in callees if callee.number not in (caller.number, emergency_number)]
     count = 0
     while day <= last_day:
         for second in sorted(_seconds_of_calls(caller, random)):
@@ -64,23 +82,53 @@ def calls_of(
             )
             emergency = random.random() < 0.002
             ending = _ANSWERED if emergency else random.choices(_ENDINGS, _WEIGHTS)[0]
-            callee = emergency_number if emergency else random.choice(others)
+            callee, instead = random.choice(others), random.choice(others)
+            # Most people know whom they can't call.
+            if random.random() < 0.7 and _refusal(caller, callee, invited_at) is not None:
+                callee = instead
+            if not emergency and ending is not _UNKNOWN:
+                ending = _refusal(caller, callee, invited_at) or ending
+            number = emergency_number if emergency else callee.number
             call = _call(
                 f"sample-{caller.number}-{day:%Y%m%d}-{count}",
                 caller.number,
-                "0099" if ending is _UNKNOWN else callee,
+                "0099" if ending is _UNKNOWN and _is_known(callee, invited_at) else number,
                 invited_at,
                 ending,
                 emergency=emergency,
-                random=random,
             )
             count += 1
-            if caller.start <= call.invited_at and call.ended_at < caller.end:
+            if caller.start <= call.invited_at and call.ended_at < end:
                 yield call
         day += timedelta(days=1)
 
 
-def _seconds_of_calls(caller: Caller, random: Random) -> Iterator[int]:
+def _refusal(caller: Subscriber, callee: Subscriber, at: datetime) -> _Ending | None:
+    """How the exchange refuses a call at an instant; None when it puts it through."""
+    if not _allows(caller.outgoing_filter, callee.number):
+        return _BARRED
+    if not _is_known(callee, at):
+        return _UNKNOWN
+    if callee.end is not None and callee.end <= at:
+        return _OUT_OF_SERVICE
+    if caller.number in callee.block_list or not _allows(callee.incoming_filter, caller.number):
+        return _NOT_WANTED
+    return None
+
+
+def _is_known(callee: Subscriber, at: datetime) -> bool:
+    return callee.start <= at
+
+
+def _allows(rules: Sequence[FilterRule], number: str) -> bool:
+    """The first rule that matches decides; no match allows."""
+    for rule in rules:
+        if matches_filter_pattern(rule.pattern, number):
+            return rule.action == "allow"
+    return True
+
+
+def _seconds_of_calls(caller: Subscriber, random: Random) -> Iterator[int]:
     """The seconds of a day at which a phone calls."""
     for _ in range(random.randint(0, round(2 * caller.calls_per_week / 7))):
         yield random.choices(range(24), _HOURS)[0] * 3600 + random.randrange(3600)
@@ -94,8 +142,9 @@ def _call(
     ending: _Ending,
     *,
     emergency: bool,
-    random: Random,
 ) -> Call:
+    # A source of its own, so that how one call ends changes nothing about the others.
+    random = Random(record_id)
     answered = ending.outcome is Outcome.ANSWERED
     ringing_at = invited_at + timedelta(milliseconds=random.randint(40, 400))
     wait = timedelta(
