@@ -3,18 +3,16 @@
 Everything here happens on the event loop, in turns: a burst of messages goes into the engine, then its
 outputs are carried out, then one timer is set for its next deadline.
 
-Sends that must wait for the journal are held until their facts are on disk. Other sends overtake them: SIP
-promises no order between transactions, and within one nothing but the same answer follows a final answer.
-While the disk is away, held sends wait with their facts. After 32 seconds (64*T1, when both ends have given
-the transaction up) a held send is dropped; its facts never are.
+Sends that must wait for the journal are held until their facts are on disk (`held_sends.py`). Other sends
+overtake them: SIP promises no order between transactions, and within one nothing but the same answer follows
+a final answer.
 """
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import structlog
@@ -27,7 +25,6 @@ from sip_proxy.adapters.exchange_view import (
     security_document,
     source_of,
 )
-from sip_proxy.adapters.histogram import Histogram
 from sip_proxy.adapters.journal_store import Fact
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.adapters.trace import Trace, TracedMessage
@@ -46,10 +43,11 @@ from sip_proxy.core.outputs import (
     SecurityEventKind,
     Send,
 )
+from sip_proxy.counts import Counts
+from sip_proxy.held_sends import HeldSends
 from sip_proxy.transport.handler import MessageSender
 from sip_proxy.transport.source_limit import SourceLimiter
 
-_HELD_AT_MOST_S = 32.0
 # The event loop's timers count milliseconds: one that fires a little early would have to be set again.
 _TIMER_STEP_S = 0.001
 _CLOCK_SET_S = 0.002
@@ -58,16 +56,6 @@ _PAUSE_AFTER_ERROR_S = 0.1
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
-
-
-METHODS = {
-    method[:3].encode(): method
-    for method in (
-        *("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER"),
-        *("SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "SIP/2.0"),
-    )
-}
-"""What messages begin with, as it is counted: three letters tell all of them apart. (SIP: a response.)"""
 
 
 class FactKeeper(Protocol):
@@ -79,29 +67,6 @@ class FactKeeper(Protocol):
 
     def append(self, facts: list[Fact]) -> int:
         """Hand over facts; return the position of the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldSend:
-    position: int
-    held_at: float
-    send: Send
-
-
-@dataclass(slots=True)
-class Counts:
-    """What the driver has counted since the start."""
-
-    engine_errors: int = 0
-    dropped_sends: int = 0
-    requests: dict[bytes, int] = field(default_factory=lambda: dict.fromkeys(METHODS, 0))
-    other_requests: int = 0
-    responses_sent: Counter[bytes] = field(default_factory=Counter)
-    turns: Histogram = field(default_factory=Histogram)
-    journal_waits: Histogram = field(default_factory=Histogram)
-    ringing: Histogram = field(default_factory=Histogram)
-    records: Counter[str] = field(default_factory=Counter)
-    security_events: Counter[str] = field(default_factory=Counter)
 
 
 class Driver:
@@ -128,7 +93,7 @@ class Driver:
         self._journal: FactKeeper | None = None
         self._on_records: Callable[[int], None] | None = None
         self._senders: Mapping[Transport, MessageSender] = {}
-        self._held: deque[_HeldSend] = deque()
+        self._held = HeldSends()
         self._committed = 0
         # Positions of facts that are records: told on when they are committed.
         self._record_positions: deque[int] = deque()
@@ -229,13 +194,11 @@ class Driver:
     def committed(self, position: int) -> None:
         """All facts up to this position are on disk: sends that waited for them may leave."""
         self._committed = position
-        held = self._held
-        if held and held[0].position <= position:
+        if self._held:
             self._now = now = self._clock()
-            while held and held[0].position <= position:
-                released = held.popleft()
-                self.counts.journal_waits.observe(now - released.held_at)
-                self._transmit(released.send)
+            for send, held_at in self._held.release(position):
+                self.counts.journal_waits.observe(now - held_at)
+                self._transmit(send)
         records = 0
         while self._record_positions and self._record_positions[0] <= position:
             self._record_positions.popleft()
@@ -291,10 +254,7 @@ class Driver:
 
     def tidy(self) -> None:
         """Let go of what nobody waits for any longer. Call it every few seconds."""
-        oldest = self._clock() - _HELD_AT_MOST_S
-        while self._held and self._held[0].held_at < oldest:
-            self._held.popleft()
-            self.counts.dropped_sends += 1
+        self.counts.dropped_sends += self._held.drop_old(self._clock())
         self._security_log.report_suppressed()
 
     def stop(self) -> None:
@@ -360,7 +320,7 @@ class Driver:
             assert self._journal is not None
             position = self._journal.position + new_facts
             if position > self._committed:
-                self._held.append(_HeldSend(position, self._now, send))
+                self._held.hold(send, position, self._now)
                 return
         self._transmit(send)
 

@@ -8,7 +8,8 @@ from sip_proxy.adapters.journal import Journal
 from sip_proxy.adapters.metrics import Duration, Measurement
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Transport
-from sip_proxy.driver import METHODS, Driver
+from sip_proxy.counts import METHODS
+from sip_proxy.driver import Driver
 from sip_proxy.transport.source_limit import SourceLimiter
 from sip_proxy.transport.stream import StreamTransport
 from sip_proxy.transport.udp import UdpTransport
