@@ -14,6 +14,8 @@ from billing_service.http_api.services import services
 from billing_service.use_cases.store_call_records import Delivery, store_call_records
 
 MOST_RECORDS = 1000
+# A large batch on a slow machine must get through, or it would come again for ever; the exchange waits 30 s.
+INTAKE_TIMEOUT_S = 25.0
 
 routes = web.RouteTableDef()
 
@@ -60,7 +62,8 @@ async def post_call_records(request: web.Request) -> web.Response:
             currency=parts.settings.currency,
             zone=parts.settings.timezone,
             received_at=received_at,
-        )
+        ),
+        within_s=INTAKE_TIMEOUT_S,
     )
     return web.json_response(
         {
