@@ -1,4 +1,6 @@
-"""Fixtures for the whole suite live in `tests/support`; this file only makes them known to pytest."""
+"""What holds for the whole suite: the fixtures in `tests/support`, and how Hypothesis judges time."""
+
+from hypothesis import settings
 
 pytest_plugins = [
     "tests.support.database",
@@ -6,3 +8,7 @@ pytest_plugins = [
     "tests.support.billing_process",
     "tests.support.printing",
 ]
+
+# How long an example takes says more about what else the machine is doing.
+settings.register_profile("tollbell", deadline=None)
+settings.load_profile("tollbell")
