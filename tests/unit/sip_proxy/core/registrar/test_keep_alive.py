@@ -40,7 +40,8 @@ def test_they_end_with_the_binding() -> None:
 def test_a_binding_that_expires_ends_them_too() -> None:
     exchange = Exchange(config_changes={"nat_keep_alive_s": 25.0})
     phone = exchange.phone("0001", private="10.0.0.5:5060", headers=("Expires: 60",))
-    assert kept_alive(300, phone, exchange=exchange) == [2]
+    (count,) = kept_alive(300, phone, exchange=exchange)
+    assert count in {2, 3}  # in 60 s, from anywhere in the first 25 s on
 
 
 def test_two_numbers_on_one_flow_need_only_one() -> None:
