@@ -72,6 +72,7 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.timeout(120 + 2 * AWAY_S)
 def test_postgresql_and_billing_are_away_under_load(
     system: System, subscriber: Callable[..., Subscriber], say: Say
 ) -> None:
@@ -89,6 +90,7 @@ def test_postgresql_and_billing_are_away_under_load(
     books_balance(system, subscribers, phones, say)
 
 
+@pytest.mark.timeout(120 + 40 * KILLS)
 @pytest.mark.parametrize("parts", [("billing", "postgresql"), ("billing", "postgresql", "proxy")])
 def test_parts_are_killed_at_random_instants(
     system: System, subscriber: Callable[..., Subscriber], say: Say, parts: tuple[str, ...]

@@ -31,7 +31,7 @@ def proxy(tmp_path: Path, billing: FakeBilling) -> Iterator[ProxyProcess]:
         yield proxy
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(120 + 20 * KILLS)
 def test_the_exchange_is_killed_at_random_instants(
     proxy: ProxyProcess,
     billing: FakeBilling,
