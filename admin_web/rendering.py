@@ -52,8 +52,8 @@ class Part(Generic[Value]):
     value: Value | None
     problem: str = ""
     retry: bool = False
-    away: bool = False
-    """Its service can't be reached or can't work now."""
+    billing_away: bool = False
+    """Billing, which most of the console is about, can't be reached or can't work now."""
 
 
 async def fetch_part(request: Awaitable[Value]) -> Part[Value]:
@@ -67,7 +67,7 @@ async def fetch_part(request: Awaitable[Value]) -> Part[Value]:
             None,
             problem=str(error),
             retry=not isinstance(error, RequestRefused),
-            away=isinstance(error, ServiceAway),
+            billing_away=isinstance(error, ServiceAway) and error.service == "billing",
         )
 
 
@@ -98,13 +98,14 @@ async def render(
 ) -> web.Response:
     """A page. It tells at its top which `Part`s in the context failed, and tries again by itself.
 
-    A page with a part whose service is away is a 503: who watches from outside must not take it for whole.
+    A page that lacks a part because billing is away is a 503: who watches from outside must not take it
+    for whole.
     """
     parts = [value for value in context.values() if isinstance(value, Part)]
     shared = await shared_context(request)
     shared["problems"] = list(dict.fromkeys(part.problem for part in parts if part.problem))
     shared["retry"] = any(part.retry for part in parts)
-    if status == 200 and any(part.away for part in parts):
+    if status == 200 and any(part.billing_away for part in parts):
         status = 503
     return aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
 
