@@ -21,19 +21,21 @@ from psycopg2.extensions import (
     set_wait_callback,
 )
 
+from billing_service.durations import Seconds
+
 CONNECT_TIMEOUT_S = 5.0
 
 
 class _Limits(threading.local):
-    deadline: float | None = None  # of the whole work, on the monotonic clock
-    silence_s: float | None = None  # of each wait for an answer
+    deadline: Seconds | None = None  # of the whole work, on the monotonic clock
+    silence_s: Seconds | None = None  # of each wait for an answer
 
 
 _limits = _Limits()
 
 
 @contextmanager
-def patience(*, deadline: float | None = None, silence_s: float | None = None) -> Iterator[None]:
+def patience(*, deadline: Seconds | None = None, silence_s: Seconds | None = None) -> Iterator[None]:
     """Limit this thread's waiting for databases: to `deadline` (`time.monotonic()`), `silence_s` at a time.
 
     A wait that ends so raises psycopg2.OperationalError and closes the connection. Limits nest: what an outer
@@ -65,13 +67,13 @@ def _wait(waiting: connection) -> None:
             raise psycopg2.OperationalError(f"the database has been silent for {waited_s:.1f} s")
 
 
-def _is_ready(descriptor: int, state: int, deadline: float | None) -> bool:
+def _is_ready(descriptor: int, state: int, deadline: Seconds | None) -> bool:
     sockets = select.poll()
     sockets.register(descriptor, {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}[state])
     timeout_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
     return bool(sockets.poll(timeout_ms))
 
 
-def _shorter(one: float | None, other: float | None) -> float | None:
+def _shorter(one: Seconds | None, other: Seconds | None) -> Seconds | None:
     given = [limit for limit in (one, other) if limit is not None]
     return min(given, default=None)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from billing_service.durations import Seconds
 from billing_service.errors import BillingServiceError
 from billing_service.storage.engine import STATEMENT_TIMEOUT_MS, make_engine
 from billing_service.storage.patience import patience
@@ -58,7 +59,7 @@ class Database:
         return cls(make_engine(url, connections=threads), threads=threads)
 
     async def run(
-        self, work: Work[T], *, one_snapshot: bool = False, within_s: float = REQUEST_TIMEOUT_S
+        self, work: Work[T], *, one_snapshot: bool = False, within_s: Seconds = REQUEST_TIMEOUT_S
     ) -> T:
         """Run `work(session)` in a transaction in a pool thread and return what it returns.
 
