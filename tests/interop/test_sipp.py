@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_billing import FakeBilling
+from tests.support.ports import free_port
 from tests.support.proxy_process import ProxyProcess
-from tests.support.sipp import free_port, start_sipp
+from tests.support.sipp import start_sipp
 from tests.support.system import eventually
 
 CALLS = 20
@@ -66,7 +67,7 @@ def test_calls_between_two_phones(
 def test_a_phone_that_registers_in_one_run_answers_in_the_next(
     proxy: ProxyProcess, billing: FakeBilling, tmp_path: Path, transport: str
 ) -> None:
-    port = free_port(transport)
+    port = free_port()
     start_sipp(
         "register",
         directory=tmp_path,

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.sipp import free_port
+from tests.support.ports import free_port
 from tests.support.system import eventually
 from tests.support.tones import dominant_frequency_hz, read_wav, tone, write_wav
 
@@ -66,7 +66,7 @@ class Baresip:
         """
         directory.mkdir(parents=True)
         self.directory = directory
-        port = free_port("tcp")
+        port = free_port()
         write_wav(directory / "spoken.wav", tone(tone_hz, seconds=30, rate_hz=_RATE))
         config = _CONFIG.format(directory=directory, port=port)
         if certificate is not None:

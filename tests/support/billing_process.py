@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.billing import TOKEN
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30.0
@@ -30,12 +30,6 @@ def eventually(condition: Callable[[], bool], what: str, *, within_s: float = DE
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class BillingPrograms:

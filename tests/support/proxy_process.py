@@ -1,11 +1,8 @@
 """The exchange as a process of its own: `python -m sip_proxy` on free ports."""
 
-import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fake_billing import SERVICE_TOKEN, FakeBilling
+from tests.support.ports import free_port
 from tests.support.system import ROOT, Response, eventually
 
 START_TIMEOUT_S = 20.0
@@ -24,19 +22,6 @@ STOP_TIMEOUT_S = 15.0
 
 
 _LISTENING = ("TOLLBELL_SIP_UDP", "TOLLBELL_SIP_TCP", "TOLLBELL_SIP_WS", "TOLLBELL_CONTROL_HTTP")
-# Below the ports that the kernel hands out to clients, one of which could take a port between stop and start.
-_PORTS = range(10_000, 20_000)
-
-
-def _lasting_port() -> int:
-    """A port that is free now and that nobody gets by chance."""
-    while True:
-        port = random.choice(_PORTS)
-        with contextlib.suppress(OSError):
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                with socket.socket(socket.AF_INET, kind) as probe:
-                    probe.bind(("127.0.0.1", port))
-            return port
 
 
 class ProxyProcess:
@@ -45,7 +30,7 @@ class ProxyProcess:
     def __init__(self, var: Path, billing: FakeBilling, **settings: str) -> None:
         self.var = var
         self._settings = {
-            **{name: f"127.0.0.1:{_lasting_port()}" for name in _LISTENING},
+            **{name: f"127.0.0.1:{free_port()}" for name in _LISTENING},
             "TOLLBELL_BILLING_HTTP": billing.address,
             "TOLLBELL_SERVICE_TOKEN": SERVICE_TOKEN,
             "TOLLBELL_VAR": str(var),

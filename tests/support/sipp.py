@@ -1,10 +1,11 @@
 """SIPp as a phone (https://sipp.readthedocs.io): it registers, calls and is called, over UDP or TCP."""
 
-import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 SCENARIOS = Path(__file__).parents[1] / "interop" / "scenarios"
 TIMEOUT_S = 40
@@ -64,7 +65,7 @@ def start_sipp(
     `bad_network` a message out of order doesn't fail the call, and each call answers copies for a while after
     its end.
     """
-    port = port or free_port(transport)
+    port = port or free_port()
     name = f"{scenario}-{transport}-{port}"
     command = [
         *(
@@ -77,7 +78,7 @@ def start_sipp(
         *("-s", called, "-au", number, "-ap", password),
         *("-m", str(calls), "-r", str(rate), "-l", str(calls)),
         *("-nostdin", "-timeout", str(TIMEOUT_S), "-timeout_error", "-recv_timeout", "15000"),
-        *("-trace_err", "-error_file", str(directory / f"{name}.errors"), "-cp", str(free_port("udp"))),
+        *("-trace_err", "-error_file", str(directory / f"{name}.errors"), "-cp", str(free_port())),
     ]
     if bad_network:
         command += ["-default_behaviors", "all,-abortunexp"]
@@ -101,15 +102,6 @@ def _prepared(scenario: str, directory: Path, name: str, values: dict[str, str],
     path = directory / f"{name}.xml"
     path.write_text(text)
     return path
-
-
-def free_port(transport: str) -> int:
-    """A port that was free a moment ago."""
-    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def stop_all(runs: list[Sipp]) -> None:

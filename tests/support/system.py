@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 90
@@ -144,7 +145,8 @@ def eventually(condition: Any, what: str, timeout_s: float = 20) -> Any:
 @contextlib.contextmanager
 def running_system(var: Path, **settings: str) -> Iterator[System]:
     """Start a system, stop it with SIGINT as a person would, and see that nothing stays behind."""
-    ports = _free_ports("BILLING_HTTP", "CONTROL_HTTP", "ADMIN_HTTP", "SIP_UDP", "SIP_TCP", "SIP_WS")
+    names = ("BILLING_HTTP", "CONTROL_HTTP", "ADMIN_HTTP", "SIP_UDP", "SIP_TCP", "SIP_WS")
+    ports = {name: free_port() for name in names}
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")},
         **{f"TOLLBELL_{name}": f"127.0.0.1:{port}" for name, port in ports.items()},
@@ -224,19 +226,3 @@ def _parent(pid: int) -> int:
 def _stat_fields(pid: int) -> list[str]:
     # The second field, the command, may hold spaces and brackets; what counts stands behind its last one.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _free_ports(*names: str) -> dict[str, int]:
-    """Ports that were free a moment ago for both UDP and TCP."""
-    with contextlib.ExitStack() as stack:
-        ports = {}
-        while len(ports) < len(names):
-            tcp = stack.enter_context(socket.socket())
-            tcp.bind(("127.0.0.1", 0))
-            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            try:
-                udp.bind(tcp.getsockname())
-            except OSError:
-                continue
-            ports[names[len(ports)]] = tcp.getsockname()[1]
-        return ports

@@ -12,6 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support.ports import free_port
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -33,12 +35,6 @@ async def program(var: Path, **environ: str) -> AsyncIterator[asyncio.subprocess
         if process.returncode is None:
             process.kill()
         await process.communicate()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 async def wait_until_ready(process: asyncio.subprocess.Process) -> str:

@@ -16,7 +16,8 @@ from billing_service.storage.migrations import require_current
 from billing_service.storage.tables import Call
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.administrators import find_credentials, password_matches
-from tests.support.billing_process import BillingPrograms, eventually, free_port
+from tests.support.billing_process import BillingPrograms, eventually
+from tests.support.ports import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tollbell.part import Part, PartFailed
 from tollbell.preflight import UnableToStart, check_addresses, hold_directory, unknown_settings
 from tollbell.settings import read_settings
@@ -145,7 +146,7 @@ def test_a_taken_port_is_named_with_its_setting(name: str, kind: int) -> None:
         if kind == socket.SOCK_STREAM:
             taken.listen()
         environment = {
-            f"TOLLBELL_{part}": f"127.0.0.1:{_free_port()}"
+            f"TOLLBELL_{part}": f"127.0.0.1:{free_port()}"
             for part in ("BILLING_HTTP", "ADMIN_HTTP", "CONTROL_HTTP", "SIP_UDP", "SIP_TCP", "SIP_WS")
         }
         environment[name] = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -156,7 +157,7 @@ def test_a_taken_port_is_named_with_its_setting(name: str, kind: int) -> None:
 
 def test_two_settings_with_one_address_are_refused() -> None:
     environment = {
-        f"TOLLBELL_{part}": f"127.0.0.1:{_free_port()}"
+        f"TOLLBELL_{part}": f"127.0.0.1:{free_port()}"
         for part in ("BILLING_HTTP", "CONTROL_HTTP", "SIP_UDP", "SIP_TCP", "SIP_WS")
     }
     environment["TOLLBELL_ADMIN_HTTP"] = environment["TOLLBELL_BILLING_HTTP"]
@@ -167,7 +168,7 @@ def test_two_settings_with_one_address_are_refused() -> None:
 
 def test_an_address_of_another_machine_is_told_apart_from_a_taken_port() -> None:
     with pytest.raises(UnableToStart, match="TOLLBELL_BILLING_HTTP to an address of this machine"):
-        check_addresses(read_settings({"TOLLBELL_BILLING_HTTP": f"192.0.2.1:{_free_port()}"}))
+        check_addresses(read_settings({"TOLLBELL_BILLING_HTTP": f"192.0.2.1:{free_port()}"}))
 
 
 def test_a_directory_that_can_not_be_made_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -195,10 +196,3 @@ async def test_a_part_that_refuses_its_settings_is_not_started_again(
 
     assert said.lines.count("bad setting") == 1
     await part.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
