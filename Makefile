@@ -20,11 +20,11 @@ phone: system-phone $(VENV)/.installed ## open a desk phone: make phone NUMBER=0
 administrator: system-run $(VENV)/.installed ## make a login for the console: make administrator LOGIN=admin
 	@exec $(BIN)/python -m billing_service create-administrator $(LOGIN)
 
-test: system-test $(VENV)/.installed-dev ## run every test
-	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+test: system-test $(VENV)/.installed-dev ## run every test but the soak tests
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not soak" $(PYTEST_ARGS)
 
 soak: system-test $(VENV)/.installed-dev ## let parts die and be away for long, under load (about 40 minutes)
-	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py
+	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py tests/end_to_end/test_engines_at_random.py
 
 bench-sip: system-test $(VENV)/.installed-dev ## measure the exchange beside Kamailio (a few minutes; BENCH_ARGS=--full for all)
 	@$(BIN)/python -m bench.sip $(BENCH_ARGS)

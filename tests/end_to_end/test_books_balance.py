@@ -17,6 +17,9 @@ from tests.support.reconciliation import reconcile
 from tests.support.subscribers import Subscriber
 from tests.support.system import System, eventually
 
+# Minutes long: `make soak` runs it, `make test` does not.
+pytestmark = pytest.mark.soak
+
 PHONES = 6
 CALLS_PER_S = 15
 # `make soak` asks for more: a long absence, many deaths.

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import pytest
+
 from softphone.engine import commands, events
 from softphone.engine.client import EngineTimeoutError
 from softphone.engine.events import CallState, CallStateChanged
@@ -16,6 +18,9 @@ from tests.support.ledger import calls_of, open_call_total
 from tests.support.softphone import Phone
 from tests.support.subscribers import Subscriber
 from tests.support.system import System, eventually
+
+# Minutes long: `make soak` runs it, `make test` does not.
+pytestmark = pytest.mark.soak
 
 PHONES = 6
 CALLING_FOR_S = 15

@@ -14,6 +14,9 @@ from tests.support.proxy_process import ProxyProcess, running_proxy
 from tests.support.reconciliation import reconcile
 from tests.support.system import eventually
 
+# Minutes long: `make soak` runs it, `make test` does not.
+pytestmark = pytest.mark.soak
+
 # `make soak` asks for more of them.
 KILLS = int(os.environ.get("TOLLBELL_TEST_KILLS", "10"))
 CALLS_PER_S = 30
