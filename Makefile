@@ -21,7 +21,7 @@ administrator: system-run $(VENV)/.installed ## make a login for the console: ma
 	@exec $(BIN)/python -m billing_service create-administrator $(LOGIN)
 
 test: system-test $(VENV)/.installed-dev ## run every test but the soak tests
-	@$(BIN)/pytest -n 2 --dist loadgroup -m "not soak" $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 4 --dist loadgroup -m "not soak" $(PYTEST_ARGS)
 
 soak: system-test $(VENV)/.installed-dev ## let parts die and be away for long, under load (about 40 minutes)
 	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py tests/end_to_end/test_engines_at_random.py
