@@ -1,4 +1,4 @@
-# `make run` starts the whole system, `make test` runs every test. Both set up what they need first.
+# `make run` starts the whole system, `make test` runs every test but the soak tests. Both set up what they need first.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
