@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CODE   := sip_proxy billing_service softphone admin_web tollbell alembic tests bench fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help run phone administrator test soak check fuzz format lock clean bench-sip system-run system-test system-phone
+.PHONY: help run phone administrator test soak explore check fuzz format lock clean bench-sip system-run system-test system-phone
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ test: system-test $(VENV)/.installed-dev ## run every test but the soak tests
 
 soak: system-test $(VENV)/.installed-dev ## let parts die and be away for long, under load (about 40 minutes)
 	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py tests/end_to_end/test_engines_at_random.py
+
+explore: system-test $(VENV)/.installed-dev ## try the properties with fifty times as many examples, new ones each time
+	@TOLLBELL_TEST_EXAMPLES=50 $(BIN)/pytest -n 2 --timeout=3600 tests/property
 
 bench-sip: system-test $(VENV)/.installed-dev ## measure the exchange beside Kamailio (a few minutes; BENCH_ARGS=--full for all)
 	@$(BIN)/python -m bench.sip $(BENCH_ARGS)

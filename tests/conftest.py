@@ -1,6 +1,8 @@
-"""What holds for the whole suite: the fixtures in `tests/support`, and how Hypothesis judges time."""
+"""What holds for the whole suite: the fixtures in `tests/support`, and how Hypothesis draws its examples."""
 
 from hypothesis import settings
+
+from tests.support.examples import FACTOR
 
 pytest_plugins = [
     "tests.support.database",
@@ -9,6 +11,7 @@ pytest_plugins = [
     "tests.support.printing",
 ]
 
-# How long an example takes says more about what else the machine is doing.
-settings.register_profile("tollbell", deadline=None)
+# How long an example takes says more about what else the machine does. `make test` draws the same examples
+# every time, so that a red run means a change; `make explore` draws new ones, and many more of them.
+settings.register_profile("tollbell", deadline=None, derandomize=FACTOR == 1, print_blob=True)
 settings.load_profile("tollbell")

@@ -142,6 +142,10 @@ class Call:
         self.session_interval_s = interval_s
         self.refreshed_on_clock = now
 
+    def is_being_set_up(self) -> bool:
+        """Tell whether it is neither answered nor over."""
+        return self.state in {LiveCallState.INVITING, LiveCallState.RINGING}
+
     def waits_for_ack(self) -> bool:
         """Tell whether it is answered, and the caller hasn't acknowledged that."""
         return self.state is LiveCallState.ANSWERED and self.acknowledged_at is None

@@ -87,6 +87,10 @@ class InDialogRouter:
             return
         sender = match.sender
         sender.showed_life(now)
+        if request.method == "BYE" and match.sent_by is EndedBy.CALLEE and match.call.is_being_set_up():
+            # Forbidden before the answer (§15), so it overtook the answer: the phone repeats it. Passed on it
+            # would be accepted, and the answer would then begin a call that nobody ends.
+            return
         if request.method == "BYE" and request.cseq <= sender.cseq:
             # §12.2.2. It must not end the record while the other side refuses it.
             self._exchange.refuse(request, flow, Rejection(500, "CSeq out of order"))

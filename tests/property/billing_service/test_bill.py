@@ -12,6 +12,7 @@ from billing_service.domain.money import Currency, Money, total
 from billing_service.domain.period import BillingCalendar, Period
 from billing_service.domain.proration import PlanInForce, prorate
 from tests.property.billing_service.plan_strategies import amounts, anywhere, zones
+from tests.support.examples import examples
 
 days = st.integers(1, 31)
 currencies = st.sampled_from([Currency.of(code) for code in ("USD", "JPY", "KWD")])
@@ -25,7 +26,7 @@ def cut(period: Period, millionths: list[int]) -> list[Period]:
 
 
 @given(anywhere, days, zones)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_every_instant_is_in_exactly_one_period(instant: datetime, day: int, zone: tzinfo) -> None:
     calendar = BillingCalendar(zone, day)
     period = calendar.period_containing(instant)
@@ -41,7 +42,7 @@ def test_every_instant_is_in_exactly_one_period(instant: datetime, day: int, zon
 
 
 @given(anywhere, days, zones, fractions, amounts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_the_fees_of_the_parts_of_a_period_add_up_to_the_fee(
     instant: datetime, day: int, zone: tzinfo, millionths: list[int], fee: Money
 ) -> None:
@@ -56,7 +57,7 @@ def test_the_fees_of_the_parts_of_a_period_add_up_to_the_fee(
 
 
 @given(anywhere, days, zones, fractions, amounts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_charged_and_suspended_time_add_up_to_the_fee(
     instant: datetime, day: int, zone: tzinfo, millionths: list[int], fee: Money
 ) -> None:
@@ -74,7 +75,7 @@ calls = st.lists(
 
 
 @given(calls, amounts, fractions, currencies)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_a_bill_adds_up_and_takes_every_call_that_has_ended_once(
     facts: list[tuple[int, Money]], fee: Money, millionths: list[int], currency: Currency
 ) -> None:

@@ -11,12 +11,13 @@ from billing_service.domain.plan import Counting, Price, Window
 from billing_service.domain.rating import charge_call
 from tests.property.billing_service.plan_strategies import ZONES, answers, prices, zones
 from tests.property.billing_service.second_by_second import price_micros
+from tests.support.examples import examples
 
 NIGHT = Window(None, 22 * 60, 6 * 60, Money(0))
 
 
 @given(prices(), answers, st.integers(0, 3 * 3600), zones)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @example(
     Price(Money(600_000), next_increment_s=7, windows=(NIGHT,)),
     datetime.fromisoformat("2026-11-01T05:30Z"),
@@ -41,7 +42,7 @@ def test_the_raters_agree_with_one_that_goes_second_by_second(
     st.integers(0, 10**9) | st.integers(0, 40 * 86_400 * 10**6),
     zones,
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_the_curve_agrees_with_the_plain_rater(
     price: Price, answered_at: datetime, microsecond: int, duration_us: int, zone: tzinfo
 ) -> None:
@@ -55,7 +56,7 @@ def test_the_curve_agrees_with_the_plain_rater(
 
 
 @given(prices(), answers, st.integers(0, 10**10), zones)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_the_pieces_of_a_call_follow_on_each_other_and_explain_its_price(
     price: Price, answered_at: datetime, duration_us: int, zone: tzinfo
 ) -> None:
@@ -76,7 +77,7 @@ def test_the_pieces_of_a_call_follow_on_each_other_and_explain_its_price(
 
 
 @given(prices(counting=Counting.STARTED), answers, st.integers(0, 10**10), st.integers(0, 10**9), zones)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_a_longer_call_never_costs_less(
     price: Price, answered_at: datetime, duration_us: int, more_us: int, zone: tzinfo
 ) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from billing_service.domain.wall_clock import elapsed_wall_us, even_stretches, instant_of, wall_us
 from tests.property.billing_service.plan_strategies import answers, zones
+from tests.support.examples import examples
 
 spans = st.integers(0, 400 * 86_400).map(lambda s: timedelta(seconds=s)) | st.integers(0, 10**6).map(
     lambda us: timedelta(microseconds=us)
@@ -15,7 +16,7 @@ MONDAY = datetime(1, 1, 1)  # noqa: DTZ001 - what a wall clock shows has no zone
 
 
 @given(answers, spans, zones)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_stretches_cover_a_span_and_the_clock_runs_evenly_in_each(
     start: datetime, span: timedelta, zone: tzinfo
 ) -> None:
@@ -32,7 +33,7 @@ def test_stretches_cover_a_span_and_the_clock_runs_evenly_in_each(
 
 
 @given(answers, zones)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_the_first_instant_of_what_the_wall_shows(instant: datetime, zone: tzinfo) -> None:
     shown = instant.astimezone(zone).replace(tzinfo=None)
     first = instant_of(shown, zone)
@@ -42,7 +43,7 @@ def test_the_first_instant_of_what_the_wall_shows(instant: datetime, zone: tzinf
 
 
 @given(answers, spans, spans, zones)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_wall_time_is_never_negative_and_adds_up(
     start: datetime, one: timedelta, other: timedelta, zone: tzinfo
 ) -> None:

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sip_proxy.core.flow import Flow, Transport
 from sip_proxy.core.message.framing import FramingError, FramingErrorKind
+from tests.support.examples import examples
 from tests.support.mangling import EDITS, Edit, mangle
 from tests.support.sip_phones import EXCHANGE, Attempt, Exchange, Phone
 from tests.support.strangers import check_sends, let_the_dust_settle
@@ -142,5 +143,5 @@ class EngineUnderFire(RuleBasedStateMachine):
         check_sends(self.exchange, self.known)
 
 
-EngineUnderFire.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+EngineUnderFire.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=30)
 TestTheEngineUnderFire = EngineUnderFire.TestCase

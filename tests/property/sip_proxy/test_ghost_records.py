@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sip_proxy.core.dialog.session_timer import ask_for_session_timer
 from sip_proxy.core.message.message import Request
 from sip_proxy.core.message.parser import parse_message
+from tests.support.examples import examples
 from tests.support.sip_calls import AnsweredCall
 from tests.support.sip_phones import Exchange, Phone
 
@@ -45,7 +46,7 @@ STRETCHES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(stretches=STRETCHES, restart_after=st.integers(0, 6))
 def test_a_ghost_call_ends_with_the_last_sign_of_life_of_whoever_is_missing(
     stretches: list[Stretch], restart_after: int

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sip_proxy.core.dialog.call_record import Outcome
 from sip_proxy.core.message.message import Request
 from sip_proxy.core.outputs import CallSaved, LiveCallState, Send
+from tests.support.examples import examples
 from tests.support.sip_phones import Attempt, Exchange, Phone, callee_request, destination
 
 
@@ -158,7 +159,7 @@ def check(world: LossyWorld, *, was_killed: bool) -> None:
     assert all(destination(output.to) in known for output in exchange.outputs if isinstance(output, Send))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(st.sampled_from(ACTIONS), max_size=25), FATES)
 def test_every_attempt_has_exactly_one_record(actions: list[str], fates: list[int]) -> None:
     world = LossyWorld(fates)
@@ -167,7 +168,7 @@ def test_every_attempt_has_exactly_one_record(actions: list[str], fates: list[in
     check(world, was_killed=False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.sampled_from([*ACTIONS, "kill -9"]), max_size=25), FATES)
 def test_no_answered_call_is_lost_or_doubled_by_a_crash(actions: list[str], fates: list[int]) -> None:
     world = LossyWorld(fates)

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sip_proxy.core.dialog.call_record import CallRecord, Outcome
 from sip_proxy.core.message.message import Request
 from sip_proxy.core.outputs import CallSaved
+from tests.support.examples import examples
 from tests.support.sip_phones import WALL_OFFSET, Attempt
 from tests.support.sip_weather import HonestPhone, StormyExchange
 
@@ -244,5 +245,5 @@ class CallRecords(RuleBasedStateMachine):
             assert (record.record_id in saved) is (record.outcome is Outcome.ANSWERED)
 
 
-CallRecords.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+CallRecords.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=40)
 TestCallRecords = CallRecords.TestCase

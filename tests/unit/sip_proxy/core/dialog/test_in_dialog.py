@@ -117,6 +117,25 @@ def test_early_dialogs_carry_requests_too() -> None:
     assert len(exchange.engine.live_calls()) == 1
 
 
+def test_a_bye_of_the_called_side_that_overtakes_its_answer_waits_for_it() -> None:
+    """§15: it may not send one before the answer. It is repeated (§17.1.2.2) until the answer is known."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    invite = callee.request("INVITE")
+    callee.answer(invite, 180)
+    bye = callee_request(callee, invite, "BYE")
+    callee.send(bye)
+    assert caller.requests("BYE") == []
+    assert callee.responses("BYE") == []
+    callee.answer(invite, 200)
+    attempt.ack()
+    callee.send(bye)
+    caller.answer(caller.request("BYE"), 200)
+    assert callee.statuses("BYE") == [200]
+    assert len(exchange.records) == 1
+
+
 @pytest.mark.parametrize("what", ["call_id", "from_tag", "to_tag"])
 def test_a_request_of_no_dialog_that_we_know_is_answered_481_and_goes_nowhere(what: str) -> None:
     call = AnsweredCall()
