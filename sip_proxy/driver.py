@@ -244,9 +244,9 @@ class Driver:
         """Ask the phones of a number to start anew; False when it has none."""
         return self._operate(lambda now: self._engine.reset_phone(number, now), instead=False)
 
-    def schedule_phone_tests(self, interval_s: float) -> None:
-        """Test every phone once in this interval; 0: only when asked to."""
-        self._operate(lambda now: self._engine.schedule_phone_tests(interval_s, now), instead=None)
+    def directory_changed(self) -> None:
+        """What an administrator may change has changed."""
+        self._operate(self._engine.directory_changed, instead=None)
 
     def trace_of(self, call_id: str) -> list[TracedMessage]:
         """Return what is kept of the messages with this Call-ID, oldest first."""
@@ -290,7 +290,8 @@ class Driver:
         elif isinstance(output, BindingsChanged):
             facts.append(output)
             if self._events.has_watchers:
-                registrations = [registration_document(one) for one in output.registrations]
+                marked = self._engine.with_test_results(output.registrations)
+                registrations = [registration_document(one) for one in marked]
                 self._events.publish(
                     "registration", {"number": output.number, "registrations": registrations}
                 )

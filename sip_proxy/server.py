@@ -113,6 +113,7 @@ class Server:
             realm=settings.domain,
             backoff=Backoff(random=random.random),
             on_contact=self._delivery.billing_is_back,
+            on_change=self._driver.directory_changed,
         )
         self._driver.connect(
             journal=self._journal,
@@ -200,8 +201,6 @@ class Server:
         for stream in self._streams.values():
             await stream.start()
         self._udp.start(asyncio.get_running_loop())
-        if self._settings.phone_test_interval_s:
-            self._driver.schedule_phone_tests(self._settings.phone_test_interval_s)
         self._operations.is_listening = True
         host, port = self._http.addresses[0][:2]
         log.info(

@@ -50,9 +50,8 @@ class Settings:
 
     `ping_interval_s`: how often a phone in a call is asked whether it is still there. `session_interval_s`:
     how long a call may go on without being refreshed, for phones with session timers (RFC 4028).
-    `phone_test_interval_s`: how often every phone is tested by OPTIONS (0: only when an administrator wants
-    it). `nat_keep_alive_s`: how often a phone behind NAT on UDP gets a few bytes that keep it in reach (0:
-    never). `trace_messages`: how many of the last SIP messages are kept for ladders.
+    `nat_keep_alive_s`: how often a phone behind NAT on UDP gets a few bytes that keep it in reach (0: never).
+    `trace_messages`: how many of the last SIP messages are kept for ladders.
     """
 
     var: Path
@@ -66,7 +65,6 @@ class Settings:
     service_token: str = field(repr=False)
     ping_interval_s: float = 60.0
     session_interval_s: int = 1800
-    phone_test_interval_s: float = 0.0
     nat_keep_alive_s: float = 25.0
     trace_messages: int = 10_000
     log_format: LogFormat = LogFormat.CONSOLE
@@ -99,7 +97,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         log_format=read_log_format(environment),
         ping_interval_s=_seconds(environment, "TOLLBELL_SIP_PING_S", 60.0),
         session_interval_s=int(_seconds(environment, "TOLLBELL_SIP_SESSION_S", 1800.0)),
-        phone_test_interval_s=_seconds(environment, "TOLLBELL_PHONE_TEST_S", 0.0),
         nat_keep_alive_s=float(_count(environment, "TOLLBELL_SIP_NAT_KEEP_ALIVE_S", 25)),
         trace_messages=_count(environment, "TOLLBELL_TRACE_MESSAGES", 10_000),
     )

@@ -22,7 +22,6 @@ KNOWN_SETTINGS = frozenset(
         "DATABASE_URL",
         "LOG",
         "PHONE_PASSWORD",
-        "PHONE_TEST_S",
         "SAMPLE_DATA",
         "SERVICE_TOKEN",
         "SESSION_SECRET",

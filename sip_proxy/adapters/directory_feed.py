@@ -51,14 +51,16 @@ class DirectoryFeed:
         realm: str,
         backoff: Backoff,
         on_contact: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
-        """`on_contact` is called when billing answers after having been away."""
+        """`on_contact` is called when billing answers after having been away, `on_change` after changes."""
         self._source = source
         self._holder = holder
         self._copy = copy
         self._realm = realm
         self._backoff = backoff
         self._on_contact = on_contact
+        self._on_change = on_change
         self._reported: str | None = None
         self._saved_version: int | None = None
         self.loaded = asyncio.Event()
@@ -119,6 +121,7 @@ class DirectoryFeed:
 
     def _apply(self, update: DirectoryUpdate) -> None:
         self._holder.directory = update.apply_to(self._holder.directory)
+        self._on_change()
         self.loaded.set()
 
     def _report(self, error: Exception) -> None:

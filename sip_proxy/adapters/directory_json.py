@@ -79,13 +79,20 @@ def parse_update(document: object, *, realm: str) -> DirectoryUpdate:
 
 
 def _parse_settings(settings: Mapping[object, object]) -> ExchangeSettings:
-    match settings:
+    # A copy on disk, or billing of an earlier version, doesn't have all of them.
+    match {"phone_test_interval_s": 0, **settings}:
         case {
             "concurrent_call_limit": int() | None as limit,
             "emergency_numbers": [*emergency_numbers],
             "ring_time_s": int(ring_time_s),
-        } if ring_time_s > 0 and not isinstance(limit, bool):
-            return ExchangeSettings(limit, frozenset(map(str, emergency_numbers)), ring_time_s)
+            "phone_test_interval_s": int(phone_test_interval_s),
+        } if ring_time_s > 0 and phone_test_interval_s >= 0 and not isinstance(limit, bool):
+            return ExchangeSettings(
+                concurrent_call_limit=limit,
+                emergency_numbers=frozenset(map(str, emergency_numbers)),
+                ring_time_s=ring_time_s,
+                phone_test_interval_s=phone_test_interval_s,
+            )
     raise UnusableDirectory("the directory's settings lack a field or have one of the wrong kind")
 
 
@@ -139,6 +146,7 @@ def directory_document(directory: Directory, *, realm: str) -> dict[str, object]
             "concurrent_call_limit": settings.concurrent_call_limit,
             "emergency_numbers": sorted(settings.emergency_numbers),
             "ring_time_s": settings.ring_time_s,
+            "phone_test_interval_s": settings.phone_test_interval_s,
         },
         "accounts": [_account_document(account) for account in directory.accounts.values()],
         "removed": [],

@@ -68,11 +68,15 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSettings:
-    """What an administrator may change at run time."""
+    """What an administrator may change at run time.
+
+    Every phone is tested once in `phone_test_interval_s` (0: only when somebody asks for it).
+    """
 
     concurrent_call_limit: int | None = None
     emergency_numbers: frozenset[str] = frozenset({"9911", "4911"})
     ring_time_s: int = 60
+    phone_test_interval_s: int = 0
 
 
 @dataclass(slots=True)

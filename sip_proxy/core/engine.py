@@ -4,7 +4,7 @@ No method blocks, reads a clock or touches a socket. After any call that takes `
 `take_outputs()` and arms one timer for `next_deadline()`. Instants must not go backwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sip_proxy.core.configuration import EngineConfig
 from sip_proxy.core.dialog.call_table import CallTable
@@ -167,19 +167,23 @@ class Engine:
 
     def registrations(self) -> list[Registration]:
         """List all bindings."""
+        return self.with_test_results(self._registrar.registrations())
+
+    def with_test_results(self, registrations: Iterable[Registration]) -> list[Registration]:
+        """Return these bindings, marked where the phone failed its last tests."""
         out = self._phone_tests.is_out_of_service
         return [
             each._replace(in_service=False) if out(each.number, each.contact) else each
-            for each in self._registrar.registrations()
+            for each in registrations
         ]
 
     def test_phone(self, number: str, now: float) -> bool:
         """Send OPTIONS to all phones of a number; each result is a `PhoneTested`. False: it has no phone."""
         return self._phone_tests.test(number, now)
 
-    def schedule_phone_tests(self, interval_s: float, now: float) -> None:
-        """Test every phone once in this interval from now on; 0: only when asked to."""
-        self._phone_tests.schedule(interval_s, now)
+    def directory_changed(self, now: float) -> None:
+        """Take note of settings that are not asked for call by call."""
+        self._phone_tests.schedule(self._exchange.directory.settings.phone_test_interval_s, now)
 
     def phone_tests(self) -> list[PhoneTested]:
         """Return the last test result of every phone."""

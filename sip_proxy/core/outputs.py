@@ -68,7 +68,7 @@ class CallRecorded(NamedTuple):
 class Registration(NamedTuple):
     """One binding of a number, as an administrator sees it. Instants are on the wall clock.
 
-    `in_service` is False after failed tests, and known to `Engine.registrations` only (`PhoneTested`).
+    `in_service` is False after failed tests (`PhoneTested`); `Engine.with_test_results` knows it.
     """
 
     number: str

@@ -32,6 +32,7 @@ class FakeBilling:
             "concurrent_call_limit": None,
             "emergency_numbers": ["9911", "4911"],
             "ring_time_s": 60,
+            "phone_test_interval_s": 0,
         }
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None

@@ -52,7 +52,12 @@ class PhoneTests:
         return bool(bindings)
 
     def schedule(self, interval_s: float, now: float) -> None:
-        """Test every phone once in this interval from now on, spread over it evenly; 0: no longer."""
+        """Test every phone once in this interval from now on, spread over it evenly; 0: no longer.
+
+        An interval that is in force already goes on as it is.
+        """
+        if interval_s == self._interval_s:
+            return
         self._interval_s = interval_s
         self._begin_round(now)
         self._keep_ticking(now)

@@ -189,10 +189,11 @@ def test_an_operator_tests_and_resets_a_phone(proxy: ProxyProcess) -> None:
 
 def test_phones_are_tested_by_themselves(billing: FakeBilling, tmp_path: Path) -> None:
     with (
-        running_proxy(tmp_path / "var", billing, TOLLBELL_PHONE_TEST_S="1") as proxy,
+        running_proxy(tmp_path / "var", billing) as proxy,
         phone("0002", "secret of 2", proxy.address("udp")) as one,
     ):
         one.register()
+        billing.change_settings(phone_test_interval_s=1)
         for _ in range(2):
             one.respond(one.expect_request("OPTIONS"), 200, "OK")
 

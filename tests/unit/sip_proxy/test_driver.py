@@ -1,7 +1,7 @@
 """The driver: outputs carried out in order, sends held for the journal, one timer, errors survived."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from sip_proxy.core.outputs import (
     LiveCall,
     LiveCallState,
     Output,
+    Registration,
     SecurityEvent,
     SecurityEventKind,
     Send,
@@ -31,6 +32,9 @@ from tests.unit.sip_proxy.adapters.test_journal_store import REGISTRATION, recor
 
 FLOW = Flow(Transport.UDP, ("192.0.2.1", 5060), ("192.0.2.9", 5060))
 OTHER = Flow(Transport.UDP, ("192.0.2.2", 5060), ("192.0.2.9", 5060))
+
+
+OUT_OF_SERVICE = "0009"
 
 
 class FakeEngine:
@@ -52,6 +56,9 @@ class FakeEngine:
         if self.error:
             raise self.error
         self.received.append(data)
+
+    def with_test_results(self, registrations: Iterable[Registration]) -> list[Registration]:
+        return [each._replace(in_service=each.number != OUT_OF_SERVICE) for each in registrations]
 
     def flow_closed(self, flow: Flow, now: float) -> None:
         if self.error:
@@ -361,6 +368,9 @@ async def test_watchers_see_calls_registrations_and_attacks(bench: Bench) -> Non
             b'event: registration\ndata: {"number":"0001","registrations":[]}\n\n'
         )
         assert b'"source":"192.0.2.1:5060"' in await watcher.next()
+        for number, in_service in (("0001", b"true"), (OUT_OF_SERVICE, b"false")):
+            bench.turn(BindingsChanged(number, (REGISTRATION._replace(number=number),), ""))
+            assert b'"in_service":' + in_service in await watcher.next()
     assert bench.driver.counts.security_events == {"wrong_password": 1}
 
 

@@ -39,7 +39,12 @@ UPDATE: dict[str, Any] = {
     "version": 42,
     "full": True,
     "realm": REALM,
-    "settings": {"concurrent_call_limit": 10, "emergency_numbers": ["9911"], "ring_time_s": 30},
+    "settings": {
+        "concurrent_call_limit": 10,
+        "emergency_numbers": ["9911"],
+        "ring_time_s": 30,
+        "phone_test_interval_s": 600,
+    },
     "accounts": [ACCOUNT],
     "removed": [],
 }
@@ -63,6 +68,7 @@ def test_reads_a_whole_directory() -> None:
     assert account.block_list == {"0003"}
     assert directory.settings.concurrent_call_limit == 10
     assert directory.settings.ring_time_s == 30
+    assert directory.settings.phone_test_interval_s == 600
     assert directory.is_emergency("9911")
 
 
@@ -101,6 +107,7 @@ def test_a_directory_of_another_realm_is_refused() -> None:
         ({"accounts": None}, "wrong kind"),
         ({"settings": {}}, "settings"),
         ({"settings": {**UPDATE["settings"], "ring_time_s": 0}}, "settings"),
+        ({"settings": {**UPDATE["settings"], "phone_test_interval_s": -1}}, "settings"),
         ({"accounts": [{}]}, "without a number"),
         ({"accounts": [{**ACCOUNT, "state": "asleep"}]}, "0001"),
         ({"accounts": [{**ACCOUNT, "ha1_md5": "short"}]}, "0001"),
@@ -198,10 +205,15 @@ class Feed:
             realm=REALM,
             backoff=Backoff(random=lambda: 0.0, first_s=0.0),
             on_contact=self._contact,
+            on_change=self._change,
         )
+        self.versions: list[int] = []
 
     def _contact(self) -> None:
         self.contacts += 1
+
+    def _change(self) -> None:
+        self.versions.append(self.holder.directory.version)
 
 
 @pytest.fixture
@@ -228,6 +240,7 @@ async def test_asks_for_everything_first_and_then_for_what_changed(feed: Feed) -
     await until(lambda: len(feed.source.asked_since) == 3)
 
     assert feed.source.asked_since == [0, 42, 43]
+    assert feed.versions == [42, 43]
     assert feed.holder.directory.version == 43
     assert feed.holder.directory.accounts == {}
     assert feed.feed.loaded.is_set()

@@ -1,5 +1,6 @@
 """Testing phones by OPTIONS, taking the silent out of service, and resetting phones by NOTIFY."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -170,10 +171,27 @@ def test_an_emergency_number_is_rung_whatever_the_tests_say() -> None:
     assert desk.requests("INVITE")
 
 
+def set_interval(exchange: Exchange, interval_s: int) -> None:
+    """An administrator changes the setting."""
+    directory = exchange.engine.directory
+    directory.settings = replace(directory.settings, phone_test_interval_s=interval_s)
+    exchange.engine.directory_changed(exchange.now)
+
+
+def test_other_changes_of_the_directory_do_not_begin_the_schedule_anew() -> None:
+    exchange = Exchange()
+    phone = exchange.phone("0002")
+    set_interval(exchange, 10)
+    for _ in range(30):
+        exchange.advance(1)
+        exchange.engine.directory_changed(exchange.now)
+    assert len(phone.requests("OPTIONS")) >= 3
+
+
 def test_on_a_schedule_every_phone_is_tested_once_in_the_interval_not_all_at_once() -> None:
     exchange = Exchange()
     phones = [exchange.phone(number) for number in ("0001", "0002", "0003", "0004")]
-    exchange.engine.schedule_phone_tests(40.0, exchange.now)
+    set_interval(exchange, 40)
 
     def live(seconds: int) -> list[int]:
         counts = []
@@ -191,7 +209,7 @@ def test_on_a_schedule_every_phone_is_tested_once_in_the_interval_not_all_at_onc
     exchange.outputs.clear()
     counts = live(40)
     assert max(after - before for before, after in pairwise(counts)) == 1
-    exchange.engine.schedule_phone_tests(0.0, exchange.now)
+    set_interval(exchange, 0)
     exchange.outputs.clear()
     assert live(100)[-1] == 0
 
