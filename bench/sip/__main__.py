@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.sip import memory, report, servers
+from bench.sip import crowd, memory, report, servers
 from bench.sip.rounds import Costs, StartServer, Sustained, highest_rate, one_round
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -33,6 +33,8 @@ def main() -> None:
     if arguments.full:
         by_phones = _measure_by_phones(contenders["Tollbell"], arguments)
         page.add("### Cost against the number of phones\n\n" + report.phones_table(by_phones))
+        _say("50,000 phones, 5,000 calls at once")
+        page.add("### Many at once\n\n" + report.crowd_table(crowd.measure(50_000, 5_000)))
 
 
 class _Page:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.sip.crowd import Crowd
 from bench.sip.memory import Sizes
 from bench.sip.rounds import Costs, Sustained
 
@@ -109,6 +110,21 @@ def memory_table(sizes: Sizes) -> str:
             f"| binding ({sizes.phones:,} of them) | {sizes.per_binding:,.0f} | 3,000 |",
             f"| call just answered, with transactions ({sizes.calls:,}) | {sizes.per_new_call:,.0f} | – |",
             f"| live call, 40 s later ({sizes.calls:,}) | {sizes.per_live_call:,.0f} | 8,000 |",
+        ]
+    )
+
+
+def crowd_table(crowd: Crowd) -> str:
+    """Many phones and calls at once on one running process."""
+    return "\n".join(
+        [
+            f"{crowd.registered:,} phones registered and {crowd.live_at_once:,} calls live on one process; "
+            f"{crowd.failed} failed; {crowd.records:,} of {crowd.calls:,} calls stored and priced.",
+            "",
+            "| memory of the whole process, lingering transactions included | bytes each | aim |",
+            "|---|---|---|",
+            f"| binding | {crowd.bytes_per_binding:,.0f} | 3,000 |",
+            f"| live call | {crowd.bytes_per_live_call:,.0f} | 8,000 |",
         ]
     )
 

@@ -31,6 +31,7 @@ class Server:
     billing: tuple[int, ...]
     database: EmbeddedPostgres | None
     count_records: str
+    control_port: int = 0
 
     def database_pids(self) -> tuple[int, ...]:
         """The processes of PostgreSQL now; they come and go with connections."""
@@ -134,6 +135,7 @@ def tollbell(directory: Path, *, accounts: int) -> Iterator[Server]:
             (billing.pid,),
             store,
             "SELECT count(*) FROM calls WHERE price IS NOT NULL",
+            control_port,
         )
 
 
