@@ -1,15 +1,17 @@
-"""Building a bill: the monthly fees, the period's calls, and calls that arrived too late for theirs."""
+"""Building a bill: monthly fees, the period's calls, calls that arrived too late for theirs, and taxes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, tzinfo
 from enum import Enum
+from typing import Final
 
 from billing_service.domain.money import Currency, Money, total
 from billing_service.domain.period import Period
-from billing_service.domain.proration import FeeShare, PlanInForce, prorate
+from billing_service.domain.proration import FeeShare, PlanInForce, Proration, prorate
+from billing_service.domain.tax import Taxable, TaxRate, taxes_in_force
 
 
 class LineKind(Enum):
@@ -20,6 +22,13 @@ class LineKind(Enum):
     LATE_CALLS = "late_calls"
     TAX = "tax"
     CREDIT = "credit"
+
+
+_TAXED_AS: Final = {
+    LineKind.FEE: Taxable.FEE,
+    LineKind.CALLS: Taxable.CALLS,
+    LineKind.LATE_CALLS: Taxable.CALLS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,15 @@ class BilledCall:
     precise: Money
     rounded: Money
     late: bool
+    plan_version_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedTax:
+    """A tax rate and the amount that it was applied to."""
+
+    percent: str
+    base: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,12 @@ class BillLine:
     text: str
     precise: Money
     amount: Money
+    proration: Proration | None = None
+    """Of a fee: how it was computed."""
+    tax_percents: tuple[str, ...] = ()
+    """The taxes on this line; their amounts are lines of their own."""
+    tax: AppliedTax | None = None
+    """Of a tax: what it is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +81,7 @@ class UnbilledCall:
     duration_us: int
     precise: Money
     rounded: Money
+    plan_version_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +121,15 @@ def build_bill(
     calls: Iterable[UnbilledCall],
     currency: Currency,
     zone: tzinfo,
+    taxes: Iterable[TaxRate] = (),
 ) -> BillContents:
     """The bill of an account for a period.
 
     `whole` is the calendar period that the monthly fee is for (longer than `period` when the account was
     opened in it), `charged` the parts of `period` in which the account was open and not suspended. `calls`
     are all calls of the account that are on no bill; those that end in the period or before it go on this
-    one.
+    one. `taxes` are all tax rates there are, none for an exempt customer; those in force on the period's last
+    day are added.
     """
     billed = [
         BilledCall(
@@ -114,6 +141,7 @@ def build_bill(
             call.precise,
             call.rounded,
             late=call.ended_at < period.start,
+            plan_version_id=call.plan_version_id,
         )
         for call in calls
         if call.ended_at < period.end
@@ -123,12 +151,15 @@ def build_bill(
         _fee_line(share, currency, zone) for share in prorate(plans, whole=whole, charged=charged, zone=zone)
     ]
     lines += _call_lines(billed)
-    return BillContents(period, tuple(lines), tuple(billed))
+    in_force = taxes_in_force(taxes, last_day(period, zone))
+    return BillContents(period, tuple(_taxed(lines, in_force, currency)), tuple(billed))
 
 
 def _fee_line(share: FeeShare, currency: Currency, zone: tzinfo) -> BillLine:
     text = f"{share.plan_name}, {', '.join(describe_days(part, zone) for part in share.parts)}"
-    return BillLine(LineKind.FEE, text, share.precise, share.precise.rounded(currency))
+    return BillLine(
+        LineKind.FEE, text, share.precise, share.precise.rounded(currency), proration=share.proration
+    )
 
 
 def _call_lines(calls: Sequence[BilledCall]) -> Iterable[BillLine]:
@@ -143,6 +174,30 @@ def _call_lines(calls: Sequence[BilledCall]) -> Iterable[BillLine]:
             yield BillLine(
                 kind, text, total(call.precise for call in chosen), total(call.rounded for call in chosen)
             )
+
+
+def _taxed(lines: Sequence[BillLine], taxes: Sequence[TaxRate], currency: Currency) -> Iterable[BillLine]:
+    """The lines with the taxes that are on each, and a line for every tax that is on any."""
+    for line in lines:
+        on = _TAXED_AS.get(line.kind)
+        yield replace(line, tax_percents=tuple(tax.show_percent() for tax in taxes if on in tax.on))
+    for tax in taxes:
+        base = total(line.amount for line in lines if _TAXED_AS.get(line.kind) in tax.on)
+        if base:
+            precise = tax.of(base)
+            applied = AppliedTax(tax.show_percent(), base)
+            yield BillLine(
+                LineKind.TAX,
+                f"{tax.name} {applied.percent} %",
+                precise,
+                precise.rounded(currency),
+                tax=applied,
+            )
+
+
+def last_day(period: Period, zone: tzinfo) -> date:
+    """The last local day of a period."""
+    return (period.end - timedelta(microseconds=1)).astimezone(zone).date()
 
 
 def describe_days(period: Period, zone: tzinfo) -> str:

@@ -30,8 +30,8 @@ def may_reactivate(
 ) -> bool:
     """Whether a payment makes the account active again.
 
-    It must have brought at least one bill to paid in full (`paid_in_full`), and left fewer unpaid ones than
-    the limit.
+    It must have brought at least one bill to paid in full (`paid_in_full`, in which a bill that was voided
+    counts too), and left fewer unpaid ones than the limit.
     """
     return (
         state is AccountState.SUSPENDED

@@ -28,6 +28,15 @@ class PlanInForce:
 
 
 @dataclass(frozen=True, slots=True)
+class Proration:
+    """How a fee came to be what it is: the monthly fee × (time charged ÷ whole period), on the wall clock."""
+
+    monthly_fee: Money
+    charged_us: int
+    whole_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeeShare:
     """What one plan version costs in a period: the parts in which it was charged, and the precise amount."""
 
@@ -35,6 +44,7 @@ class FeeShare:
     plan_name: str
     parts: tuple[Period, ...]
     precise: Money
+    proration: Proration
 
 
 def prorate(
@@ -46,6 +56,7 @@ def prorate(
     open and not suspended.
     """
     shares: dict[int, FeeShare] = {}
+    whole_us = whole.wall_us(zone)
     for plan in sorted(plans, key=lambda plan: plan.start):
         for span in charged:
             part = span.overlap(plan.start, plan.end)
@@ -53,12 +64,14 @@ def prorate(
                 continue
             share = shares.get(plan.plan_version_id)
             if share is None:
-                share = FeeShare(plan.plan_version_id, plan.plan_name, (), Money(0))
+                nothing = Proration(plan.monthly_fee, 0, whole_us)
+                share = FeeShare(plan.plan_version_id, plan.plan_name, (), Money(0), nothing)
             shares[plan.plan_version_id] = FeeShare(
                 share.plan_version_id,
                 share.plan_name,
                 _joined(share.parts, part),
                 share.precise + fee_for(plan.monthly_fee, part, whole=whole, zone=zone),
+                Proration(plan.monthly_fee, share.proration.charged_us + part.wall_us(zone), whole_us),
             )
     return list(shares.values())
 

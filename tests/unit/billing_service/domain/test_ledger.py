@@ -1,7 +1,16 @@
 import pytest
 
 from billing_service.domain.dunning import AccountState, may_reactivate, must_suspend
-from billing_service.domain.ledger import AvailableMoney, Settlement, UnpaidBill, settle
+from billing_service.domain.ledger import (
+    AvailableMoney,
+    Refunded,
+    RefundTooLarge,
+    Settlement,
+    UnpaidBill,
+    refund,
+    release,
+    settle,
+)
 from billing_service.domain.money import Money
 
 OLD, NEW = UnpaidBill(1, Money(100)), UnpaidBill(2, Money(50))
@@ -65,3 +74,20 @@ def test_a_payment_does_not_undo_what_an_administrator_did() -> None:
     assert not may_reactivate(
         AccountState.CLOSED, reason="unpaid_bills", paid_in_full=1, unpaid_bills=0, limit=3
     )
+
+
+def test_what_was_paid_last_is_released_first() -> None:
+    paid = [(7, Money(60)), (8, Money(40))]
+    assert release(1, paid, excess=Money(50)) == [Settlement(1, 8, Money(-40)), Settlement(1, 7, Money(-10))]
+    assert release(1, paid, excess=Money(0)) == []
+
+
+def test_a_refund_takes_the_oldest_money_first() -> None:
+    money = [AvailableMoney(7, Money(30)), AvailableMoney(8, Money(30))]
+    assert refund(money, Money(40)) == [Refunded(7, Money(30)), Refunded(8, Money(10))]
+
+
+def test_a_refund_is_never_more_than_is_there() -> None:
+    with pytest.raises(RefundTooLarge) as refusal:
+        refund([AvailableMoney(7, Money(30))], Money(31))
+    assert refusal.value.available == Money(30)
