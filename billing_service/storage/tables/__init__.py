@@ -23,6 +23,7 @@ from billing_service.storage.tables.bills import (
     LedgerEntry,
 )
 from billing_service.storage.tables.calls import Call, CallRecordReceipt, RejectedCallRecord
+from billing_service.storage.tables.events import EventSink, OutboxEvent, Webhook, WebhookDelivery
 from billing_service.storage.tables.plans import BillingPlan, PlanVersion, Tariff
 
 __all__ = [
@@ -41,11 +42,15 @@ __all__ = [
     "Customer",
     "DirectoryClock",
     "DirectoryRemoval",
+    "EventSink",
     "IdempotencyKey",
     "LedgerEntry",
+    "OutboxEvent",
     "PhoneAccount",
     "PlanVersion",
     "RejectedCallRecord",
     "SystemSettings",
     "Tariff",
+    "Webhook",
+    "WebhookDelivery",
 ]
