@@ -34,11 +34,12 @@ class Outcome(Enum):
 
 
 class EndedBy(Enum):
-    """Who ended a call attempt."""
+    """Who ended a call attempt. Call events and files of other exchanges don't tell."""
 
     CALLER = "caller"
     CALLEE = "callee"
     EXCHANGE = "exchange"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

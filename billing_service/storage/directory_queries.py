@@ -28,7 +28,11 @@ def directory_version(session: Session) -> int:
 def count_other_realms(session: Session, realm: str) -> int:
     """Return how many accounts have a SIP password for another realm, with which no phone can register."""
     other = select(func.count()).select_from(PhoneAccount)
-    return session.scalars(other.where(PhoneAccount.realm != realm, PhoneAccount.state != "closed")).one()
+    return session.scalars(
+        other.where(
+            PhoneAccount.realm != realm, PhoneAccount.state != "closed", PhoneAccount.ha1_md5.is_not(None)
+        )
+    ).one()
 
 
 def read_directory(session: Session, *, since: int) -> DirectoryChanges:
@@ -40,7 +44,8 @@ def read_directory(session: Session, *, since: int) -> DirectoryChanges:
     clock = session.scalars(select(DirectoryClock)).one()
     settings = session.scalars(select(SystemSettings)).one()
     full = not clock.first_version <= since <= clock.version
-    accounts = select(PhoneAccount).order_by(PhoneAccount.number)
+    # A number without SIP password can't register: for the exchange there is no such phone.
+    accounts = select(PhoneAccount).where(PhoneAccount.ha1_md5.is_not(None)).order_by(PhoneAccount.number)
     if not full:
         accounts = accounts.where(PhoneAccount.directory_version > since)
     removals = select(DirectoryRemoval.number).where(DirectoryRemoval.version > since)

@@ -35,6 +35,9 @@ def read_overview(session: Session, *, today_from: datetime) -> Overview:
         select(func.sum(Call.price)).where(Call.bill_id.is_(None), Call.account_id.is_not(None))
     ).one()
     unpaid = select(func.count()).select_from(Bill).where(Bill.state == "closed")
+    rejected = (
+        select(func.count()).select_from(RejectedCallRecord).where(RejectedCallRecord.state == "pending")
+    )
     return Overview(
         customers=session.scalars(select(func.count()).select_from(Customer)).one(),
         accounts={state: states.get(state, 0) for state in ("active", "suspended", "closed")},
@@ -42,5 +45,5 @@ def read_overview(session: Session, *, today_from: datetime) -> Overview:
         charged_today=charged_today or Decimal(0),
         open_total=open_total or Decimal(0),
         unpaid_bills=session.scalars(unpaid).one(),
-        rejected_records=session.scalars(select(func.count()).select_from(RejectedCallRecord)).one(),
+        rejected_records=session.scalars(rejected).one(),
     )

@@ -74,10 +74,22 @@ END
 $$
 """
 
-_ACCOUNT_TRIGGER = """
-CREATE TRIGGER directory BEFORE INSERT OR UPDATE OR DELETE ON phone_accounts
-FOR EACH ROW EXECUTE FUNCTION note_account_in_directory()
-"""
+# A phone account without SIP password is none of the exchange's business.
+_ACCOUNT_TRIGGERS = (
+    """
+CREATE TRIGGER directory_added BEFORE INSERT ON phone_accounts
+FOR EACH ROW WHEN (NEW.ha1_md5 IS NOT NULL) EXECUTE FUNCTION note_account_in_directory()
+""",
+    """
+CREATE TRIGGER directory_changed BEFORE UPDATE ON phone_accounts
+FOR EACH ROW WHEN (OLD.ha1_md5 IS NOT NULL OR NEW.ha1_md5 IS NOT NULL)
+EXECUTE FUNCTION note_account_in_directory()
+""",
+    """
+CREATE TRIGGER directory_removed BEFORE DELETE ON phone_accounts
+FOR EACH ROW WHEN (OLD.ha1_md5 IS NOT NULL) EXECUTE FUNCTION note_account_in_directory()
+""",
+)
 
 _SETTINGS_CHANGED = """
 CREATE FUNCTION note_settings_in_directory() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -100,7 +112,7 @@ STATEMENTS = (
     *(_APPEND_ONLY.format(table=table) for table in APPEND_ONLY_TABLES),
     _NEXT_VERSION,
     _ACCOUNT_CHANGED,
-    _ACCOUNT_TRIGGER,
+    *_ACCOUNT_TRIGGERS,
     _SETTINGS_CHANGED,
     _SETTINGS_TRIGGER,
 )

@@ -24,6 +24,7 @@ from billing_service.storage.tables.bills import (
 )
 from billing_service.storage.tables.calls import Call, CallRecordReceipt, RejectedCallRecord
 from billing_service.storage.tables.events import EventSink, OutboxEvent, Webhook, WebhookDelivery
+from billing_service.storage.tables.intake import CallEventPair, CallImport
 from billing_service.storage.tables.plans import BillingPlan, PlanVersion, Tariff
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "BillSettlement",
     "BillingPlan",
     "Call",
+    "CallEventPair",
+    "CallImport",
     "CallRecordReceipt",
     "Customer",
     "DirectoryClock",

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from billing_service.storage.base import Base, Identifier
 
+UNASSIGNED = "unassigned"
+BUILT_IN_CUSTOMERS = (UNASSIGNED,)
 ACCOUNT_STATES = ("active", "suspended", "closed", "out_of_service")
 
 
@@ -29,16 +31,24 @@ def _no_overlap(name: str) -> ExcludeConstraint:
 
 
 class Customer(Base):
-    """Who pays: a person or an organisation with any number of phone accounts."""
+    """Who pays: a person or an organisation with any number of phone accounts.
+
+    `built_in` is set on the one customer that the system made itself: whom numbers belong to that have made
+    calls elsewhere and are nobody's here.
+    """
 
     __tablename__ = "customers"
-    __table_args__ = (CheckConstraint("name <> ''", name="name_given"),)
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name_given"),
+        CheckConstraint(one_of("built_in", BUILT_IN_CUSTOMERS), name="built_in_known"),
+    )
 
     id: Mapped[Identifier]
     name: Mapped[str]
     email: Mapped[str | None]
     address: Mapped[str | None]
     alternative_number: Mapped[str | None]
+    built_in: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -46,7 +56,9 @@ class PhoneAccount(Base):
     """A phone number with its plan, rules and open billing period.
 
     `period_start` and `period_end` are the open period; `period_end` is null once a closed account has its
-    last bill. The passwords themselves are nowhere: `ha1_*` are `HASH(number ":" realm ":" password)`.
+    last bill. The passwords themselves are nowhere: `ha1_*` are `HASH(number ":" realm ":" password)`;
+    without them the account can't register and is not in the exchange's directory. The daily closing passes
+    over accounts that close on request.
     """
 
     __tablename__ = "phone_accounts"
@@ -57,6 +69,7 @@ class PhoneAccount(Base):
         CheckConstraint("call_limit >= 0", name="call_limit_not_negative"),
         CheckConstraint("ha1_md5 ~ '^[0-9a-f]{32}$'", name="ha1_md5_is_hex"),
         CheckConstraint("ha1_sha256 ~ '^[0-9a-f]{64}$'", name="ha1_sha256_is_hex"),
+        CheckConstraint("(ha1_md5 IS NULL) = (ha1_sha256 IS NULL)", name="password_whole"),
         CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name="closed_has_instant"),
         CheckConstraint("period_end > period_start", name="period_not_empty"),
         Index("ix_phone_accounts_customer_id", "customer_id"),
@@ -70,13 +83,14 @@ class PhoneAccount(Base):
     display_name: Mapped[str]
     state: Mapped[str] = mapped_column(server_default="active")
     realm: Mapped[str]
-    ha1_md5: Mapped[str]
-    ha1_sha256: Mapped[str]
+    ha1_md5: Mapped[str | None]
+    ha1_sha256: Mapped[str | None]
     call_limit: Mapped[int | None]
     outgoing_filter: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     incoming_filter: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     block_list: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
     billing_day: Mapped[int] = mapped_column(SmallInteger)
+    closes_on_request: Mapped[bool] = mapped_column(server_default=text("false"))
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
     period_start: Mapped[datetime]

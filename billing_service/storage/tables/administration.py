@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, SmallInteger, Text, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -51,6 +51,7 @@ class SystemSettings(Base):
     ring_time_s: Mapped[int] = mapped_column(server_default=text("60"))
     unpaid_bill_limit: Mapped[int] = mapped_column(server_default=text("3"))
     payment_term_days: Mapped[int] = mapped_column(server_default=text("14"))
+    default_plan_id: Mapped[int | None] = mapped_column(ForeignKey("billing_plans.id"))
 
 
 class DirectoryClock(Base):

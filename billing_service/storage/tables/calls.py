@@ -10,7 +10,9 @@ from billing_service.storage.base import Base, Identifier, RawDocument
 from billing_service.storage.tables.accounts import one_of
 
 OUTCOMES = ("answered", "cancelled", "busy", "no_answer", "rejected", "failed")
-ENDED_BY = ("caller", "callee", "exchange")
+ENDED_BY = ("caller", "callee", "exchange", "unknown")
+REJECTED_KINDS = ("call_record", "call_event")
+REJECTED_STATES = ("pending", "released", "dismissed")
 
 
 class CallRecordReceipt(Base):
@@ -81,12 +83,28 @@ class Call(Base):
 
 
 class RejectedCallRecord(Base):
-    """A record that contradicts itself or an earlier one: kept and shown, never billed, never dropped."""
+    """A record or event that contradicts itself or an earlier one: kept and shown, never billed or dropped.
+
+    An administrator releases it, as it is or with corrections, or dismisses it; the row tells which, who and
+    when. `released_as` is the record (or the call of the event) that came of it.
+    """
 
     __tablename__ = "rejected_call_records"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", REJECTED_KINDS), name="kind_known"),
+        CheckConstraint(one_of("state", REJECTED_STATES), name="state_known"),
+        CheckConstraint("(state = 'pending') = (resolved_at IS NULL)", name="resolved_has_instant"),
+        Index("ix_rejected_call_records_pending", "id", postgresql_where=text("state = 'pending'")),
+    )
 
     id: Mapped[Identifier]
     digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
     reason: Mapped[str]
     record: Mapped[RawDocument]
+    kind: Mapped[str] = mapped_column(server_default="call_record")
+    state: Mapped[str] = mapped_column(server_default="pending")
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[str] = mapped_column(server_default="")
+    resolution: Mapped[str] = mapped_column(server_default="")
+    released_as: Mapped[str | None]
