@@ -9,6 +9,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Final
 
+from billing_service.domain.allowance import NO_ALLOWANCE, Allowance
 from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.domain.money import ZERO, Money
 from billing_service.domain.phone_number import check_prefix
@@ -16,6 +17,7 @@ from billing_service.domain.phone_number import check_prefix
 MINUTES_A_DAY: Final = 24 * 60
 MINUTES_A_WEEK: Final = 7 * MINUTES_A_DAY
 LONGEST_INCREMENT_S: Final = 3600
+LONGEST_DESCRIPTION: Final = 200
 
 
 class Weekday(Enum):
@@ -153,10 +155,16 @@ class Tariff:
     source_prefix: str = ""
     valid_from: datetime | None = None
     valid_to: datetime | None = None
+    description: str = ""
+    """What the destination is called, such as "Switzerland, mobile"; for people only."""
 
     def __post_init__(self) -> None:
         check_prefix(self.destination_prefix, field="destination_prefix")
         check_prefix(self.source_prefix, field="source_prefix")
+        if len(self.description) > LONGEST_DESCRIPTION or not self.description.isprintable():
+            raise InvalidFields.one(
+                "description", f"a description is one line of at most {LONGEST_DESCRIPTION} characters"
+            )
         for name, instant in (("valid_from", self.valid_from), ("valid_to", self.valid_to)):
             if instant is not None and instant.tzinfo is None:
                 raise InvalidFields.one(name, "an instant needs a time zone")
@@ -178,6 +186,9 @@ class PlanTerms:
     monthly_fee: Money
     base_price: Price
     tariffs: tuple[Tariff, ...] = field(default=())
+    allowance: Allowance = NO_ALLOWANCE
+    permits_blocking: bool = True
+    """Whether its accounts may keep a block list."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -185,12 +196,12 @@ class PlanTerms:
             problems.append(FieldProblem("name", "a plan needs a name"))
         if self.monthly_fee < ZERO:
             problems.append(FieldProblem("monthly_fee", "a fee cannot be negative"))
-        problems += _competing_tariffs(self.tariffs)
+        problems += competing_tariffs(self.tariffs)
         if problems:
             raise InvalidFields(problems)
 
 
-def _competing_tariffs(tariffs: Sequence[Tariff]) -> Iterator[FieldProblem]:
+def competing_tariffs(tariffs: Sequence[Tariff]) -> Iterator[FieldProblem]:
     """Tariffs for the same pair of prefixes that are in force at the same time: which one would hold?"""
     by_prefixes: dict[tuple[str, str], list[int]] = {}
     for index, tariff in enumerate(tariffs):

@@ -88,6 +88,7 @@ def tariff_from_document(document: Document) -> Tariff:
         source_prefix=document.get("source_prefix", ""),
         valid_from=_instant(document.get("valid_from")),
         valid_to=_instant(document.get("valid_to")),
+        description=document.get("description", ""),
     )
 
 
@@ -98,6 +99,7 @@ def tariff_to_document(tariff: Tariff) -> dict[str, Any]:
         "destination_prefix": tariff.destination_prefix,
         "valid_from": _format_instant(tariff.valid_from),
         "valid_to": _format_instant(tariff.valid_to),
+        "description": tariff.description,
         "price": price_to_document(tariff.price),
     }
 

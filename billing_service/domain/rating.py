@@ -9,7 +9,7 @@ middle of a call neither adds nor loses a minute, though it can move minutes int
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
@@ -31,6 +31,8 @@ class Piece:
     charged_s: int
     per_minute: Money
     window: Window | None
+    increments: int
+    """How many increments `charged_s` is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,10 @@ def precise_price(standing_charge: Money, per_minute_seconds: int) -> Money:
 def charge_call(price: Price, *, answered_at: datetime, duration_us: int, zone: tzinfo) -> Charge:
     """Price an answered call that lasted `duration_us` microseconds of real time."""
     if price.counting is Counting.STARTED:
-        pieces = _merged(_started_increments(price, answered_at, duration_us, zone))
+        pieces = merged(_started_increments(price, answered_at, duration_us, zone))
     else:
-        minutes = _merged(_wall_minutes(price, answered_at, duration_us, zone))
-        pieces = [
-            replace(piece, charged_s=_completed_s(price, piece.length_us, is_first=index == 0))
-            for index, piece in enumerate(minutes)
-        ]
+        minutes = merged(_wall_minutes(price, answered_at, duration_us, zone))
+        pieces = [completed_piece(price, piece, is_first=index == 0) for index, piece in enumerate(minutes)]
     return Charge(price.standing_charge, tuple(pieces))
 
 
@@ -82,7 +81,7 @@ def _started_increments(
     while elapsed_us < duration_us:
         starts_at = answered_at + timedelta(microseconds=elapsed_us)
         window = window_at(price, starts_at, zone)
-        yield _piece(price, window, starts_at, increment_s * SECOND_US, increment_s)
+        yield make_piece(price, window, starts_at, increment_s * SECOND_US, increment_s, 1)
         elapsed_us += increment_s * SECOND_US
         increment_s = price.next_increment_s
 
@@ -94,33 +93,46 @@ def _wall_minutes(price: Price, answered_at: datetime, duration_us: int, zone: t
         starts_at = answered_at + timedelta(microseconds=elapsed_us)
         to_next_minute = MINUTE_US - wall_us(starts_at, zone) % MINUTE_US
         length_us = min(to_next_minute, duration_us - elapsed_us)
-        yield _piece(price, window_at(price, starts_at, zone), starts_at, length_us, 0)
+        yield make_piece(price, window_at(price, starts_at, zone), starts_at, length_us)
         elapsed_us += length_us
 
 
-def _piece(price: Price, window: Window | None, starts_at: datetime, length_us: int, charged_s: int) -> Piece:
+def make_piece(
+    price: Price,
+    window: Window | None,
+    starts_at: datetime,
+    length_us: int,
+    charged_s: int = 0,
+    increments: int = 0,
+) -> Piece:
+    """A piece at the price per minute of a window, or the one outside of windows."""
     per_minute = price.per_minute if window is None else window.per_minute
-    return Piece(starts_at, length_us, charged_s, per_minute, window)
+    return Piece(starts_at, length_us, charged_s, per_minute, window, increments)
 
 
-def _merged(pieces: Iterator[Piece]) -> list[Piece]:
+def merged(pieces: Iterable[Piece]) -> list[Piece]:
     """Neighbours under the same window (or both under none) as one piece."""
-    merged: list[Piece] = []
+    joined: list[Piece] = []
     for piece in pieces:
-        if merged and merged[-1].window == piece.window:
-            last = merged[-1]
-            merged[-1] = replace(
-                last, length_us=last.length_us + piece.length_us, charged_s=last.charged_s + piece.charged_s
+        if joined and joined[-1].window == piece.window:
+            last = joined[-1]
+            joined[-1] = replace(
+                last,
+                length_us=last.length_us + piece.length_us,
+                charged_s=last.charged_s + piece.charged_s,
+                increments=last.increments + piece.increments,
             )
         else:
-            merged.append(piece)
-    return merged
+            joined.append(piece)
+    return joined
 
 
-def _completed_s(price: Price, length_us: int, *, is_first: bool) -> int:
-    return completed_seconds(
-        length_us, price.initial_increment_s if is_first else price.next_increment_s, price.next_increment_s
-    )
+def completed_piece(price: Price, piece: Piece, *, is_first: bool) -> Piece:
+    """A piece of a call that counts completed increments, with those that fit whole into it."""
+    first_s = price.initial_increment_s if is_first else price.next_increment_s
+    charged_s = completed_seconds(piece.length_us, first_s, price.next_increment_s)
+    increments = 0 if charged_s == 0 else 1 + (charged_s - first_s) // price.next_increment_s
+    return replace(piece, charged_s=charged_s, increments=increments)
 
 
 def completed_seconds(length_us: int, first_increment_s: int, next_increment_s: int) -> int:

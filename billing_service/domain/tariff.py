@@ -17,12 +17,15 @@ class TariffTable:
             self._by_destination.setdefault(tariff.destination_prefix, []).append(tariff)
         for candidates in self._by_destination.values():
             candidates.sort(key=lambda tariff: len(tariff.source_prefix), reverse=True)
-        self._longest_prefix = max(map(len, self._by_destination), default=0)
+        # A sheet of 50,000 prefixes has a dozen lengths, and only these are looked up.
+        self._lengths = tuple(sorted(set(map(len, self._by_destination)), reverse=True))
 
     def choose(self, *, source: str, destination: str, answered_at: datetime) -> Tariff | None:
         """The tariff that prices a call answered at an instant, or None when the base price does."""
-        for length in range(min(self._longest_prefix, len(destination)), -1, -1):
-            for tariff in self._by_destination.get(destination[:length], ()):
+        by_destination = self._by_destination
+        for length in self._lengths:
+            # A number shorter than this gives itself, which is then tried as its own prefix: no harm done.
+            for tariff in by_destination.get(destination[:length], ()):
                 if source.startswith(tariff.source_prefix) and tariff.is_valid_at(answered_at):
                     return tariff
         return None

@@ -7,6 +7,7 @@ shown on the wall.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, tzinfo
@@ -18,6 +19,9 @@ SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
 DAY_US: Final = 24 * 60 * MINUTE_US
 WEEK_US: Final = 7 * DAY_US
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_WEEK_US: Final = 3 * DAY_US
+"""How far into the week the epoch is: it was a Thursday."""
 _DAWN: Final = datetime(1, 1, 1)  # noqa: DTZ001 - what a wall clock shows has no time zone; a Monday
 
 
@@ -79,6 +83,67 @@ def _furthest_wall_us(instant: datetime, zone: tzinfo) -> int:
         just_before = wall_us(change - MICROSECOND, zone) + 1
         shown = max(shown, just_before)
     return shown
+
+
+def epoch_us(instant: datetime) -> int:
+    """Microseconds since the epoch, 1 January 1970, 00:00 UTC."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def offsets_between(zone: tzinfo, first_us: int, last_us: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The clock changes of a zone from one instant to another, both in microseconds since the epoch.
+
+    Returns the instants of the changes and, one more of them, how far the wall clock is ahead of UTC in
+    microseconds: `offsets[i]` holds before `changes[i]`, the last one after all changes.
+    """
+    start, end = EPOCH + first_us * MICROSECOND, EPOCH + last_us * MICROSECOND
+    changes = [start, *_changes_between(start, end, zone)]
+    return tuple(map(epoch_us, changes[1:])), tuple(_offset_us(at, zone) for at in changes)
+
+
+class ZoneClock:
+    """A zone's wall clock by whole numbers: each clock change is looked for once, then kept.
+
+    Threads may share it: what it knows is replaced as a whole.
+    """
+
+    def __init__(self, zone: tzinfo) -> None:
+        self.zone = zone
+        self._known: tuple[int, int, tuple[int, ...], tuple[int, ...]] = (0, 0, (), ())
+
+    def offset_at(self, instant_us: int) -> tuple[int, int]:
+        """How far the wall clock is ahead of UTC at an instant, and until when at least it stays so.
+
+        All in microseconds, instants since the epoch.
+        """
+        first_us, last_us, changes, offsets = self._known
+        if not first_us <= instant_us < last_us:
+            first_us, last_us, changes, offsets = self._learn(instant_us)
+        index = bisect_right(changes, instant_us)
+        return offsets[index], changes[index] if index < len(changes) else last_us
+
+    def _learn(self, instant_us: int) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
+        """Get to know the years around an instant too."""
+        first_us, last_us, *_ = self._known
+        year = (EPOCH + instant_us * MICROSECOND).year
+        first = epoch_us(datetime(max(year - 1, MINYEAR), 1, 1, tzinfo=UTC))
+        last = epoch_us(datetime(min(year + 2, MAXYEAR), 12, 31, tzinfo=UTC))
+        if first_us < last_us:
+            first, last = min(first, first_us), max(last, last_us)
+        self._known = (first, last, *offsets_between(self.zone, first, last))
+        return self._known
+
+
+@lru_cache(maxsize=64)
+def zone_clock(zone: tzinfo) -> ZoneClock:
+    """The clock of a zone, the same one every time."""
+    return ZoneClock(zone)
+
+
+def _offset_us(instant: datetime, zone: tzinfo) -> int:
+    offset = instant.astimezone(zone).utcoffset()
+    assert offset is not None, "an aware instant has an offset"
+    return offset // MICROSECOND
 
 
 def _changes_between(start: datetime, end: datetime, zone: tzinfo) -> list[datetime]:

@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from billing_service.domain.curve import PriceCurve
+from billing_service.domain.itemised import itemise
 from billing_service.domain.money import Money
 from billing_service.domain.plan import Counting, Price, Window
 from billing_service.domain.rating import charge_call
@@ -51,8 +52,9 @@ def test_the_curve_agrees_with_the_plain_rater(
         duration_us //= 1000
     answered_at = answered_at.replace(microsecond=microsecond)
     charge = charge_call(price, answered_at=answered_at, duration_us=duration_us, zone=zone)
-    compiled = PriceCurve(price).price_call(answered_at=answered_at, duration_us=duration_us, zone=zone)
-    assert compiled == charge.precise
+    curve = PriceCurve(price)
+    assert curve.price_call(answered_at=answered_at, duration_us=duration_us, zone=zone) == charge.precise
+    assert itemise(curve, answered_at=answered_at, duration_us=duration_us, zone=zone) == charge
 
 
 @given(prices(), answers, st.integers(0, 10**10), zones)
@@ -72,6 +74,7 @@ def test_the_pieces_of_a_call_follow_on_each_other_and_explain_its_price(
     else:
         longest_s = max(price.initial_increment_s, price.next_increment_s)
         assert duration_us <= length_us < duration_us + longest_s * 1_000_000
+    assert all((piece.increments == 0) == (piece.charged_s == 0) for piece in charge.pieces)
     together = sum(piece.charged_s * piece.per_minute.micros for piece in charge.pieces)
     assert charge.precise.micros == price.standing_charge.micros + together // 60
 

@@ -170,6 +170,7 @@ def test_a_tariff_survives_the_way_through_its_document() -> None:
         "destination_prefix": "0041",
         "valid_from": "2026-12-31T23:00:00.000000Z",
         "valid_to": None,
+        "description": "Switzerland, mobile",
         "price": price_to_document(Price(TEN_CENTS)),
     }
     assert tariff_to_document(tariff_from_document(document)) == document
