@@ -113,7 +113,8 @@ class Phones:
 
     @staticmethod
     def _common(own_port: int) -> list[str]:
-        return ["-i", "127.0.0.1", "-p", str(own_port), "-nostdin", "-buff_size", "4194304"]
+        # -aa: answer the exchange when it asks in the middle of a call whether the phone is still there.
+        return ["-i", "127.0.0.1", "-p", str(own_port), "-aa", "-nostdin", "-buff_size", "4194304"]
 
 
 def free_ports(count: int) -> list[int]:
