@@ -16,7 +16,7 @@ _LARGEST_MICROS: Final = 10**18 - 1
 _EXACT: Final = Context(prec=60)
 
 # ISO 4217 minor units that differ from two decimal places.
-_MINOR_UNIT_DIGITS: Final = {
+MINOR_UNIT_DIGITS: Final = {
     **dict.fromkeys(
         (
             "BIF",
@@ -63,7 +63,7 @@ class Currency:
         """
         if len(code) != 3 or not code.isascii() or not code.isalpha() or not code.isupper():
             raise InvalidMoney(f"a currency is three capital letters such as USD, not {code!r}")
-        return cls(code, _MINOR_UNIT_DIGITS.get(code, 2))
+        return cls(code, MINOR_UNIT_DIGITS.get(code, 2))
 
     @property
     def minor_unit_micros(self) -> int:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from billing_service.storage.publishing import publish_account_states, publish_changed_plans
 from billing_service.storage.tables import AccountPlanHistory, AccountStateHistory, PhoneAccount
 
 History = TypeVar("History", AccountPlanHistory, AccountStateHistory)
@@ -45,6 +46,7 @@ def change_state(
         )
     )
     session.flush()
+    publish_account_states(session, state, PhoneAccount.id == account.id)
 
 
 def change_plan_version(
@@ -62,6 +64,7 @@ def change_plan_version(
         )
     )
     session.flush()
+    publish_changed_plans(session, PhoneAccount.id == account.id)
 
 
 def _current(session: Session, table: type[History], account: PhoneAccount) -> History | None:

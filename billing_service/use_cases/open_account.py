@@ -14,6 +14,7 @@ from billing_service.domain.phone_number import check_number_pattern, draw_free_
 from billing_service.errors import Conflict
 from billing_service.storage.audit import record_change
 from billing_service.storage.plan_queries import newest_version
+from billing_service.storage.publishing import publish_opened_accounts
 from billing_service.storage.tables import (
     AccountPlanHistory,
     AccountStateHistory,
@@ -121,6 +122,7 @@ def open_account(
         },
     )
     session.flush()
+    publish_opened_accounts(session, PhoneAccount.id == account.id)
     return OpenedAccount(account, password)
 
 
