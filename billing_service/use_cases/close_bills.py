@@ -117,7 +117,11 @@ def close_due(
 
 def due_accounts(session: Session, as_of: datetime) -> list[tuple[int, str]]:
     """The identifiers and numbers of the accounts with a period to close by `as_of`, the oldest first."""
-    rows = session.execute(_due(as_of).order_by(PhoneAccount.period_start, PhoneAccount.id))
+    rows = session.execute(
+        _due(as_of)
+        .where(PhoneAccount.closes_on_request.is_(False))
+        .order_by(PhoneAccount.period_start, PhoneAccount.id)
+    )
     return [(account_id, number) for account_id, number in rows]
 
 
