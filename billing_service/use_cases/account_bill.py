@@ -1,17 +1,22 @@
-"""Put together the bill of an account's open period from what is stored."""
+"""Put together the bills of accounts' open periods from what is stored: one query a table, however many."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import BigInteger, DateTime, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from billing_service.domain.bill import BillContents, UnbilledCall, build_bill
 from billing_service.domain.call import Outcome
 from billing_service.domain.dunning import AccountState
-from billing_service.domain.money import Currency, Money
+from billing_service.domain.money import MICROS_PER_UNIT, Currency, Money
 from billing_service.domain.period import BillingCalendar, Period
 from billing_service.domain.proration import PlanInForce
 from billing_service.storage.tables import (
@@ -34,109 +39,182 @@ WAITS_FOR_A_BILL: Final = (
 """Conditions for a call that is rated, belongs on a bill, and is on none."""
 
 
+@dataclass(frozen=True, slots=True)
+class BillFacts:
+    """All that the bill of an account's open period is made of."""
+
+    period: Period
+    whole: Period
+    charged: Sequence[Period]
+    plans: Sequence[PlanInForce]
+    calls: Sequence[UnbilledCall]
+
+    def build(self, *, currency: Currency, zone: tzinfo) -> BillContents:
+        """The bill; the only way to one, be it open, closed or closed again."""
+        return build_bill(
+            period=self.period,
+            whole=self.whole,
+            charged=self.charged,
+            plans=self.plans,
+            calls=self.calls,
+            currency=currency,
+            zone=zone,
+        )
+
+
 def open_period(session: Session, account: PhoneAccount, zone: tzinfo) -> Period:
-    """The period that the account's next bill is for.
+    """The period that the account's next bill is for; see `open_periods`."""
+    return open_periods(session, [account], zone)[account.id]
+
+
+def open_periods(session: Session, accounts: Sequence[PhoneAccount], zone: tzinfo) -> dict[int, Period]:
+    """The period of each account's next bill, by the account's identifier.
 
     A closed account with its last bill has no open period left. A call that arrives after all goes on one
     more bill, for the time up to the end of the period in which it ended.
     """
-    if account.period_end is not None:
-        return Period(account.period_start, account.period_end)
-    last_call_ended_at = session.scalar(
-        select(func.max(Call.ended_at)).where(Call.account_id == account.id, *WAITS_FOR_A_BILL)
-    )
-    until = max(account.period_start, last_call_ended_at or account.period_start)
-    return Period(
-        account.period_start, BillingCalendar(zone, account.billing_day).period_containing(until).end
-    )
+    finished = [account.id for account in accounts if account.period_end is None]
+    last_ended_at: dict[int | None, datetime] = {}
+    if finished:
+        last_ended_at = dict(
+            session.execute(
+                select(Call.account_id, func.max(Call.ended_at))
+                .where(Call.account_id.in_(finished), *WAITS_FOR_A_BILL)
+                .group_by(Call.account_id)
+            ).all()
+        )
+    periods = {}
+    for account in accounts:
+        end = account.period_end
+        if end is None:
+            until = max(account.period_start, last_ended_at.get(account.id, account.period_start))
+            end = BillingCalendar(zone, account.billing_day).period_containing(until).end
+        periods[account.id] = Period(account.period_start, end)
+    return periods
 
 
 def assemble_bill(
     session: Session, account: PhoneAccount, *, as_of: datetime, currency: Currency, zone: tzinfo
 ) -> BillContents:
-    """The bill of the open period with the fee up to `as_of`, and every call that has arrived for it.
+    """The bill of the open period with the fee up to `as_of`, and every call that has arrived for it."""
+    facts = load_bill_facts(session, [account], as_of=as_of, zone=zone)[account.id]
+    return facts.build(currency=currency, zone=zone)
 
-    When closing, lock the account first, so that nothing else bills its calls.
+
+def load_bill_facts(
+    session: Session, accounts: Sequence[PhoneAccount], *, as_of: datetime | None, zone: tzinfo
+) -> dict[int, BillFacts]:
+    """What the bills of the open periods are made of, by the accounts' identifiers.
+
+    Fees are charged up to `as_of`, or the whole period when it is None. When closing, lock the accounts
+    first, so that nothing else bills their calls.
     """
-    period = open_period(session, account, zone)
-    return build_bill(
-        period=period,
-        whole=BillingCalendar(zone, account.billing_day).period_containing(period.start),
-        charged=_charged_parts(session, account.id, period, as_of),
-        plans=_plans_in_force(session, account.id, period),
-        calls=_unbilled_calls(session, account.id, period),
-        currency=currency,
-        zone=zone,
-    )
-
-
-def _charged_parts(session: Session, account_id: int, period: Period, as_of: datetime) -> list[Period]:
-    rows = session.execute(
-        select(AccountStateHistory.valid_from, AccountStateHistory.valid_to)
-        .where(
-            AccountStateHistory.account_id == account_id,
-            AccountStateHistory.state.in_(_CHARGED_STATES),
-            AccountStateHistory.valid_from < period.end,
+    periods = open_periods(session, accounts, zone)
+    charged = _charged_parts(session, periods, as_of)
+    plans = _plans_in_force(session, periods)
+    calls = _unbilled_calls(session, periods)
+    return {
+        account.id: BillFacts(
+            period=periods[account.id],
+            whole=BillingCalendar(zone, account.billing_day).period_containing(periods[account.id].start),
+            charged=charged[account.id],
+            plans=plans[account.id],
+            calls=calls[account.id],
         )
-        .order_by(AccountStateHistory.valid_from)
+        for account in accounts
+    }
+
+
+def _wanted(periods: Mapping[int, Period]) -> TableValuedAlias:
+    """The accounts with their periods as a table to join with."""
+    return (
+        func.unnest(
+            cast(list(periods), ARRAY(BigInteger)),
+            cast([period.start for period in periods.values()], ARRAY(DateTime(timezone=True))),
+            cast([period.end for period in periods.values()], ARRAY(DateTime(timezone=True))),
+        )
+        .table_valued("account_id", "period_start", "period_end", name="wanted")
+        .render_derived()
     )
-    so_far = period.overlap(period.start, as_of)
-    if so_far is None:
-        return []
-    parts = (so_far.overlap(valid_from, valid_to) for valid_from, valid_to in rows)
-    return [part for part in parts if part is not None]
 
 
-def _plans_in_force(session: Session, account_id: int, period: Period) -> list[PlanInForce]:
+def _charged_parts(
+    session: Session, periods: Mapping[int, Period], as_of: datetime | None
+) -> Mapping[int, Sequence[Period]]:
+    wanted = _wanted(periods)
+    rows = session.execute(
+        select(AccountStateHistory.account_id, AccountStateHistory.valid_from, AccountStateHistory.valid_to)
+        .join(wanted, wanted.c.account_id == AccountStateHistory.account_id)
+        .where(
+            AccountStateHistory.state.in_(_CHARGED_STATES),
+            AccountStateHistory.valid_from < wanted.c.period_end,
+            or_(
+                AccountStateHistory.valid_to.is_(None),
+                AccountStateHistory.valid_to > wanted.c.period_start,
+            ),
+        )
+        .order_by(AccountStateHistory.account_id, AccountStateHistory.valid_from)
+    )
+    parts: defaultdict[int, list[Period]] = defaultdict(list)
+    for account_id, valid_from, valid_to in rows:
+        period = periods[account_id]
+        so_far = period if as_of is None else period.overlap(period.start, as_of)
+        part = None if so_far is None else so_far.overlap(valid_from, valid_to)
+        if part is not None:
+            parts[account_id].append(part)
+    return parts
+
+
+def _plans_in_force(session: Session, periods: Mapping[int, Period]) -> Mapping[int, Sequence[PlanInForce]]:
+    wanted = _wanted(periods)
     rows = session.execute(
         select(
+            AccountPlanHistory.account_id,
             PlanVersion.id,
             BillingPlan.name,
             PlanVersion.monthly_fee,
             AccountPlanHistory.valid_from,
             AccountPlanHistory.valid_to,
         )
+        .join(wanted, wanted.c.account_id == AccountPlanHistory.account_id)
         .join(PlanVersion, PlanVersion.id == AccountPlanHistory.plan_version_id)
         .join(BillingPlan, BillingPlan.id == PlanVersion.plan_id)
         .where(
-            AccountPlanHistory.account_id == account_id,
-            AccountPlanHistory.valid_from < period.end,
-            or_(AccountPlanHistory.valid_to.is_(None), AccountPlanHistory.valid_to > period.start),
+            AccountPlanHistory.valid_from < wanted.c.period_end,
+            or_(
+                AccountPlanHistory.valid_to.is_(None),
+                AccountPlanHistory.valid_to > wanted.c.period_start,
+            ),
         )
-        .order_by(AccountPlanHistory.valid_from)
+        .order_by(AccountPlanHistory.account_id, AccountPlanHistory.valid_from)
     )
-    return [
-        PlanInForce(version_id, name, Money.from_decimal(fee), valid_from, valid_to)
-        for version_id, name, fee, valid_from, valid_to in rows
-    ]
+    plans: defaultdict[int, list[PlanInForce]] = defaultdict(list)
+    for account_id, version_id, name, fee, valid_from, valid_to in rows:
+        plans[account_id].append(PlanInForce(version_id, name, Money.from_decimal(fee), valid_from, valid_to))
+    return plans
 
 
-def _unbilled_calls(session: Session, account_id: int, period: Period) -> list[UnbilledCall]:
+def _unbilled_calls(session: Session, periods: Mapping[int, Period]) -> Mapping[int, Sequence[UnbilledCall]]:
+    wanted = _wanted(periods)
+    # Micro-units as integers: reading a Decimal costs as much as all else in a row.
     rows = session.execute(
         select(
+            wanted.c.account_id,
             Call.record_id,
             Call.callee,
             Call.answered_at,
             Call.ended_at,
             Call.duration_us,
-            Call.price_precise,
-            Call.price,
-        ).where(
-            Call.account_id == account_id,
-            Call.ended_at < period.end,
-            *WAITS_FOR_A_BILL,
+            cast(Call.price_precise * MICROS_PER_UNIT, BigInteger),
+            cast(Call.price * MICROS_PER_UNIT, BigInteger),
         )
+        .select_from(wanted)
+        .join(Call, Call.account_id == wanted.c.account_id)
+        .where(Call.ended_at < wanted.c.period_end, *WAITS_FOR_A_BILL)
     )
-    return [
-        UnbilledCall(
-            record_id,
-            callee,
-            answered_at,
-            ended_at,
-            duration_us,
-            Money.from_decimal(price_precise),
-            Money.from_decimal(price),
+    calls: defaultdict[int, list[UnbilledCall]] = defaultdict(list)
+    for account_id, record_id, callee, answered_at, ended_at, duration_us, precise, price in rows:
+        calls[account_id].append(
+            UnbilledCall(record_id, callee, answered_at, ended_at, duration_us, Money(precise), Money(price))
         )
-        for record_id, callee, answered_at, ended_at, duration_us, price_precise, price in rows
-        if answered_at is not None and price_precise is not None and price is not None
-    ]
+    return calls
