@@ -10,7 +10,7 @@ from typing import Final
 
 from billing_service.domain.money import Currency, Money, total
 from billing_service.domain.period import Period
-from billing_service.domain.proration import FeeShare, PlanInForce, Proration, prorate
+from billing_service.domain.proration import FeeShare, PlanInForce, prorate
 from billing_service.domain.tax import Taxable, TaxRate, taxes_in_force
 
 
@@ -50,6 +50,7 @@ class BilledCall:
 class AppliedTax:
     """A tax rate and the amount that it was applied to."""
 
+    name: str
     percent: str
     base: Money
 
@@ -62,8 +63,8 @@ class BillLine:
     text: str
     precise: Money
     amount: Money
-    proration: Proration | None = None
-    """Of a fee: how it was computed."""
+    fee: FeeShare | None = None
+    """Of a fee: how it came to be."""
     tax_percents: tuple[str, ...] = ()
     """The taxes on this line; their amounts are lines of their own."""
     tax: AppliedTax | None = None
@@ -157,9 +158,7 @@ def build_bill(
 
 def _fee_line(share: FeeShare, currency: Currency, zone: tzinfo) -> BillLine:
     text = f"{share.plan_name}, {', '.join(describe_days(part, zone) for part in share.parts)}"
-    return BillLine(
-        LineKind.FEE, text, share.precise, share.precise.rounded(currency), proration=share.proration
-    )
+    return BillLine(LineKind.FEE, text, share.precise, share.precise.rounded(currency), fee=share)
 
 
 def _call_lines(calls: Sequence[BilledCall]) -> Iterable[BillLine]:
@@ -185,7 +184,7 @@ def _taxed(lines: Sequence[BillLine], taxes: Sequence[TaxRate], currency: Curren
         base = total(line.amount for line in lines if _TAXED_AS.get(line.kind) in tax.on)
         if base:
             precise = tax.of(base)
-            applied = AppliedTax(tax.show_percent(), base)
+            applied = AppliedTax(tax.name, tax.show_percent(), base)
             yield BillLine(
                 LineKind.TAX,
                 f"{tax.name} {applied.percent} %",

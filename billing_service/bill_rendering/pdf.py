@@ -1,0 +1,87 @@
+"""A bill as PDF, set by typst.
+
+The texts go to typst as JSON, which it reads as data: nothing of what a customer is called can be markup. Its
+own fonts have Latin, Greek, Cyrillic and Hebrew; other scripts need a font of the system's.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any
+
+from billing_service.bill_rendering.printed_bill import print_bill
+from billing_service.errors import BillingServiceError
+from billing_service.use_cases.readable_bill import ReadableBill
+
+TYPESETTER = Path(__file__).with_name("typesetter.py")
+LONGEST_S = 300.0
+"""A bill with 5,000 calls takes about 4 s."""
+# Tags let a screen reader tell cells from headings, and make a long list of calls fifteen times larger.
+_MOST_TAGGED_CALLS = 500
+_AT_ONCE = BoundedSemaphore(2)
+
+
+class UnableToSetBills(BillingServiceError):
+    """The typesetter gave up; the text is its own."""
+
+
+def bills_as_pdf(bills: Sequence[ReadableBill]) -> bytes:
+    """One document of bills, each beginning on a page of its own, with its own page numbers.
+
+    Blocks for as long as a process needs that sets it. The same bills give the same bytes.
+
+    Raises:
+        UnableToSetBills: the process failed, or took longer than LONGEST_S.
+    """
+    return _set([bills])[0]
+
+
+def each_as_pdf(bills: Iterable[ReadableBill]) -> list[bytes]:
+    """A document for each bill, all set by one process; otherwise as `bills_as_pdf`."""
+    return _set([[bill] for bill in bills])
+
+
+def _set(documents: Sequence[Sequence[ReadableBill]]) -> list[bytes]:
+    wish = json.dumps([_document(bills) for bills in documents]).encode()
+    with _AT_ONCE:
+        try:
+            # Isolated, and without our environment: it needs none of our secrets.
+            done = subprocess.run(
+                [sys.executable, "-I", str(TYPESETTER)],
+                input=wish,
+                capture_output=True,
+                timeout=LONGEST_S,
+                env={},
+                check=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UnableToSetBills(
+                f"setting {len(documents)} bills took longer than {LONGEST_S:g} s"
+            ) from error
+        except subprocess.CalledProcessError as error:
+            raise UnableToSetBills(f"the typesetter failed: {error.stderr.decode()[-2000:]}") from error
+    return list(_split(done.stdout))
+
+
+def _document(bills: Sequence[ReadableBill]) -> dict[str, Any]:
+    # The time in the file is that of the bill, so that the same bill is the same file.
+    made_at = max((bill.closed_at or bill.period_start for bill in bills), default=None)
+    return {
+        "bills": [asdict(print_bill(bill)) for bill in bills],
+        "made_at": 0 if made_at is None else int(made_at.timestamp()),
+        "tags": sum(len(bill.calls) for bill in bills) <= _MOST_TAGGED_CALLS,
+    }
+
+
+def _split(output: bytes) -> Iterable[bytes]:
+    at = 0
+    while at < len(output):
+        length = int.from_bytes(output[at : at + 8], "big")
+        yield output[at + 8 : at + 8 + length]
+        at += 8 + length

@@ -1,0 +1,225 @@
+"""A bill in the words in which it is printed: every text that the HTML and the PDF show, the same in both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from babel import Locale
+
+from billing_service.bill_rendering.wording import Wording, isolated, locale_of, span_length, talk_length
+from billing_service.domain.bill import LineKind
+from billing_service.domain.money import total
+from billing_service.use_cases.readable_bill import (
+    FeeBasis,
+    RateGroup,
+    ReadableBill,
+    ReadableCall,
+    ReadableLine,
+    Received,
+)
+
+MINUS = "\N{MINUS SIGN}"
+_KINDS_RECEIVED = {"payment": "Payment", "credit": "Credit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A label and what it stands for."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedLine:
+    """One amount on the bill; `note` says how it came to be."""
+
+    text: str
+    note: str
+    tax: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedGroup:
+    """The calls at one price."""
+
+    rate: str
+    window: str
+    calls: str
+    charged: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedCall:
+    """One call."""
+
+    day: str
+    time: str
+    callee: str
+    length: str
+    rate: str
+    price: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedBill:
+    """All texts of a bill, in their order."""
+
+    title: str
+    mark: str
+    """What is written across a bill that is none: void, or not closed yet. Empty on others."""
+    company: str
+    company_lines: tuple[str, ...]
+    customer: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    notices: tuple[str, ...]
+    lines: tuple[PrintedLine, ...]
+    total: str
+    received: tuple[Fact, ...]
+    amount_due: str
+    payment_instructions: tuple[str, ...]
+    groups: tuple[PrintedGroup, ...]
+    group_sums: tuple[Fact, ...]
+    calls: tuple[PrintedCall, ...]
+    late_calls: tuple[PrintedCall, ...]
+    call_total: str
+    late_total: str
+    footer: str
+
+
+def print_bill(bill: ReadableBill) -> PrintedBill:
+    """Put a bill into words. A locale that is not known is taken for English."""
+    locale = locale_of(bill.locale) or Locale("en")
+    say = Wording(locale, bill.currency, bill.zone)
+    title = "Bill so far" if bill.number is None else f"Bill {bill.number}"
+    late = [call for call in bill.calls if call.late]
+    in_time = [call for call in bill.calls if not call.late]
+    return PrintedBill(
+        title=title,
+        mark={"void": "VOID", "superseded": "SUPERSEDED", "open": "NOT CLOSED YET"}.get(bill.state, ""),
+        company=isolated(bill.company.name),
+        company_lines=_company_lines(bill),
+        customer=(
+            isolated(bill.customer.name),
+            *_text_lines(bill.customer.address),
+            *_text_lines(bill.customer.email),
+        ),
+        facts=tuple(_facts(bill, say)),
+        notices=tuple(_notices(bill, say)),
+        lines=tuple(_line(line, say) for line in bill.lines),
+        total=say.money(bill.total),
+        received=tuple(_received(received, say) for received in bill.received),
+        amount_due=say.money(bill.amount_due),
+        payment_instructions=_text_lines(bill.company.payment_instructions) if bill.amount_due else (),
+        groups=tuple(_group(group, say) for group in bill.rate_groups),
+        group_sums=tuple(_group_sums(bill, say)),
+        calls=tuple(_call(call, say) for call in in_time),
+        late_calls=tuple(_call(call, say) for call in late),
+        call_total=say.money(total(call.price for call in in_time)),
+        late_total=say.money(total(call.price for call in late)),
+        footer=" · ".join(
+            part for part in (isolated(bill.company.name), title, f"Phone {bill.account}") if part
+        ),
+    )
+
+
+def _text_lines(text: str) -> tuple[str, ...]:
+    return tuple(isolated(line.strip()) for line in text.splitlines() if line.strip())
+
+
+def _company_lines(bill: ReadableBill) -> tuple[str, ...]:
+    tax_number = bill.company.tax_number
+    return (
+        *_text_lines(bill.company.address),
+        *((f"Tax number {isolated(tax_number)}",) if tax_number else ()),
+    )
+
+
+def _facts(bill: ReadableBill, say: Wording) -> Iterator[Fact]:
+    if bill.number is not None:
+        yield Fact("Bill number", bill.number)
+    if bill.revision > 1:
+        yield Fact("Revision", say.count(bill.revision))
+    yield Fact("Phone number", bill.account)
+    yield Fact("Period", say.days(bill.period_start, bill.period_end))
+    if bill.closed_at is not None:
+        yield Fact("Date", say.day(bill.closed_at))
+    if bill.due_on is not None and bill.state in ("closed", "paid"):
+        yield Fact("Due", say.date(bill.due_on))
+
+
+def _notices(bill: ReadableBill, say: Wording) -> Iterator[str]:
+    if bill.is_overdue and bill.due_on is not None:
+        yield f"This bill was due on {say.date(bill.due_on)}: {say.money(bill.amount_due)} is not paid."
+    for other in bill.other_overdue:
+        yield f"Bill {other.number} was due on {say.date(other.due_on)}: {say.money(other.due)} is not paid."
+
+
+def _line(line: ReadableLine, say: Wording) -> PrintedLine:
+    text, note = isolated(line.text), ""
+    if line.fee is not None:
+        spans = ", ".join(say.days(start, end) for start, end in line.fee.parts)
+        text, note = f"{isolated(line.fee.plan)}, {spans}", _explain_fee(line.fee, say)
+    elif line.tax is not None:
+        text = f"{isolated(line.tax.name)} {line.tax.percent} %"
+        note = f"{line.tax.percent} % of {say.money(line.tax.base)}"
+    elif line.kind in (LineKind.CALLS, LineKind.LATE_CALLS):
+        note = "listed below"
+    percents = " + ".join(f"{percent} %" for percent in line.tax_percents)
+    return PrintedLine(text, note, percents, say.money(line.amount))
+
+
+def _explain_fee(fee: FeeBasis, say: Wording) -> str:
+    if fee.charged_us == fee.whole_us:
+        return f"{say.price(fee.monthly_fee)} a month"
+    return (
+        f"{say.price(fee.monthly_fee)} a month × {span_length(fee.charged_us)} of {span_length(fee.whole_us)}"
+    )
+
+
+def _received(received: Received, say: Wording) -> Fact:
+    kind = "Released" if received.amount.micros < 0 else _KINDS_RECEIVED[received.kind]
+    sign = "" if received.amount.micros < 0 else MINUS
+    amount = -received.amount if received.amount.micros < 0 else received.amount
+    return Fact(f"{kind}, {say.day(received.on)}", f"{sign}{say.money(amount)}")
+
+
+def _group(group: RateGroup, say: Wording) -> PrintedGroup:
+    return PrintedGroup(
+        rate=f"{say.price(group.per_minute)} a minute",
+        window=say.window(group.window),
+        calls=say.count(group.calls),
+        charged=talk_length(group.charged_s * 1_000_000),
+        amount=say.money(group.precise),
+    )
+
+
+def _group_sums(bill: ReadableBill, say: Wording) -> Iterator[Fact]:
+    """Below the groups: standing charges, what rounding each call made, and the sum, so that it adds up."""
+    if not bill.rate_groups:
+        return
+    if bill.standing_charges:
+        yield Fact("Standing charges", say.money(bill.standing_charges))
+    shown = total(group.precise.rounded(bill.currency) for group in bill.rate_groups)
+    rounding = bill.call_total - shown - bill.standing_charges.rounded(bill.currency)
+    if rounding:
+        yield Fact("Rounding of each call", say.money(rounding))
+    yield Fact("All calls", say.money(bill.call_total))
+
+
+def _call(call: ReadableCall, say: Wording) -> PrintedCall:
+    rates = list(dict.fromkeys(say.price(part.per_minute) for part in call.parts))
+    return PrintedCall(
+        day=say.short_day(call.answered_at),
+        time=say.time(call.answered_at),
+        callee=call.callee,
+        length=talk_length(call.duration_us),
+        rate=" + ".join(rates) if len(rates) <= _MOST_RATES else f"{len(rates)} prices",
+        price=say.money(call.price),
+    )
+
+
+_MOST_RATES = 2

@@ -1,0 +1,116 @@
+"""Bills as HTML and PDF, as their readers get them: `pdftotext` (poppler-utils) reads the PDF."""
+
+import re
+import subprocess
+from html import unescape
+
+import pytest
+
+from billing_service.bill_rendering.html import bill_as_html
+from billing_service.bill_rendering.pdf import bills_as_pdf, each_as_pdf
+from tests.support.bill_documents import bill_document, call, readable
+
+HOSTILE = (
+    "#panic() $x^2$ *bold* _it_ `raw` <b onclick=alert(1)>&amp; @ref \\ // /* */ [x](y) \"quotes\" 'single'",
+    '#read("/etc/passwd") {{ config }} {% raw %}',
+    "= Heading\\u{202e} שלום مرحبا Ελλάδα Привет",
+    "\N{RIGHT-TO-LEFT OVERRIDE}live",
+    "😀 \N{FAMILY}",
+    "W" * 300,
+)
+
+
+def text_of(pdf: bytes) -> str:
+    done = subprocess.run(["pdftotext", "-layout", "-", "-"], input=pdf, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+def pages_of(pdf: bytes) -> list[str]:
+    return text_of(pdf).split("\f")[:-1]
+
+
+def only_text(html: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", " ", html))
+
+
+def visible(text: str) -> str:
+    """Without spaces, line ends, places to break and marks of direction, which are the layout's affair."""
+    return "".join(
+        c
+        for c in text
+        if not c.isspace() and c not in "\u200b\u2066\u2067\u2068\u2069\u202a\u202b\u202c\u200e\u200f"
+    )
+
+
+def test_a_pdf_has_everything_that_is_on_the_bill() -> None:
+    bill = readable([call(1), call(2, late=True)])
+    text = text_of(bills_as_pdf([bill]))
+    for expected in (
+        "Lakeside Telephone",
+        "Tax number CHE-123",
+        "Bill 2026-000042",
+        "Alice Example",
+        "15 December 2026",
+        "US$20.00 a month × 29 d of 30 d",
+        "8.1 % of US$19.73",
+        "Amount due",
+        "US$21.33",
+        "Please pay to CH93 0076 2011 6238 5295 7",
+        "every day 08:00–12:00",
+        "0041440000001",
+        "Calls of earlier periods that arrived late",
+        "Page 1 of 1",
+    ):
+        assert expected in text
+
+
+def test_html_and_pdf_show_the_same_words() -> None:
+    bill = readable([call(1), call(2, late=True)])
+    html = visible(only_text("".join(bill_as_html(bill))))
+    words = re.findall(r"\S+", text_of(bills_as_pdf([bill])).replace("Page 1 of 1", ""))
+    assert len(words) > 80
+    assert [word for word in words if visible(word) not in html] == []
+
+
+@pytest.mark.parametrize("name", HOSTILE[:5])
+def test_hostile_text_comes_out_as_text(name: str) -> None:
+    customer = {**bill_document()["customer"], "name": name, "address": f"{name}\n{name}"}
+    company = {**bill_document()["company"], "name": name, "payment_instructions": name}
+    bill = readable(customer=customer, company=company)
+    html = "".join(bill_as_html(bill))
+    assert "<b onclick" not in html
+    assert html.count("<script") == 0
+    assert visible(name) in visible(only_text(html))
+    text = visible(text_of(bills_as_pdf([bill])))
+    for word in name.split():
+        if word.isascii():
+            assert visible(word) in text
+
+
+def test_a_very_long_name_stays_on_the_page() -> None:
+    customer = {**bill_document()["customer"], "name": HOSTILE[5]}
+    text = visible(text_of(bills_as_pdf([readable(customer=customer)])))
+    assert text.count("W") >= 300
+    assert "2026-000042" in text
+
+
+def test_each_bill_has_its_own_page_numbers() -> None:
+    long = readable([call(n) for n in range(120)])
+    pages = pages_of(bills_as_pdf([long, readable(number="2026-000043")]))
+    numbers = [re.search(r"Page (\d+) of (\d+)", page) for page in pages]
+    assert [match and match.groups() for match in numbers] == [("1", "3"), ("2", "3"), ("3", "3"), ("1", "1")]
+    assert "Number called" in pages[1], "the head of the list is on every page"
+    assert "2026-000043" in pages[3]
+
+
+def test_the_same_bill_is_the_same_file_and_one_process_sets_many() -> None:
+    first, second = readable([call(1)]), readable(number="2026-000043")
+    files = each_as_pdf([first, second])
+    assert [file[:5] for file in files] == [b"%PDF-", b"%PDF-"]
+    assert files[0] == bills_as_pdf([first])
+    assert ["2026-000043" in text_of(file) for file in files] == [False, True]
+
+
+def test_other_scripts_come_out_as_far_as_the_fonts_go() -> None:
+    customer = {**bill_document()["customer"], "name": "Ελλάδα Привет Łódź"}
+    assert "Ελλάδα Привет Łódź" in text_of(bills_as_pdf([readable(customer=customer)]))
