@@ -1,14 +1,23 @@
-"""Building a bill: monthly fees, the period's calls, calls that arrived too late for theirs, and taxes."""
+"""Building a bill: monthly fees, the period's calls and late ones, included minutes, and taxes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from enum import Enum
 from typing import Final
 
-from billing_service.domain.money import Currency, Money, total
+from billing_service.domain.compiled_plan import CompiledPlan
+from billing_service.domain.included_minutes import (
+    CoveredCall,
+    Inclusion,
+    Pot,
+    describe_seconds,
+    pots_of,
+    use_included,
+)
+from billing_service.domain.money import ZERO, Currency, Money, total
 from billing_service.domain.period import Period
 from billing_service.domain.proration import FeeShare, PlanInForce, prorate
 from billing_service.domain.tax import Taxable, TaxRate, taxes_in_force
@@ -20,6 +29,8 @@ class LineKind(Enum):
     FEE = "fee"
     CALLS = "calls"
     LATE_CALLS = "late_calls"
+    ALLOWANCE = "allowance"
+    """What included minutes take off the calls: negative."""
     TAX = "tax"
     CREDIT = "credit"
 
@@ -28,6 +39,7 @@ _TAXED_AS: Final = {
     LineKind.FEE: Taxable.FEE,
     LineKind.CALLS: Taxable.CALLS,
     LineKind.LATE_CALLS: Taxable.CALLS,
+    LineKind.ALLOWANCE: Taxable.CALLS,
 }
 
 
@@ -44,6 +56,10 @@ class BilledCall:
     rounded: Money
     late: bool
     plan_version_id: int | None = None
+    included_s: int = 0
+    """Seconds of included minutes that it used."""
+    included: Money = ZERO
+    """What these took off its price, on the line of the plan's included minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,7 @@ class UnbilledCall:
     precise: Money
     rounded: Money
     plan_version_id: int | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +116,8 @@ class BillContents:
 
     @property
     def call_total(self) -> Money:
-        return self._total_of(LineKind.CALLS, LineKind.LATE_CALLS)
+        """What the calls cost after included minutes."""
+        return self._total_of(LineKind.CALLS, LineKind.LATE_CALLS, LineKind.ALLOWANCE)
 
     @property
     def tax_total(self) -> Money:
@@ -123,6 +141,8 @@ def build_bill(
     currency: Currency,
     zone: tzinfo,
     taxes: Iterable[TaxRate] = (),
+    entitled: Sequence[Period] | None = None,
+    compiled: Callable[[int], CompiledPlan] | None = None,
 ) -> BillContents:
     """The bill of an account for a period.
 
@@ -131,7 +151,13 @@ def build_bill(
     are all calls of the account that are on no bill; those that end in the period or before it go on this
     one. `taxes` are all tax rates there are, none for an exempt customer; those in force on the period's last
     day are added.
+
+    Included minutes count in the parts `entitled`, which are `charged` unless told: a bill that is made
+    before its period is over charges the fee so far, but includes the minutes of the whole period. `compiled`
+    gives a plan version by its identifier, and is asked only for versions with included minutes.
     """
+    plans = list(plans)
+    unbilled = [call for call in calls if call.ended_at < period.end]
     billed = [
         BilledCall(
             call.record_id,
@@ -144,14 +170,27 @@ def build_bill(
             late=call.ended_at < period.start,
             plan_version_id=call.plan_version_id,
         )
-        for call in calls
-        if call.ended_at < period.end
+        for call in unbilled
     ]
     billed.sort(key=lambda call: (call.ended_at, call.record_id))
+    pots = pots_of(plans, whole=whole, entitled=charged if entitled is None else entitled, zone=zone)
+    inclusions: dict[str, Inclusion] = {}
+    if pots:
+        assert compiled is not None, "included minutes can't be used without the plans"
+        inclusions, pots = use_included(
+            _covered(unbilled, period),
+            pots,
+            plan_ids={plan.plan_version_id: plan.plan_id for plan in plans},
+            compiled=compiled,
+            currency=currency,
+            zone=zone,
+        )
+        billed = [_with_inclusion(call, inclusions.get(call.record_id)) for call in billed]
     lines = [
         _fee_line(share, currency, zone) for share in prorate(plans, whole=whole, charged=charged, zone=zone)
     ]
     lines += _call_lines(billed)
+    lines += _allowance_lines(inclusions.values(), pots)
     in_force = taxes_in_force(taxes, last_day(period, zone))
     return BillContents(period, tuple(_taxed(lines, in_force, currency)), tuple(billed))
 
@@ -172,6 +211,43 @@ def _call_lines(calls: Sequence[BilledCall]) -> Iterable[BillLine]:
             text = f"{len(chosen)} {'call' if len(chosen) == 1 else 'calls'}{ending}"
             yield BillLine(
                 kind, text, total(call.precise for call in chosen), total(call.rounded for call in chosen)
+            )
+
+
+def _covered(calls: Iterable[UnbilledCall], period: Period) -> Iterable[CoveredCall]:
+    """The calls of the period itself, whose plan is known."""
+    for call in calls:
+        if call.plan_version_id is not None and call.ended_at >= period.start:
+            yield CoveredCall(
+                call.record_id,
+                call.plan_version_id,
+                call.caller,
+                call.callee,
+                call.answered_at,
+                call.duration_us,
+                call.precise,
+                call.rounded,
+            )
+
+
+def _with_inclusion(call: BilledCall, inclusion: Inclusion | None) -> BilledCall:
+    if inclusion is None:
+        return call
+    return replace(call, included_s=inclusion.seconds, included=inclusion.amount)
+
+
+def _allowance_lines(inclusions: Iterable[Inclusion], pots: dict[int, Pot]) -> Iterable[BillLine]:
+    """A line for each plan whose included minutes were used: what they took off the calls above."""
+    taken = list(inclusions)
+    for plan_id, pot in pots.items():
+        if pot.used_s:
+            mine = [inclusion for inclusion in taken if inclusion.plan_id == plan_id]
+            used, all_of_them = describe_seconds(pot.used_s), describe_seconds(pot.seconds)
+            yield BillLine(
+                LineKind.ALLOWANCE,
+                f"{pot.plan_name}, included minutes: {used} of {all_of_them}",
+                -total(inclusion.precise for inclusion in mine),
+                -total(inclusion.amount for inclusion in mine),
             )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from billing_service.domain.allowance import NO_ALLOWANCE, Allowance
 from billing_service.domain.money import Money
 from billing_service.domain.period import Period
 
@@ -25,6 +26,8 @@ class PlanInForce:
     monthly_fee: Money
     start: datetime
     end: datetime | None
+    plan_id: int = 0
+    allowance: Allowance = NO_ALLOWANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,15 @@ def prorate(
 
 def fee_for(monthly_fee: Money, part: Period, *, whole: Period, zone: tzinfo) -> Money:
     """The precise fee for a part of a whole period."""
+    return Money(share_of(monthly_fee.micros, part, whole=whole, zone=zone))
+
+
+def share_of(amount: int, part: Period, *, whole: Period, zone: tzinfo) -> int:
+    """The whole units of an amount a month that fall to a part of a whole period."""
     length_us = whole.wall_us(zone)
-    up_to_end = monthly_fee.micros * Period(whole.start, part.end).wall_us(zone) // length_us
-    up_to_start = monthly_fee.micros * Period(whole.start, part.start).wall_us(zone) // length_us
-    return Money(up_to_end - up_to_start)
+    up_to_end = amount * Period(whole.start, part.end).wall_us(zone) // length_us
+    up_to_start = amount * Period(whole.start, part.start).wall_us(zone) // length_us
+    return up_to_end - up_to_start
 
 
 def _joined(parts: tuple[Period, ...], part: Period) -> tuple[Period, ...]:
