@@ -18,6 +18,7 @@ from billing_service.domain.call import Call, Outcome, contradictions
 from billing_service.domain.compiled_plan import RatedCall
 from billing_service.domain.money import Currency, InvalidMoney, Money
 from billing_service.storage import tables
+from billing_service.storage.call_partitions import ensure_partitions
 from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.storable_text import make_document_storable
 from billing_service.storage.tables import (
@@ -214,6 +215,7 @@ def _in_force(history: Iterable[AccountPlanHistory], at: datetime | None) -> int
 def _insert_calls(session: Session, new: Sequence[_Assigned]) -> None:
     if not new:
         return
+    ensure_partitions(session, (one.call.invited_at for one in new))
     session.execute(
         insert(tables.Call),
         [

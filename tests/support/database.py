@@ -30,6 +30,10 @@ _numbers = itertools.count(1)
 _clean: list[str] = []
 _EMPTYING = (
     "SET LOCAL session_replication_role = replica",  # no triggers: history may go, and no foreign keys
+    """DO $$ DECLARE part regclass; BEGIN
+       FOR part IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'calls'::regclass LOOP
+         EXECUTE 'DROP TABLE ' || part;
+       END LOOP; END $$""",
     *(f"DELETE FROM {table}" for table in Base.metadata.tables),
     *(
         f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1, false)"

@@ -23,6 +23,7 @@ from billing_service.storage.tables.bills import (
     LedgerEntry,
 )
 from billing_service.storage.tables.calls import Call, CallRecordReceipt, RejectedCallRecord
+from billing_service.storage.tables.closing import ClosingFailure, ClosingRun
 from billing_service.storage.tables.events import EventSink, OutboxEvent, Webhook, WebhookDelivery
 from billing_service.storage.tables.intake import CallEventPair, CallImport
 from billing_service.storage.tables.plans import BillingPlan, PlanVersion, Tariff
@@ -42,6 +43,8 @@ __all__ = [
     "CallEventPair",
     "CallImport",
     "CallRecordReceipt",
+    "ClosingFailure",
+    "ClosingRun",
     "Customer",
     "DirectoryClock",
     "DirectoryRemoval",

@@ -45,7 +45,6 @@ class Call(Base):
         CheckConstraint("duration_us >= 0", name="duration_not_negative"),
         CheckConstraint("(outcome = 'answered') = (answered_at IS NOT NULL)", name="answered_has_instant"),
         CheckConstraint("(price IS NULL) = (price_precise IS NULL)", name="price_whole"),
-        Index("ix_calls_record_id", "record_id"),
         Index("ix_calls_caller_invited_at", "caller", "invited_at"),
         Index("ix_calls_callee_invited_at", "callee", "invited_at"),
         Index(
@@ -55,6 +54,8 @@ class Call(Base):
             postgresql_where=text("bill_id IS NULL AND price IS NOT NULL AND account_id IS NOT NULL"),
         ),
         Index("ix_calls_bill_id", "bill_id", postgresql_where=text("bill_id IS NOT NULL")),
+        # The partitions themselves are data: `storage/call_partitions.py` makes them as calls come.
+        {"postgresql_partition_by": "RANGE (invited_at)"},
     )
 
     # The order of the primary key is the order in which calls are listed, and it holds the partition key.
