@@ -29,12 +29,15 @@ from billing_service.http_api.bodies import LARGEST_BODY
 from billing_service.http_api.problems import problem_middleware
 from billing_service.http_api.services import SERVICES, Services
 from billing_service.jobs.closing_scheduler import closing_scheduler
+from billing_service.jobs.webhook_sender import WebhookSender
 from billing_service.service_token import read_or_make_token
 from billing_service.settings import Settings
+from billing_service.storage.change_watch import ChangeWatch
 from billing_service.storage.directory_queries import count_other_realms
-from billing_service.storage.directory_watch import DirectoryWatch
 from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import DATABASE_TIMEOUT_S, require_current, wait_for_database
+from billing_service.storage.tables.events import EVENTS_CHANNEL
+from billing_service.storage.triggers import DIRECTORY_CHANNEL
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.rate_call import CompiledPlans
 
@@ -49,10 +52,12 @@ def make_app(
     token: str,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     closes_daily: bool = False,
+    sends_events: bool = False,
 ) -> web.Application:
     """Return the application, whose database connections last as long as it runs.
 
-    With `closes_daily` it also closes bills: what is due when it starts, then every day.
+    With `closes_daily` it also closes bills: what is due when it starts, then every day. With `sends_events`
+    it sends what is in the outbox.
     """
     app = web.Application(
         client_max_size=LARGEST_BODY, middlewares=[problem_middleware, token_middleware(token)]
@@ -80,11 +85,13 @@ def make_app(
         now=now,
         started_at=now(),
     )
-    app[directory.WATCH] = DirectoryWatch(settings.database_url)
+    app[directory.WATCH] = ChangeWatch(settings.database_url, DIRECTORY_CHANNEL)
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_directory_watch)
     if closes_daily:
         app.cleanup_ctx.append(_daily_closing)
+    if sends_events:
+        app.cleanup_ctx.append(_sending)
     app.on_shutdown.append(_release_waiters)
     return app
 
@@ -96,7 +103,7 @@ async def run(settings: Settings) -> None:
     """
     token = settings.service_token or read_or_make_token(settings.var / "service-token")
     await asyncio.to_thread(_check_database, settings)
-    app = make_app(settings, token=token, closes_daily=True)
+    app = make_app(settings, token=token, closes_daily=True, sends_events=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -173,6 +180,22 @@ async def _daily_closing(app: web.Application) -> AsyncIterator[None]:
     scheduler.start()
     yield
     await scheduler.stop()
+
+
+async def _sending(app: web.Application) -> AsyncIterator[None]:
+    parts = app[SERVICES]
+    watch = ChangeWatch(parts.settings.database_url, EVENTS_CHANNEL)
+    webhooks = WebhookSender(
+        parts.database,
+        now=parts.now,
+        next_change=watch.next_change,
+        allow_private=parts.settings.webhook_private,
+    )
+    watch.start()
+    webhooks.start()
+    yield
+    await webhooks.stop()
+    await watch.close()
 
 
 async def _release_waiters(app: web.Application) -> None:

@@ -58,6 +58,8 @@ class Settings:
     closing_time: time
     """When, in the billing time zone, the daily closing runs."""
     log_format: LogFormat
+    webhook_private: bool = True
+    """Whether webhooks may lead to addresses that are not on the public internet."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -84,6 +86,7 @@ class Settings:
             currency=source.read("TOLLBELL_CURRENCY", "USD", Currency.of),
             closing_time=source.read("TOLLBELL_CLOSING_TIME", "00:00", _parse_time),
             log_format=source.read("TOLLBELL_LOG", "console", _parse_log_format),
+            webhook_private=source.read("TOLLBELL_WEBHOOK_PRIVATE", "yes", _parse_yes),
         )
 
 
@@ -151,6 +154,12 @@ def _parse_time(value: str) -> time:
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
         raise ValueError("it is not a time of day such as 00:00")
     return time.fromisoformat(value)
+
+
+def _parse_yes(value: str) -> bool:
+    if value not in ("yes", "no"):
+        raise ValueError("it is neither yes nor no")
+    return value == "yes"
 
 
 def _parse_log_format(value: str) -> LogFormat:

@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.support.billing",
     "tests.support.billing_process",
     "tests.support.printing",
+    "tests.support.receiver",
 ]
 
 # How long an example takes says more about what else the machine does. `make test` draws the same examples

@@ -36,6 +36,7 @@ KNOWN_SETTINGS = frozenset(
         "SIP_WS",
         "TIMEZONE",
         "VAR",
+        "WEBHOOK_PRIVATE",
     )
 )
 

@@ -9,11 +9,11 @@ from pydantic import Field
 from billing_service.http_api.bodies import RequestModel, read_query
 from billing_service.http_api.fields import QueryInteger
 from billing_service.http_api.services import services
+from billing_service.storage.change_watch import ChangeWatch
 from billing_service.storage.directory_queries import DirectoryChanges, directory_version, read_directory
-from billing_service.storage.directory_watch import DirectoryWatch
 from billing_service.storage.tables import PhoneAccount
 
-WATCH = web.AppKey("directory_watch", DirectoryWatch)
+WATCH = web.AppKey("directory_watch", ChangeWatch)
 
 routes = web.RouteTableDef()
 

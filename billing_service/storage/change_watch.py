@@ -1,4 +1,4 @@
-"""Tells waiting requests that the directory has changed, wherever the change was made."""
+"""Tells who waits that something has changed in the database, wherever the change was made."""
 
 import asyncio
 import select
@@ -12,7 +12,6 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection
 from sqlalchemy import URL
 
 from billing_service.storage.patience import patience, wait_with_patience
-from billing_service.storage.triggers import DIRECTORY_CHANNEL
 
 LONGEST_PAUSE_S = 1.0
 PROBE_EVERY_S = 30.0
@@ -21,19 +20,20 @@ PROBE_TIMEOUT_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class DirectoryWatch:
-    """Listens for PostgreSQL's notifications (NOTIFY, sent by the directory's triggers on commit).
+class ChangeWatch:
+    """Listens for PostgreSQL's notifications on one channel (NOTIFY, sent by triggers on commit).
 
     A thread keeps one connection for it. While that is broken, waiters are woken at every attempt to make it
     again, so a change is noticed late at worst and never missed.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, channel: str) -> None:
         wait_with_patience()
         self._url = url
+        self._channel = channel
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
-        self._thread = threading.Thread(target=self._listen, name="directory-watch", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name=f"watch-{self._channel}", daemon=True)
         self.closed = False
 
     def start(self) -> None:
@@ -73,13 +73,15 @@ class DirectoryWatch:
         pause_s = 0.05
         while not self.closed:
             try:
-                with _Listener(self._url) as listener:
+                with _Listener(self._url, self._channel) as listener:
                     # What was committed while nobody listened is announced now.
                     self._announce_on_loop()
                     pause_s = 0.05
                     self._pass_on(listener)
             except psycopg2.Error as error:
-                log.warning("directory_watch_broken", reason=str(error).strip().split("\n")[0])
+                log.warning(
+                    "change_watch_broken", channel=self._channel, reason=str(error).strip().split("\n")[0]
+                )
             self._announce_on_loop()
             if not self.closed:
                 select.select([self._woken], [], [], pause_s)
@@ -108,13 +110,13 @@ class DirectoryWatch:
 class _Listener:
     """The connection that listens."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, channel: str) -> None:
         arguments = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
         self.connection: connection = psycopg2.connect(
-            application_name="tollbell-directory-watch", **arguments
+            application_name=f"{channel}-watch".replace("_", "-"), **arguments
         )
         self.connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
-        self._execute(f"LISTEN {DIRECTORY_CHANNEL}")
+        self._execute(f"LISTEN {channel}")
 
     def __enter__(self) -> "_Listener":
         return self
