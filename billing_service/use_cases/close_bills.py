@@ -267,6 +267,7 @@ def _charge(session: Session, bill: Bill) -> None:
 def _move_on(account: PhoneAccount, closed: Period, zone: tzinfo) -> None:
     """Open the next period, unless the account was closed in the one just billed."""
     account.period_start = closed.end
+    account.period_billing_day = None
     if account.closed_at is not None and account.closed_at <= closed.end:
         account.period_end = None
     else:

@@ -28,6 +28,8 @@ def edit_account(session: Session, number: str, changes: Mapping[str, Any], *, a
     """
     assert changes.keys() <= EDITABLE
     account = _open_account(session, number)
+    if account.period_billing_day is None and "billing_day" in changes:
+        account.period_billing_day = account.billing_day
     for field, value in changes.items():
         setattr(account, field, value)
     _audit(session, number, "edit", actor, changes)

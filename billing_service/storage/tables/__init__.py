@@ -21,6 +21,7 @@ from billing_service.storage.tables.bills import (
     BillRevision,
     BillSettlement,
     LedgerEntry,
+    TaxRate,
 )
 from billing_service.storage.tables.calls import Call, CallRecordReceipt, RejectedCallRecord
 from billing_service.storage.tables.closing import ClosingFailure, ClosingRun
@@ -57,6 +58,7 @@ __all__ = [
     "RejectedCallRecord",
     "SystemSettings",
     "Tariff",
+    "TaxRate",
     "Webhook",
     "WebhookDelivery",
 ]

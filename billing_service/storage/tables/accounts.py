@@ -10,6 +10,7 @@ from billing_service.storage.base import Base, Identifier
 
 UNASSIGNED = "unassigned"
 BUILT_IN_CUSTOMERS = (UNASSIGNED,)
+LOCALE_NAME = "locale ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'"
 ACCOUNT_STATES = ("active", "suspended", "closed", "out_of_service")
 
 
@@ -41,6 +42,7 @@ class Customer(Base):
     __table_args__ = (
         CheckConstraint("name <> ''", name="name_given"),
         CheckConstraint(one_of("built_in", BUILT_IN_CUSTOMERS), name="built_in_known"),
+        CheckConstraint(LOCALE_NAME, name="locale_name"),
     )
 
     id: Mapped[Identifier]
@@ -48,6 +50,8 @@ class Customer(Base):
     email: Mapped[str | None]
     address: Mapped[str | None]
     alternative_number: Mapped[str | None]
+    tax_exempt: Mapped[bool] = mapped_column(server_default=text("false"))
+    locale: Mapped[str | None]
     built_in: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -66,6 +70,7 @@ class PhoneAccount(Base):
         CheckConstraint("number ~ '^[0-9]{1,15}$'", name="number_is_digits"),
         CheckConstraint(one_of("state", ACCOUNT_STATES), name="state_known"),
         CheckConstraint("billing_day BETWEEN 1 AND 31", name="billing_day_in_month"),
+        CheckConstraint("period_billing_day BETWEEN 1 AND 31", name="period_billing_day_in_month"),
         CheckConstraint("call_limit >= 0", name="call_limit_not_negative"),
         CheckConstraint("ha1_md5 ~ '^[0-9a-f]{32}$'", name="ha1_md5_is_hex"),
         CheckConstraint("ha1_sha256 ~ '^[0-9a-f]{64}$'", name="ha1_sha256_is_hex"),
@@ -90,6 +95,8 @@ class PhoneAccount(Base):
     incoming_filter: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     block_list: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
     billing_day: Mapped[int] = mapped_column(SmallInteger)
+    # That of the open period, when it is another one because the billing day was changed meanwhile.
+    period_billing_day: Mapped[int | None] = mapped_column(SmallInteger)
     closes_on_request: Mapped[bool] = mapped_column(server_default=text("false"))
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing_service.storage.base import Base, Document, Identifier
-from billing_service.storage.tables.accounts import one_of
+from billing_service.storage.tables.accounts import LOCALE_NAME, one_of
 
 ROLES = ("administrator",)
 
@@ -41,6 +41,7 @@ class SystemSettings(Base):
         CheckConstraint("ring_time_s BETWEEN 5 AND 600", name="ring_time_sensible"),
         CheckConstraint("unpaid_bill_limit >= 1", name="unpaid_bill_limit_positive"),
         CheckConstraint("payment_term_days BETWEEN 0 AND 365", name="payment_term_sensible"),
+        CheckConstraint(LOCALE_NAME, name="locale_name"),
     )
 
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, server_default=text("1"))
@@ -51,6 +52,11 @@ class SystemSettings(Base):
     ring_time_s: Mapped[int] = mapped_column(server_default=text("60"))
     unpaid_bill_limit: Mapped[int] = mapped_column(server_default=text("3"))
     payment_term_days: Mapped[int] = mapped_column(server_default=text("14"))
+    company_name: Mapped[str] = mapped_column(server_default="")
+    company_address: Mapped[str] = mapped_column(server_default="")
+    company_tax_number: Mapped[str] = mapped_column(server_default="")
+    payment_instructions: Mapped[str] = mapped_column(server_default="")
+    locale: Mapped[str] = mapped_column(server_default="en")
     default_plan_id: Mapped[int | None] = mapped_column(ForeignKey("billing_plans.id"))
 
 

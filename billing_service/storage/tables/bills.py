@@ -1,15 +1,16 @@
-"""Bills with their frozen documents, and the ledger."""
+"""Bills with their frozen documents, the taxes on them, and the ledger."""
 
 from datetime import date, datetime
+from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing_service.storage.base import Base, Document, Identifier, Money
 from billing_service.storage.tables.accounts import one_of
 
 BILL_STATES = ("closed", "paid", "void")
-LEDGER_KINDS = ("charge", "payment", "credit", "refund")
+LEDGER_KINDS = ("charge", "reversal", "payment", "credit", "refund")
 
 
 class BillNumberCounter(Base):
@@ -22,14 +23,25 @@ class BillNumberCounter(Base):
 
 
 class Bill(Base):
-    """A closed billing period of an account; one per account and period start, so closing is repeatable."""
+    """A closed billing period of an account; one per account and period start, so closing is repeatable.
+
+    Only a void bill leaves room for another one, which then `replaces_id` it.
+    """
 
     __tablename__ = "bills"
     __table_args__ = (
-        UniqueConstraint("account_id", "period_start"),
         CheckConstraint(one_of("state", BILL_STATES), name="state_known"),
         CheckConstraint("period_end > period_start", name="period_not_empty"),
         CheckConstraint("revision >= 1", name="revision_positive"),
+        CheckConstraint("(state = 'void') = (voided_at IS NOT NULL)", name="void_has_instant"),
+        Index(
+            "uq_bills_account_id_period_start",
+            "account_id",
+            "period_start",
+            unique=True,
+            postgresql_where=text("state <> 'void'"),
+        ),
+        Index("ix_bills_account_id_period_start", "account_id", "period_start"),
         Index("ix_bills_customer_id", "customer_id"),
         Index("ix_bills_closed_at_id", "closed_at", "id"),
         Index("ix_bills_unpaid", "account_id", postgresql_where=text("state = 'closed'")),
@@ -47,6 +59,9 @@ class Bill(Base):
     total: Mapped[Money]
     due_on: Mapped[date]
     closed_at: Mapped[datetime]
+    voided_at: Mapped[datetime | None]
+    void_reason: Mapped[str] = mapped_column(server_default="")
+    replaces_id: Mapped[int | None] = mapped_column(ForeignKey("bills.id"), unique=True)
 
 
 class BillRevision(Base):
@@ -62,7 +77,7 @@ class BillRevision(Base):
 
 
 class LedgerEntry(Base):
-    """One movement of an account's balance: payments and credits are positive, charges and refunds negative.
+    """One movement of an account's balance: payments, credits and reversals are positive, the rest negative.
 
     Rows are only ever added (a trigger refuses anything else); a balance is their sum.
     """
@@ -71,7 +86,7 @@ class LedgerEntry(Base):
     __table_args__ = (
         CheckConstraint(one_of("kind", LEDGER_KINDS), name="kind_known"),
         CheckConstraint(
-            "CASE WHEN kind IN ('payment', 'credit') THEN amount >= 0 ELSE amount <= 0 END",
+            "CASE WHEN kind IN ('payment', 'credit', 'reversal') THEN amount >= 0 ELSE amount <= 0 END",
             name="sign_of_kind",
         ),
         Index("ix_ledger_entries_account_id_id", "account_id", "id"),
@@ -90,17 +105,45 @@ class LedgerEntry(Base):
 
 
 class BillSettlement(Base):
-    """How much of a payment or credit went to which bill (append-only); a bill is paid by their sum."""
+    """How much of a payment or credit went to which bill, or was given back by which refund (append-only).
+
+    A negative amount releases money from a bill that was voided or came to less when it was closed again. A
+    bill is paid by the sum of its rows; what a payment has left is its amount less the sum of its own.
+    """
 
     __tablename__ = "bill_settlements"
     __table_args__ = (
-        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("amount <> 0", name="amount_not_zero"),
+        CheckConstraint("num_nonnulls(bill_id, refund_id) = 1", name="bill_or_refund"),
+        CheckConstraint("amount > 0 OR refund_id IS NULL", name="refund_positive"),
         Index("ix_bill_settlements_bill_id", "bill_id"),
         Index("ix_bill_settlements_ledger_entry_id", "ledger_entry_id"),
     )
 
     id: Mapped[Identifier]
-    bill_id: Mapped[int] = mapped_column(ForeignKey("bills.id"))
+    bill_id: Mapped[int | None] = mapped_column(ForeignKey("bills.id"))
+    refund_id: Mapped[int | None] = mapped_column(ForeignKey("ledger_entries.id"))
     ledger_entry_id: Mapped[int] = mapped_column(ForeignKey("ledger_entries.id"))
     amount: Mapped[Money]
     settled_at: Mapped[datetime]
+
+
+class TaxRate(Base):
+    """A tax with the days on which it is in force, `[valid_from, valid_to)`. Only its end ever changes."""
+
+    __tablename__ = "tax_rates"
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name_given"),
+        CheckConstraint("percent BETWEEN 0 AND 100", name="percent_sensible"),
+        CheckConstraint("on_fees OR on_calls", name="on_something"),
+        CheckConstraint("valid_to > valid_from", name="validity_not_empty"),
+    )
+
+    id: Mapped[Identifier]
+    name: Mapped[str]
+    percent: Mapped[Decimal] = mapped_column(Numeric(7, 4))
+    on_fees: Mapped[bool]
+    on_calls: Mapped[bool]
+    valid_from: Mapped[date]
+    valid_to: Mapped[date | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
