@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
 
+from billing_service.domain.allowance import Allowance
 from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import PlanTerms, Price, Tariff
@@ -17,20 +18,29 @@ from billing_service.domain.plan_document import (
 )
 from billing_service.errors import NotFound
 from billing_service.http_api.bodies import RequestModel, read_body, read_query
-from billing_service.http_api.fields import Amount, Instant, Line, format_instant, format_optional_instant
+from billing_service.http_api.fields import (
+    Amount,
+    Instant,
+    Line,
+    OptionalLine,
+    format_instant,
+    format_optional_instant,
+)
 from billing_service.http_api.pages import PageQuery, page
 from billing_service.http_api.services import actor, services
 from billing_service.storage import tables
-from billing_service.storage.plan_queries import PlanView, find_plan, list_plans, load_terms, newest_version
-from billing_service.use_cases.manage_plans import create_plan, edit_plan
+from billing_service.storage.plan_queries import PlanView, find_plan, list_plans, newest_version
+from billing_service.use_cases.manage_plans import PlanEdit, create_plan, edit_plan
 
 routes = web.RouteTableDef()
 
 MOST_TARIFFS = 20_000
 MOST_WINDOWS = 200
+MOST_INCLUDED_PREFIXES = 1000
 
 AmountText = Annotated[str, StringConstraints(min_length=1, max_length=30)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,15}$")]
+IncludedPrefixes = Annotated[list[Prefix], Field(default_factory=list, max_length=MOST_INCLUDED_PREFIXES)]
 
 
 class WindowModel(RequestModel):
@@ -68,6 +78,7 @@ class TariffModel(RequestModel):
     destination_prefix: Prefix = ""
     valid_from: Instant | None = None
     valid_to: Instant | None = None
+    description: OptionalLine = ""
     price: PriceModel
 
 
@@ -78,6 +89,9 @@ class NewPlan(RequestModel):
     monthly_fee: Amount = Money(0)
     base_price: PriceModel
     tariffs: Annotated[list[TariffModel], Field(default_factory=list, max_length=MOST_TARIFFS)]
+    included_minutes: int = 0
+    included_prefixes: IncludedPrefixes
+    permits_blocking: bool = True
 
 
 class PlanChanges(RequestModel):
@@ -87,6 +101,9 @@ class PlanChanges(RequestModel):
     monthly_fee: Amount = Money(0)
     base_price: PriceModel | None = None
     tariffs: Annotated[list[TariffModel], Field(default_factory=list, max_length=MOST_TARIFFS)]
+    included_minutes: int = 0
+    included_prefixes: IncludedPrefixes
+    permits_blocking: bool = True
     active: bool = True
 
 
@@ -116,7 +133,14 @@ async def post_plan(request: web.Request) -> web.Response:
     tariffs = _tariffs(new.tariffs, problems)
     if base_price is None or problems:
         raise InvalidFields(problems)
-    terms = PlanTerms(name=new.name, monthly_fee=new.monthly_fee, base_price=base_price, tariffs=tariffs)
+    terms = PlanTerms(
+        name=new.name,
+        monthly_fee=new.monthly_fee,
+        base_price=base_price,
+        tariffs=tariffs,
+        allowance=Allowance(new.included_minutes, tuple(new.included_prefixes)),
+        permits_blocking=new.permits_blocking,
+    )
     parts, who = services(request), actor(request)
     plan = await parts.database.run(lambda session: create_plan(session, terms, actor=who, at=parts.now()))
     return web.json_response(await _read(request, plan.id), status=201)
@@ -145,6 +169,9 @@ async def patch_plan(request: web.Request) -> web.Response:
         replaced["base_price"] = _price(body.base_price, problems)
     if "tariffs" in given:
         replaced["tariffs"] = _tariffs(body.tariffs, problems)
+    for field in ("included_minutes", "included_prefixes", "permits_blocking", "active"):
+        if field in given:
+            replaced[field] = getattr(body, field)
     if problems:
         raise InvalidFields(problems)
     parts, who = services(request), actor(request)
@@ -159,23 +186,13 @@ async def patch_plan(request: web.Request) -> web.Response:
         edit_plan(
             session,
             plan_id,
-            terms=_changed(load_terms(session, version.id), replaced) if replaced else None,
-            active=body.active if "active" in given else None,
+            PlanEdit(**replaced),
             actor=who,
             at=parts.now(),
         )
 
     await parts.database.run(work)
     return web.json_response(await _read(request, plan_id))
-
-
-def _changed(terms: PlanTerms, replaced: dict[str, Any]) -> PlanTerms:
-    return PlanTerms(
-        name=replaced.get("name", terms.name),
-        monthly_fee=replaced.get("monthly_fee", terms.monthly_fee),
-        base_price=replaced.get("base_price", terms.base_price),
-        tariffs=replaced.get("tariffs", terms.tariffs),
-    )
 
 
 def _price(model: PriceModel, problems: list[FieldProblem]) -> Price | None:
@@ -208,6 +225,17 @@ def _show_price(document: dict[str, Any], currency: Currency) -> dict[str, Any]:
     return price_to_document(price_from_document(document), places=currency.minor_digits)
 
 
+def _show_tariff(tariff: tables.Tariff, currency: Currency) -> dict[str, Any]:
+    return {
+        "source_prefix": tariff.source_prefix,
+        "destination_prefix": tariff.destination_prefix,
+        "valid_from": format_optional_instant(tariff.valid_from),
+        "valid_to": format_optional_instant(tariff.valid_to),
+        "description": tariff.description,
+        "price": _show_price(tariff.price, currency),
+    }
+
+
 def _show(view: PlanView, currency: Currency) -> dict[str, Any]:
     return {
         "id": view.plan.id,
@@ -217,16 +245,13 @@ def _show(view: PlanView, currency: Currency) -> dict[str, Any]:
             Money.from_decimal(view.version.monthly_fee), places=currency.minor_digits
         ),
         "base_price": _show_price(view.version.base_price, currency),
-        "tariffs": [
-            {
-                "source_prefix": tariff.source_prefix,
-                "destination_prefix": tariff.destination_prefix,
-                "valid_from": format_optional_instant(tariff.valid_from),
-                "valid_to": format_optional_instant(tariff.valid_to),
-                "price": _show_price(tariff.price, currency),
-            }
-            for tariff in view.tariffs
-        ],
+        "tariff_count": view.tariff_count,
+        "tariffs": None
+        if view.tariffs is None
+        else [_show_tariff(tariff, currency) for tariff in view.tariffs],
+        "included_minutes": view.version.included_minutes,
+        "included_prefixes": view.version.included_prefixes,
+        "permits_blocking": view.version.permits_blocking,
         "active": view.plan.active,
         "account_count": view.account_count,
         "created_at": format_instant(view.plan.created_at),

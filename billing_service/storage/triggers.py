@@ -10,6 +10,7 @@ from billing_service.storage.base import Base
 # Rows of these tables are only ever added.
 APPEND_ONLY_TABLES = (
     "plan_versions",
+    "rate_sheets",
     "tariffs",
     "bill_revisions",
     "ledger_entries",
@@ -56,10 +57,10 @@ BEGIN
   END IF;
   IF TG_OP = 'UPDATE' THEN
     IF (NEW.number, NEW.state, NEW.display_name, NEW.ha1_md5, NEW.ha1_sha256, NEW.call_limit,
-        NEW.outgoing_filter, NEW.incoming_filter, NEW.block_list)
+        NEW.outgoing_filter, NEW.incoming_filter, NEW.block_list, NEW.blocking_permitted)
        IS NOT DISTINCT FROM
        (OLD.number, OLD.state, OLD.display_name, OLD.ha1_md5, OLD.ha1_sha256, OLD.call_limit,
-        OLD.outgoing_filter, OLD.incoming_filter, OLD.block_list) THEN
+        OLD.outgoing_filter, OLD.incoming_filter, OLD.block_list, OLD.blocking_permitted) THEN
       RETURN NEW;
     END IF;
   END IF;

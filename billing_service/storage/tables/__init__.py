@@ -27,7 +27,7 @@ from billing_service.storage.tables.calls import Call, CallRecordReceipt, Reject
 from billing_service.storage.tables.closing import ClosingFailure, ClosingRun
 from billing_service.storage.tables.events import EventSink, OutboxEvent, Webhook, WebhookDelivery
 from billing_service.storage.tables.intake import CallEventPair, CallImport
-from billing_service.storage.tables.plans import BillingPlan, PlanVersion, Tariff
+from billing_service.storage.tables.plans import BillingPlan, PlanVersion, RateSheet, Tariff
 
 __all__ = [
     "AccountPlanHistory",
@@ -55,6 +55,7 @@ __all__ = [
     "OutboxEvent",
     "PhoneAccount",
     "PlanVersion",
+    "RateSheet",
     "RejectedCallRecord",
     "SystemSettings",
     "Tariff",

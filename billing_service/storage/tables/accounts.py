@@ -94,6 +94,8 @@ class PhoneAccount(Base):
     outgoing_filter: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     incoming_filter: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     block_list: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
+    # What the plan in force says; the exchange gets the block list only where this is true.
+    blocking_permitted: Mapped[bool] = mapped_column(server_default=text("true"))
     billing_day: Mapped[int] = mapped_column(SmallInteger)
     # That of the open period, when it is another one because the billing day was changed meanwhile.
     period_billing_day: Mapped[int | None] = mapped_column(SmallInteger)
@@ -116,6 +118,7 @@ class AccountPlanHistory(Base):
         CheckConstraint("valid_to > valid_from", name="not_empty"),
         _no_overlap("ex_account_plan_history_no_overlap"),
         Index("ix_account_plan_history_plan_version_id", "plan_version_id"),
+        Index("ix_account_plan_history_valid_from", "valid_from"),
         Index("ix_account_plan_history_account_id_valid_from", "account_id", "valid_from"),
     )
 

@@ -27,6 +27,7 @@ EVENING = {
             "destination_prefix": "0041",
             "valid_from": "2026-01-01T00:00:00.000000Z",
             "valid_to": None,
+            "description": "Switzerland",
             "price": {
                 "standing_charge": "0.00",
                 "per_minute": "0.125",
@@ -37,6 +38,9 @@ EVENING = {
             },
         }
     ],
+    "included_minutes": 100,
+    "included_prefixes": ["00", "5"],
+    "permits_blocking": False,
 }
 
 
@@ -47,6 +51,7 @@ async def test_a_plan_is_created_and_read_as_it_was_sent(billing: Billing) -> No
         **EVENING,
         "id": created.body["id"],
         "version": 1,
+        "tariff_count": 1,
         "active": True,
         "account_count": 0,
         "created_at": "2026-11-21T20:00:00.000000Z",
