@@ -1,0 +1,267 @@
+"""Tollbell's own CSV: a header that names the columns, then a call a line.
+
+What is written here is read back as the same calls. Files made by hand need only few columns: `caller`,
+`callee`, an instant at which the call was answered (or invited) and how long it was, or when it ended.
+Columns with other names are left alone, so an export of calls can be read too.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from billing_service.call_files.csv_rows import guess_delimiter, read_rows
+from billing_service.call_files.lines import Line
+from billing_service.call_files.local_time import LocalClock
+from billing_service.call_files.parsed import (
+    Parsed,
+    UnreadableLine,
+    derived_record_id,
+    read_callee,
+    read_caller,
+    read_seconds_us,
+    shorten,
+)
+from billing_service.domain.call import Call, EndedBy, Outcome
+from billing_service.domain.wall_clock import MICROSECOND
+
+NAME: Final = "tollbell"
+COLUMNS: Final = (
+    "record_id",
+    "call_id",
+    "caller",
+    "callee",
+    "emergency",
+    "invited_at",
+    "ringing_at",
+    "answered_at",
+    "acknowledged_at",
+    "ended_at",
+    "duration_us",
+    "outcome",
+    "status",
+    "reason",
+    "ended_by",
+)
+_MORE_COLUMNS: Final = ("duration_s",)
+_RECORD_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,64}", re.ASCII)
+_STATUSES: Final = {
+    Outcome.ANSWERED: (200, "OK"),
+    Outcome.CANCELLED: (487, "Request Terminated"),
+    Outcome.BUSY: (486, "Busy Here"),
+    Outcome.NO_ANSWER: (480, "Temporarily Unavailable"),
+    Outcome.REJECTED: (603, "Decline"),
+    Outcome.FAILED: (500, "Server Internal Error"),
+}
+_ESCAPED: Final = re.compile(r"\\[\\nr]")
+_UNESCAPED: Final = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+_LONGEST_TEXT: Final = 1000
+_LARGEST_DURATION_US: Final = 2**53
+
+
+def status_of(outcome: Outcome) -> tuple[int, str]:
+    """The status and its text that stand for an outcome where the file tells none."""
+    return _STATUSES[outcome]
+
+
+def recognises(texts: Sequence[str]) -> bool:
+    """Whether lines are the beginning of a file in this format: the header names both sides of the call."""
+    names = _names(texts[0])
+    return {"caller", "callee"} <= names.keys() and bool(
+        {"answered_at", "invited_at", "record_id"} & names.keys()
+    )
+
+
+def write_calls(calls: Iterable[Call]) -> Iterator[str]:
+    """The lines of a file with these calls, each with its end."""
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+
+    def written(values: Sequence[str | int]) -> str:
+        line.seek(0)
+        line.truncate()
+        writer.writerow(values)
+        return line.getvalue()
+
+    yield written(COLUMNS)
+    for call in calls:
+        yield written(
+            [
+                call.record_id,
+                _escape(call.call_id),
+                call.caller,
+                _escape(call.callee),
+                "true" if call.emergency else "false",
+                _instant(call.invited_at),
+                _instant(call.ringing_at),
+                _instant(call.answered_at),
+                _instant(call.acknowledged_at),
+                _instant(call.ended_at),
+                call.duration_us,
+                call.outcome.value,
+                call.status,
+                _escape(call.reason),
+                call.ended_by.value,
+            ]
+        )
+
+
+class OwnCsvReader:
+    """Reads files of this format."""
+
+    def __init__(self, zone: tzinfo, emergency_numbers: frozenset[str]) -> None:
+        self._clock = LocalClock(zone)
+        self._emergency_numbers = emergency_numbers
+        self._places: dict[str, int] | None = None
+        self._delimiter = ","
+
+    def read(self, lines: Sequence[Line]) -> Iterator[Parsed]:
+        """See `CallFileReader`."""
+        if self._places is None and lines:
+            self._delimiter = guess_delimiter(lines[0].text)
+        for row in read_rows(lines, delimiter=self._delimiter):
+            if row.fault is not None:
+                yield Parsed(row.line, row.fault)
+            elif self._places is None:
+                self._places = {name.strip(): place for place, name in enumerate(row.values)}
+            else:
+                yield Parsed(row.line, self._read(row.values, row.line.text))
+
+    def _read(self, values: list[str], text: str) -> Call | str:
+        assert self._places is not None, "the header is read first"
+        if len(values) != len(self._places):
+            return f"it has {len(values)} columns, the header {len(self._places)}"
+        try:
+            return self._call(_Values(values, self._places), text)
+        except UnreadableLine as error:
+            return str(error)
+
+    def _call(self, row: _Values, text: str) -> Call:
+        ringing_at, answered_at = self._at(row, "ringing_at"), self._at(row, "answered_at")
+        invited_at, ended_at = self._at(row, "invited_at"), self._at(row, "ended_at")
+        outcome = _outcome(row.get("outcome"), answered_at)
+        began_at = answered_at or invited_at or ended_at
+        if began_at is None:
+            raise UnreadableLine("answered_at: the time of the call is missing")
+        duration_us = _duration_us(row)
+        if duration_us is None and ended_at is None:
+            raise UnreadableLine("ended_at: neither the end nor the duration is given")
+        if ended_at is None:
+            assert duration_us is not None, "one of both is there"
+            ended_at = began_at + timedelta(microseconds=duration_us)
+        if duration_us is None:
+            answered = outcome is Outcome.ANSWERED and answered_at is not None
+            duration_us = (ended_at - began_at) // MICROSECOND if answered else 0
+        callee = _unescape(row.get("callee"))
+        record_id = row.get("record_id") or derived_record_id("csv", text)
+        if not _RECORD_ID.fullmatch(record_id):
+            raise UnreadableLine(f"record_id: {shorten(record_id)} is no identifier")
+        status, reason = status_of(outcome)
+        emergency = row.get("emergency")
+        return Call(
+            record_id=record_id,
+            call_id=_text(row, "call_id") or record_id,
+            caller=read_caller(row.get("caller"), "caller"),
+            callee=read_callee(callee, "callee"),
+            emergency=_boolean(emergency) if emergency else callee in self._emergency_numbers,
+            invited_at=invited_at or began_at,
+            ringing_at=ringing_at,
+            answered_at=answered_at,
+            acknowledged_at=self._at(row, "acknowledged_at"),
+            ended_at=ended_at,
+            duration_us=duration_us,
+            outcome=outcome,
+            status=_status(row.get("status"), status),
+            reason=_text(row, "reason") if "reason" in row else reason,
+            ended_by=_ended_by(row.get("ended_by")),
+        )
+
+    def _at(self, row: _Values, column: str) -> datetime | None:
+        text = row.get(column)
+        return self._clock.instants(text, column)[0] if text else None
+
+
+class _Values:
+    """The values of a row by the names of their columns; what is not there is empty."""
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self, values: list[str], places: dict[str, int]) -> None:
+        self._values, self._places = values, places
+
+    def __contains__(self, column: str) -> bool:
+        return column in self._places
+
+    def get(self, column: str) -> str:
+        place = self._places.get(column)
+        return "" if place is None else self._values[place]
+
+
+def _names(header: str) -> dict[str, int]:
+    values = header.removeprefix("\ufeff").split(guess_delimiter(header))
+    return {name.strip().strip('"'): place for place, name in enumerate(values)}
+
+
+def _instant(at: datetime | None) -> str:
+    return "" if at is None else at.astimezone(UTC).isoformat()
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPED.sub(lambda match: _UNESCAPED[match[0]], text) if "\\" in text else text
+
+
+def _text(row: _Values, column: str) -> str:
+    text = _unescape(row.get(column))
+    if len(text) > _LONGEST_TEXT:
+        raise UnreadableLine(f"{column}: it is longer than {_LONGEST_TEXT} characters")
+    return text
+
+
+def _duration_us(row: _Values) -> int | None:
+    in_us, in_s = row.get("duration_us"), row.get("duration_s")
+    if in_us:
+        if not re.fullmatch(r"[0-9]{1,16}", in_us, re.ASCII) or int(in_us) > _LARGEST_DURATION_US:
+            raise UnreadableLine(f"duration_us: {shorten(in_us)} is no number of microseconds")
+        return int(in_us)
+    return read_seconds_us(in_s, "duration_s") if in_s else None
+
+
+def _outcome(text: str, answered_at: datetime | None) -> Outcome:
+    if not text:
+        return Outcome.NO_ANSWER if answered_at is None else Outcome.ANSWERED
+    try:
+        return Outcome(text)
+    except ValueError as error:
+        known = ", ".join(outcome.value for outcome in Outcome)
+        raise UnreadableLine(f"outcome: {shorten(text)} is none of {known}") from error
+
+
+def _ended_by(text: str) -> EndedBy:
+    try:
+        return EndedBy(text) if text else EndedBy.UNKNOWN
+    except ValueError as error:
+        known = ", ".join(one.value for one in EndedBy)
+        raise UnreadableLine(f"ended_by: {shorten(text)} is none of {known}") from error
+
+
+def _status(text: str, default: int) -> int:
+    if not text:
+        return default
+    if not re.fullmatch(r"[1-6][0-9]{2}", text, re.ASCII):
+        raise UnreadableLine(f"status: {shorten(text)} is no SIP status")
+    return int(text)
+
+
+def _boolean(text: str) -> bool:
+    values = {"true": True, "false": False, "t": True, "f": False, "1": True, "0": False}
+    if text.lower() not in values:
+        raise UnreadableLine(f"emergency: {shorten(text)} is neither true nor false")
+    return values[text.lower()]
