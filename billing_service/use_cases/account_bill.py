@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Final
 
@@ -13,12 +13,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from billing_service.domain.allowance import NO_ALLOWANCE, Allowance
 from billing_service.domain.bill import BillContents, UnbilledCall, build_bill
 from billing_service.domain.call import Outcome
+from billing_service.domain.compiled_plan import CompiledPlan
 from billing_service.domain.dunning import AccountState
 from billing_service.domain.money import MICROS_PER_UNIT, Currency, Money
 from billing_service.domain.period import BillingCalendar, Period
 from billing_service.domain.proration import PlanInForce
+from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.tables import (
     AccountPlanHistory,
     AccountStateHistory,
@@ -27,6 +30,7 @@ from billing_service.storage.tables import (
     PhoneAccount,
     PlanVersion,
 )
+from billing_service.use_cases.rate_call import CompiledPlans
 
 # A phone that is out of service still has its number and its plan; a suspended or closed one has neither.
 _CHARGED_STATES: Final = (AccountState.ACTIVE.value, AccountState.OUT_OF_SERVICE.value)
@@ -41,13 +45,19 @@ WAITS_FOR_A_BILL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class BillFacts:
-    """All that the bill of an account's open period is made of."""
+    """All that the bill of an account's open period is made of.
+
+    `charged` are the parts of the period so far for which the fee is due, `entitled` those of the whole
+    period. `compiled` are the plan versions with included minutes among those in force.
+    """
 
     period: Period
     whole: Period
     charged: Sequence[Period]
+    entitled: Sequence[Period]
     plans: Sequence[PlanInForce]
     calls: Sequence[UnbilledCall]
+    compiled: Mapping[int, CompiledPlan] = field(default_factory=dict)
 
     def build(self, *, currency: Currency, zone: tzinfo) -> BillContents:
         """The bill; the only way to one, be it open, closed or closed again."""
@@ -55,8 +65,10 @@ class BillFacts:
             period=self.period,
             whole=self.whole,
             charged=self.charged,
+            entitled=self.entitled,
             plans=self.plans,
             calls=self.calls,
+            compiled=self.compiled.__getitem__,
             currency=currency,
             zone=zone,
         )
@@ -94,35 +106,65 @@ def open_periods(session: Session, accounts: Sequence[PhoneAccount], zone: tzinf
 
 
 def assemble_bill(
-    session: Session, account: PhoneAccount, *, as_of: datetime, currency: Currency, zone: tzinfo
+    session: Session,
+    account: PhoneAccount,
+    *,
+    as_of: datetime,
+    currency: Currency,
+    zone: tzinfo,
+    compiled_plans: CompiledPlans | None = None,
 ) -> BillContents:
     """The bill of the open period with the fee up to `as_of`, and every call that has arrived for it."""
-    facts = load_bill_facts(session, [account], as_of=as_of, zone=zone)[account.id]
+    facts = load_bill_facts(session, [account], as_of=as_of, zone=zone, compiled_plans=compiled_plans)[
+        account.id
+    ]
     return facts.build(currency=currency, zone=zone)
 
 
 def load_bill_facts(
-    session: Session, accounts: Sequence[PhoneAccount], *, as_of: datetime | None, zone: tzinfo
+    session: Session,
+    accounts: Sequence[PhoneAccount],
+    *,
+    as_of: datetime | None,
+    zone: tzinfo,
+    compiled_plans: CompiledPlans | None = None,
 ) -> dict[int, BillFacts]:
     """What the bills of the open periods are made of, by the accounts' identifiers.
 
     Fees are charged up to `as_of`, or the whole period when it is None. When closing, lock the accounts
-    first, so that nothing else bills their calls.
+    first, so that nothing else bills their calls. Plans with included minutes are looked for in
+    `compiled_plans` before they are loaded.
     """
     periods = open_periods(session, accounts, zone)
-    charged = _charged_parts(session, periods, as_of)
+    entitled = _charged_parts(session, periods)
     plans = _plans_in_force(session, periods)
     calls = _unbilled_calls(session, periods)
+    compiled = _compiled(session, plans, compiled_plans or CompiledPlans())
     return {
         account.id: BillFacts(
             period=periods[account.id],
             whole=BillingCalendar(zone, account.billing_day).period_containing(periods[account.id].start),
-            charged=charged[account.id],
+            charged=_up_to(as_of, entitled[account.id]),
+            entitled=entitled[account.id],
             plans=plans[account.id],
             calls=calls[account.id],
+            compiled=compiled,
         )
         for account in accounts
     }
+
+
+def _up_to(as_of: datetime | None, parts: Sequence[Period]) -> Sequence[Period]:
+    if as_of is None:
+        return parts
+    return [Period(part.start, min(part.end, as_of)) for part in parts if part.start < as_of]
+
+
+def _compiled(
+    session: Session, plans: Mapping[int, Sequence[PlanInForce]], known: CompiledPlans
+) -> dict[int, CompiledPlan]:
+    versions = {plan.plan_version_id for some in plans.values() for plan in some if plan.allowance.minutes}
+    return {version: known.get(version, lambda wanted: load_terms(session, wanted)) for version in versions}
 
 
 def _wanted(periods: Mapping[int, Period]) -> TableValuedAlias:
@@ -138,9 +180,7 @@ def _wanted(periods: Mapping[int, Period]) -> TableValuedAlias:
     )
 
 
-def _charged_parts(
-    session: Session, periods: Mapping[int, Period], as_of: datetime | None
-) -> Mapping[int, Sequence[Period]]:
+def _charged_parts(session: Session, periods: Mapping[int, Period]) -> Mapping[int, Sequence[Period]]:
     wanted = _wanted(periods)
     rows = session.execute(
         select(AccountStateHistory.account_id, AccountStateHistory.valid_from, AccountStateHistory.valid_to)
@@ -157,9 +197,7 @@ def _charged_parts(
     )
     parts: defaultdict[int, list[Period]] = defaultdict(list)
     for account_id, valid_from, valid_to in rows:
-        period = periods[account_id]
-        so_far = period if as_of is None else period.overlap(period.start, as_of)
-        part = None if so_far is None else so_far.overlap(valid_from, valid_to)
+        part = periods[account_id].overlap(valid_from, valid_to)
         if part is not None:
             parts[account_id].append(part)
     return parts
@@ -175,6 +213,9 @@ def _plans_in_force(session: Session, periods: Mapping[int, Period]) -> Mapping[
             PlanVersion.monthly_fee,
             AccountPlanHistory.valid_from,
             AccountPlanHistory.valid_to,
+            PlanVersion.plan_id,
+            PlanVersion.included_minutes,
+            PlanVersion.included_prefixes,
         )
         .join(wanted, wanted.c.account_id == AccountPlanHistory.account_id)
         .join(PlanVersion, PlanVersion.id == AccountPlanHistory.plan_version_id)
@@ -189,8 +230,11 @@ def _plans_in_force(session: Session, periods: Mapping[int, Period]) -> Mapping[
         .order_by(AccountPlanHistory.account_id, AccountPlanHistory.valid_from)
     )
     plans: defaultdict[int, list[PlanInForce]] = defaultdict(list)
-    for account_id, version_id, name, fee, valid_from, valid_to in rows:
-        plans[account_id].append(PlanInForce(version_id, name, Money.from_decimal(fee), valid_from, valid_to))
+    for account_id, version_id, name, fee, valid_from, valid_to, plan_id, minutes, prefixes in rows:
+        allowance = Allowance(minutes, tuple(prefixes)) if minutes else NO_ALLOWANCE
+        plans[account_id].append(
+            PlanInForce(version_id, name, Money.from_decimal(fee), valid_from, valid_to, plan_id, allowance)
+        )
     return plans
 
 
@@ -207,14 +251,25 @@ def _unbilled_calls(session: Session, periods: Mapping[int, Period]) -> Mapping[
             Call.duration_us,
             cast(Call.price_precise * MICROS_PER_UNIT, BigInteger),
             cast(Call.price * MICROS_PER_UNIT, BigInteger),
+            Call.plan_version_id,
+            Call.caller,
         )
         .select_from(wanted)
         .join(Call, Call.account_id == wanted.c.account_id)
         .where(Call.ended_at < wanted.c.period_end, *WAITS_FOR_A_BILL)
     )
     calls: defaultdict[int, list[UnbilledCall]] = defaultdict(list)
-    for account_id, record_id, callee, answered_at, ended_at, duration_us, precise, price in rows:
+    for account_id, record_id, callee, answered, ended, duration_us, precise, price, *plan_and_caller in rows:
         calls[account_id].append(
-            UnbilledCall(record_id, callee, answered_at, ended_at, duration_us, Money(precise), Money(price))
+            UnbilledCall(
+                record_id,
+                callee,
+                answered,
+                ended,
+                duration_us,
+                Money(precise),
+                Money(price),
+                *plan_and_caller,
+            )
         )
     return calls

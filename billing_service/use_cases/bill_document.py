@@ -66,6 +66,8 @@ def freeze(heading: BillHeading, contents: BillContents, currency: Currency) -> 
                 "price_precise": call.precise.format_precise(),
                 "price": call.rounded.format(currency),
                 "late": call.late,
+                "included_s": call.included_s,
+                "included": call.included.format(currency),
             }
             for call in contents.calls
         ],

@@ -12,10 +12,17 @@ from billing_service.errors import NotFound
 from billing_service.storage.tables import Customer, PhoneAccount
 from billing_service.use_cases.account_bill import assemble_bill
 from billing_service.use_cases.bill_document import BillDocument, BillHeading, freeze, present
+from billing_service.use_cases.rate_call import CompiledPlans
 
 
 def open_bill(
-    session: Session, number: str, *, as_of: datetime, currency: Currency, zone: tzinfo
+    session: Session,
+    number: str,
+    *,
+    as_of: datetime,
+    currency: Currency,
+    zone: tzinfo,
+    compiled_plans: CompiledPlans | None = None,
 ) -> BillDocument:
     """The bill of the account's open period: the fee up to `as_of`, and the calls that have arrived.
 
@@ -38,7 +45,9 @@ def open_bill(
         closed_at=None,
         due_on=None,
     )
-    contents = assemble_bill(session, account, as_of=as_of, currency=currency, zone=zone)
+    contents = assemble_bill(
+        session, account, as_of=as_of, currency=currency, zone=zone, compiled_plans=compiled_plans
+    )
     return present(
         freeze(heading, contents, currency),
         state="open",

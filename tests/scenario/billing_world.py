@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from billing_service.domain.allowance import Allowance
 from billing_service.domain.call import Call, EndedBy, Outcome
 from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import PlanTerms, Price
@@ -51,9 +52,14 @@ class BillingWorld:
     plans: CompiledPlans = field(default_factory=CompiledPlans)
     records: itertools.count[int] = field(default_factory=itertools.count)
 
-    def plan(self, name: str, fee: str, price: Price | None = None) -> int:
+    def plan(self, name: str, fee: str, price: Price | None = None, *, included: int = 0) -> int:
         """A new plan; without a price, ten cents a started minute."""
-        terms = PlanTerms(name, Money.parse(fee), price or Price(Money.parse("0.10")))
+        terms = PlanTerms(
+            name,
+            Money.parse(fee),
+            price or Price(Money.parse("0.10")),
+            allowance=Allowance(included),
+        )
         return self.database.run_blocking(
             lambda session: create_plan(session, terms, actor=ACTOR, at=at("2020-01-01")).id
         )
