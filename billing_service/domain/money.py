@@ -12,7 +12,7 @@ from billing_service.domain.errors import DomainError
 MICROS_PER_UNIT: Final = 1_000_000
 _MICRO_EXPONENT: Final = -6
 # numeric(18,6) in the database holds twelve digits before the point.
-_LARGEST_MICROS: Final = 10**18 - 1
+LARGEST_MICROS: Final = 10**18 - 1
 _EXACT: Final = Context(prec=60)
 
 # ISO 4217 minor units that differ from two decimal places.
@@ -92,7 +92,7 @@ class Money:
         micros = amount.scaleb(-_MICRO_EXPONENT, _EXACT)
         if micros != micros.to_integral_value():
             raise InvalidMoney("an amount of money has at most six decimal places")
-        if abs(micros) > _LARGEST_MICROS:
+        if abs(micros) > LARGEST_MICROS:
             raise InvalidMoney("an amount of money has at most twelve digits before the point")
         return cls(int(micros))
 

@@ -18,6 +18,7 @@ from psycopg2.extensions import (
     POLL_WRITE,
     STATUS_SETUP,
     connection,
+    get_wait_callback,
     set_wait_callback,
 )
 
@@ -53,6 +54,19 @@ def patience(*, deadline: Seconds | None = None, silence_s: Seconds | None = Non
 def wait_with_patience() -> None:
     """Let all psycopg2 connections of this process wait as `patience` says; once is enough."""
     set_wait_callback(_wait)
+
+
+def waits_with_patience() -> bool:
+    """Whether psycopg2 waits so in this process; COPY can't be used then."""
+    return get_wait_callback() is not None
+
+
+def wait_for_ever() -> None:
+    """Let the connections of this process wait as long as it takes: for programs that use COPY.
+
+    A server that goes away is still noticed; one that hangs is waited for, until the user has enough.
+    """
+    set_wait_callback(None)
 
 
 def _wait(waiting: connection) -> None:

@@ -2,31 +2,29 @@
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import insert, select
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from billing_service.domain.call import Call, Outcome, contradictions
 from billing_service.domain.compiled_plan import RatedCall
-from billing_service.domain.money import Currency, InvalidMoney, Money
+from billing_service.domain.events import EventKind
+from billing_service.domain.money import LARGEST_MICROS, MICROS_PER_UNIT, Currency, Money
 from billing_service.storage import tables
+from billing_service.storage.call_intake import CallRow, store_new_calls, stored_digests
 from billing_service.storage.call_partitions import ensure_partitions
+from billing_service.storage.outbox import is_wanted
 from billing_service.storage.plan_queries import load_terms
+from billing_service.storage.publishing import publish_rated_calls
 from billing_service.storage.storable_text import make_document_storable
-from billing_service.storage.tables import (
-    AccountPlanHistory,
-    CallRecordReceipt,
-    PhoneAccount,
-    RejectedCallRecord,
-)
+from billing_service.storage.tables import RejectedCallRecord
 from billing_service.use_cases.rate_call import CompiledPlans, rate_call
 
 log = structlog.get_logger(__name__)
@@ -61,6 +59,34 @@ class DeliveryResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredCalls:
+    """What became of many calls: a result each, in order, and what those now stored cost together."""
+
+    results: Sequence[DeliveryResult]
+    price: Money
+    unrated: int
+    """How many of those now stored should have a price and have none: no plan was in force for them."""
+
+
+_STORED: Final = DeliveryResult(Receipt.STORED)
+_DUPLICATE: Final = DeliveryResult(Receipt.DUPLICATE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """A caller's account and which plan versions were in force for it, from when to when."""
+
+    account_id: int
+    history: Sequence[tuple[int, datetime, datetime | None]]
+
+    def plan_version_at(self, instant: datetime) -> int | None:
+        for version_id, valid_from, valid_to in self.history:
+            if valid_from <= instant and (valid_to is None or instant < valid_to):
+                return version_id
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class _Assigned:
     """A call with its account and price, as far as they are known."""
 
@@ -68,6 +94,10 @@ class _Assigned:
     account_id: int | None
     plan_version_id: int | None
     rated: RatedCall | None
+
+    @property
+    def is_unrated(self) -> bool:
+        return self.rated is None and self.call.is_chargeable
 
 
 def store_call_records(
@@ -81,153 +111,141 @@ def store_call_records(
 ) -> list[DeliveryResult]:
     """Store what has not been stored before, and return a result per delivery, in order.
 
-    A unique key makes it exactly once, whoever else stores the same records at the same time. A record that
-    contradicts itself, the clock, or an earlier one with its identifier, is kept apart with the reason.
+    A record that contradicts itself, the clock, or an earlier one with its identifier, is kept apart with
+    the reason. Otherwise as `store_calls`.
     """
-    results: list[DeliveryResult | None] = [_judge(delivery, received_at) for delivery in deliveries]
-    sound = {
-        index: delivery.call
-        for index, delivery in enumerate(deliveries)
-        if results[index] is None and delivery.call is not None
-    }
-    assigned = _assign(session, sound, plans=plans, currency=currency, zone=zone)
-    for index in sound:
-        if not _fits(assigned[index].rated):
-            results[index] = DeliveryResult(Receipt.REJECTED, TOO_EXPENSIVE)
-    pending = {index: call for index, call in sound.items() if results[index] is None}
-    for index, result in _claim(session, pending).items():
-        results[index] = result
-    _insert_calls(
+    stored = store_calls(
         session,
-        [assigned[index] for index in pending if results[index] == DeliveryResult(Receipt.STORED)],
+        [delivery.call for delivery in deliveries if delivery.call is not None],
+        plans=plans,
+        currency=currency,
+        zone=zone,
+        received_at=received_at,
     )
-    final = [result for result in results if result is not None]
-    assert len(final) == len(deliveries), "every delivery has its result"
+    results = iter(stored.results)
+    final = [
+        DeliveryResult(Receipt.REJECTED, delivery.fault) if delivery.call is None else next(results)
+        for delivery in deliveries
+    ]
     _keep_rejected(session, zip(deliveries, final, strict=True))
     return final
 
 
-def _judge(delivery: Delivery, received_at: datetime) -> DeliveryResult | None:
-    if delivery.call is None:
-        return DeliveryResult(Receipt.REJECTED, delivery.fault)
-    problems = contradictions(delivery.call, received_at=received_at)
+def store_calls(
+    session: Session,
+    calls: Sequence[Call],
+    *,
+    plans: CompiledPlans,
+    currency: Currency,
+    zone: tzinfo,
+    received_at: datetime,
+) -> StoredCalls:
+    """Rate calls and store those that have not been stored before; thousands at once are cheapest.
+
+    A unique key makes it exactly once, whoever else stores the same records at the same time. What is
+    rejected is only told, not kept.
+    """
+    results = [_judge(call, received_at) for call in calls]
+    sound = {index: call for index, call in enumerate(calls) if results[index] is None}
+    assigned = _assign(session, sound, plans=plans, currency=currency, zone=zone)
+    rows: dict[str, tuple[int, CallRow]] = {}
+    digests: dict[int, str] = {}
+    for index, one in assigned.items():
+        if not _fits(one.rated):
+            results[index] = DeliveryResult(Receipt.REJECTED, TOO_EXPENSIVE)
+            continue
+        row = _row(one)
+        digests[index] = row[1] or ""
+        rows.setdefault(one.call.record_id, (index, row))
+    new: set[str] = set()
+    if rows:
+        ensure_partitions(session, {calls[index].invited_at for index, _ in rows.values()})
+        new = store_new_calls(session, [row for _, row in rows.values()])
+        _publish(session, [assigned[rows[record_id][0]] for record_id in new], currency)
+    known = {}
+    if len(new) < len(digests):
+        known = stored_digests(session, {calls[index].record_id for index in digests})
+    price, unrated = 0, 0
+    for index, digest in digests.items():
+        record_id = calls[index].record_id
+        if record_id in new and rows[record_id][0] == index:
+            results[index] = _STORED
+            rated = assigned[index].rated
+            price += 0 if rated is None else rated.rounded.micros
+            if assigned[index].is_unrated:
+                unrated += 1
+                log.warning("call_not_rated", record_id=record_id, number=calls[index].caller)
+        elif f"\\x{known[record_id]}" == digest:
+            results[index] = _DUPLICATE
+        else:
+            results[index] = DeliveryResult(Receipt.REJECTED, ANOTHER_RECORD)
+    final = [result for result in results if result is not None]
+    assert len(final) == len(calls), "every call has its result"
+    return StoredCalls(final, Money(price), unrated)
+
+
+def _judge(call: Call, received_at: datetime) -> DeliveryResult | None:
+    problems = contradictions(call, received_at=received_at)
     if problems:
         return DeliveryResult(Receipt.REJECTED, "; ".join(problem.message for problem in problems))
     return None
 
 
 def _fits(rated: RatedCall | None) -> bool:
-    if rated is None:
-        return True
-    try:
-        # The check that a stored amount passes when it is read back.
-        for amount in (rated.precise, rated.rounded):
-            Money.from_decimal(amount.to_decimal())
-    except InvalidMoney:
-        return False
-    return True
-
-
-def _claim(session: Session, calls: dict[int, Call]) -> dict[int, DeliveryResult]:
-    """Leave a receipt for each record and tell which were new; the others have theirs from before."""
-    results: dict[int, DeliveryResult] = {}
-    first: dict[str, int] = {}
-    digests = {index: _digest(_facts(call)) for index, call in calls.items()}
-    for index, call in calls.items():
-        first.setdefault(call.record_id, index)
-    if not first:
-        return results
-    # In order of their keys, so that two deliveries of the same records at once wait and don't deadlock.
-    rows = [
-        {"record_id": record_id, "digest": digests[index], "invited_at": calls[index].invited_at}
-        for record_id, index in sorted(first.items())
-    ]
-    new = set(
-        session.scalars(
-            upsert(CallRecordReceipt)
-            .on_conflict_do_nothing(index_elements=["record_id"])
-            .returning(CallRecordReceipt.record_id),
-            rows,
-        )
-    )
-    known = dict(
-        session.execute(
-            select(CallRecordReceipt.record_id, CallRecordReceipt.digest).where(
-                CallRecordReceipt.record_id.in_(first)
-            )
-        ).all()
-    )
-    for index, call in calls.items():
-        if call.record_id in new and first[call.record_id] == index:
-            results[index] = DeliveryResult(Receipt.STORED)
-        elif known[call.record_id] == digests[index]:
-            results[index] = DeliveryResult(Receipt.DUPLICATE)
-        else:
-            results[index] = DeliveryResult(Receipt.REJECTED, ANOTHER_RECORD)
-    return results
+    """Whether the amounts pass the check that they will meet when they are read back."""
+    return rated is None or max(rated.precise.micros, rated.rounded.micros) <= LARGEST_MICROS
 
 
 def _assign(
     session: Session, calls: dict[int, Call], *, plans: CompiledPlans, currency: Currency, zone: tzinfo
 ) -> dict[int, _Assigned]:
-    accounts = dict(
-        session.execute(
-            select(PhoneAccount.number, PhoneAccount.id).where(
-                PhoneAccount.number.in_({call.caller for call in calls.values()})
-            )
-        ).all()
-    )
-    histories: defaultdict[int, list[AccountPlanHistory]] = defaultdict(list)
-    for row in session.scalars(
-        select(AccountPlanHistory).where(AccountPlanHistory.account_id.in_(accounts.values()))
-    ):
-        histories[row.account_id].append(row)
+    callers = _callers(session, {call.caller for call in calls.values()})
     assigned = {}
     for index, call in calls.items():
-        account_id = accounts.get(call.caller)
-        if account_id is None:
+        caller = callers.get(call.caller)
+        if caller is None:
             assigned[index] = _Assigned(call, None, None, None)
             continue
-        version_id = _in_force(histories[account_id], call.answered_at)
-        plan = None
-        if version_id is not None and call.is_chargeable:
-            plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
-        if call.outcome is not Outcome.ANSWERED:
+        if call.outcome is not Outcome.ANSWERED or call.answered_at is None:
             # No price at all, so that attempts are not looked through when bills are made.
-            assigned[index] = _Assigned(call, account_id, None, None)
+            assigned[index] = _Assigned(call, caller.account_id, None, None)
             continue
+        version_id = caller.plan_version_at(call.answered_at)
+        plan = None
+        if version_id is not None and not call.emergency:
+            plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
         rated = rate_call(call, plan, currency=currency, zone=zone)
-        if rated is None:
-            log.warning("call_not_rated", record_id=call.record_id, number=call.caller)
-        assigned[index] = _Assigned(call, account_id, version_id, rated)
+        assigned[index] = _Assigned(call, caller.account_id, version_id, rated)
     return assigned
 
 
-def _in_force(history: Iterable[AccountPlanHistory], at: datetime | None) -> int | None:
-    if at is None:
-        return None
-    for row in history:
-        if row.valid_from <= at and (row.valid_to is None or at < row.valid_to):
-            return row.plan_version_id
-    return None
+_CALLERS: Final = text(
+    "SELECT a.number, a.id, h.plan_version_id, h.valid_from, h.valid_to FROM phone_accounts a"
+    " LEFT JOIN account_plan_history h ON h.account_id = a.id WHERE a.number = ANY(:numbers)"
+)
 
 
-def _insert_calls(session: Session, new: Sequence[_Assigned]) -> None:
-    if not new:
+def _callers(session: Session, numbers: set[str]) -> dict[str, _Caller]:
+    histories: dict[str, tuple[int, list[tuple[int, datetime, datetime | None]]]] = {}
+    if numbers:
+        for number, account_id, version_id, valid_from, valid_to in session.execute(
+            _CALLERS, {"numbers": list(numbers)}
+        ):
+            _, history = histories.setdefault(number, (account_id, []))
+            if version_id is not None:
+                history.append((version_id, valid_from, valid_to))
+    return {number: _Caller(account_id, history) for number, (account_id, history) in histories.items()}
+
+
+def _publish(session: Session, stored: Sequence[_Assigned], currency: Currency) -> None:
+    if not stored or not is_wanted(session, EventKind.CALL_RATED):
         return
-    ensure_partitions(session, (one.call.invited_at for one in new))
-    session.execute(
-        insert(tables.Call),
-        [
-            {
-                **_facts(one.call),
-                "account_id": one.account_id,
-                "plan_version_id": one.plan_version_id,
-                "price_precise": None if one.rated is None else one.rated.precise.to_decimal(),
-                "price": None if one.rated is None else one.rated.rounded.to_decimal(),
-            }
-            for one in new
-        ],
+    instants = [one.call.invited_at for one in stored]
+    publish_rated_calls(
+        session,
+        tables.Call.invited_at.between(min(instants), max(instants)),
+        tables.Call.record_id.in_([one.call.record_id for one in stored]),
+        currency=currency,
     )
 
 
@@ -251,24 +269,45 @@ def _keep_rejected(session: Session, results: Iterable[tuple[Delivery, DeliveryR
         )
 
 
-def _facts(call: Call) -> dict[str, Any]:
-    return {
-        "record_id": call.record_id,
-        "call_id": call.call_id,
-        "caller": call.caller,
-        "callee": call.callee,
-        "emergency": call.emergency,
-        "invited_at": call.invited_at,
-        "ringing_at": call.ringing_at,
-        "answered_at": call.answered_at,
-        "acknowledged_at": call.acknowledged_at,
-        "ended_at": call.ended_at,
-        "duration_us": call.duration_us,
-        "outcome": call.outcome.value,
-        "status": call.status,
-        "reason": call.reason,
-        "ended_by": call.ended_by.value,
-    }
+def _row(one: _Assigned) -> CallRow:
+    """The call as it is stored: the texts of its columns. The digest is over its facts."""
+    call = one.call
+    facts = (
+        _instant(call.invited_at),
+        call.call_id,
+        call.caller,
+        call.callee,
+        "t" if call.emergency else "f",
+        _instant(call.ringing_at),
+        _instant(call.answered_at),
+        _instant(call.acknowledged_at),
+        _instant(call.ended_at),
+        str(call.duration_us),
+        call.outcome.value,
+        str(call.status),
+        call.reason,
+        call.ended_by.value,
+    )
+    return (
+        call.record_id,
+        "\\x" + hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
+        *facts,
+        None if one.account_id is None else str(one.account_id),
+        None if one.plan_version_id is None else str(one.plan_version_id),
+        None if one.rated is None else _amount(one.rated.precise),
+        None if one.rated is None else _amount(one.rated.rounded),
+    )
+
+
+def _instant(instant: datetime | None) -> str | None:
+    if instant is None:
+        return None
+    return (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).isoformat()
+
+
+def _amount(amount: Money) -> str:
+    units, micros = divmod(amount.micros, MICROS_PER_UNIT)
+    return f"{units}.{micros:06d}"
 
 
 def _digest(facts: dict[str, Any]) -> bytes:

@@ -1,0 +1,133 @@
+"""Writing calls in bulk: one statement claims their receipts and stores those that are new.
+
+All values travel as PostgreSQL's own text, a column an array: that costs a fifth of what binding them one by
+one does, and PostgreSQL reads them as fast as COPY. A program of its own that reads files may use COPY itself
+(`copying`); in the service every wait for the database has an end, which COPY under psycopg2 can't have.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import psycopg2
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from billing_service.storage.patience import waits_with_patience
+
+CallRow = tuple[str | None, ...]
+"""A call as texts, in the order of `CALL_COLUMNS`."""
+
+CALL_COLUMNS: Final = (
+    ("record_id", "text"),
+    ("digest", "bytea"),
+    ("invited_at", "timestamptz"),
+    ("call_id", "text"),
+    ("caller", "text"),
+    ("callee", "text"),
+    ("emergency", "boolean"),
+    ("ringing_at", "timestamptz"),
+    ("answered_at", "timestamptz"),
+    ("acknowledged_at", "timestamptz"),
+    ("ended_at", "timestamptz"),
+    ("duration_us", "bigint"),
+    ("outcome", "text"),
+    ("status", "smallint"),
+    ("reason", "text"),
+    ("ended_by", "text"),
+    ("account_id", "bigint"),
+    ("plan_version_id", "bigint"),
+    ("price_precise", "numeric(18,6)"),
+    ("price", "numeric(18,6)"),
+)
+_NAMES: Final = ", ".join(name for name, _ in CALL_COLUMNS)
+_STORED_NAMES: Final = ", ".join(name for name, _ in CALL_COLUMNS if name != "digest")
+# In order of their keys, so that two deliveries of the same records at once wait and don't deadlock.
+_STORE: Final = (
+    "claimed AS (INSERT INTO call_record_receipts (record_id, digest, invited_at)"
+    " SELECT record_id, digest, invited_at FROM incoming ORDER BY record_id"
+    " ON CONFLICT (record_id) DO NOTHING RETURNING record_id),"
+    f" stored AS (INSERT INTO calls ({_STORED_NAMES}) SELECT {_STORED_NAMES}"
+    " FROM incoming JOIN claimed USING (record_id) RETURNING 1)"
+    " SELECT record_id FROM claimed"
+)
+_STORE_ARRAYS: Final = text(
+    f"WITH incoming AS (SELECT * FROM unnest("
+    f"{', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in CALL_COLUMNS)}"
+    f") AS one ({_NAMES})), {_STORE}"
+)
+_STORE_STAGED: Final = text(f"WITH incoming AS (SELECT * FROM incoming_calls), {_STORE}")
+_MAKE_STAGE: Final = text(
+    "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_calls"
+    f" ({', '.join(f'{name} {kind}' for name, kind in CALL_COLUMNS)}) ON COMMIT DELETE ROWS"
+)
+# Fewer are quicker in one statement than by way of a staging table.
+_WORTH_STAGING: Final = 500
+
+
+def store_new_calls(session: Session, rows: Sequence[CallRow]) -> set[str]:
+    """Store the calls whose record has not been stored before; returns the identifiers of these records.
+
+    A unique key makes it exactly once, whoever else stores the same records at the same time. No two of
+    `rows` may have the same identifier, and the partitions for them must be there.
+    """
+    if len(rows) >= _WORTH_STAGING and not waits_with_patience():
+        session.execute(_MAKE_STAGE)
+        session.execute(text("TRUNCATE incoming_calls"))
+        _copy(session, rows)
+        new = session.scalars(_STORE_STAGED)
+    else:
+        arrays = [_array(values) for values in zip(*rows, strict=True)]
+        names = (name for name, _ in CALL_COLUMNS)
+        new = session.scalars(_STORE_ARRAYS, dict(zip(names, arrays, strict=True)))
+    return set(new)
+
+
+def stored_digests(session: Session, record_ids: Iterable[str]) -> dict[str, str]:
+    """The digests (hexadecimal) of the records that were stored under these identifiers."""
+    rows = session.execute(
+        text("SELECT record_id, encode(digest, 'hex') FROM call_record_receipts WHERE record_id = ANY(:ids)"),
+        {"ids": list(record_ids)},
+    )
+    return dict(rows.all())
+
+
+def _array(values: Iterable[str | None]) -> str:
+    """The values as the text of a PostgreSQL array."""
+    return (
+        "{"
+        + ",".join(
+            "NULL"
+            if value is None
+            else f'"{value}"'
+            if "\\" not in value and '"' not in value
+            else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            for value in values
+        )
+        + "}"
+    )
+
+
+def _copy(session: Session, rows: Sequence[CallRow]) -> None:
+    """Copy the rows into the staging table."""
+    statement = f"COPY incoming_calls ({_NAMES}) FROM STDIN"
+    lines = "".join(["\t".join(map(_copy_text, row)) + "\n" for row in rows])
+    driver = session.connection().connection.driver_connection
+    assert driver is not None, "a session's connection is open"
+    try:
+        with driver.cursor() as cursor:
+            cursor.copy_expert(statement, io.StringIO(lines))
+    except psycopg2.OperationalError as error:
+        # As SQLAlchemy would tell it, so that the unit of work knows that the connection is gone.
+        raise OperationalError(statement, None, error, connection_invalidated=driver.closed != 0) from error
+
+
+def _copy_text(value: str | None) -> str:
+    if value is None:
+        return "\\N"
+    if "\\" in value or not value.isprintable():
+        value = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return value
