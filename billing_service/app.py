@@ -24,10 +24,12 @@ from billing_service.http_api import (
     sign_in,
     system,
 )
-from billing_service.http_api.authentication import token_middleware
+from billing_service.http_api.authentication import authentication
 from billing_service.http_api.bodies import LARGEST_BODY
+from billing_service.http_api.operations import add_operations
 from billing_service.http_api.problems import problem_middleware
 from billing_service.http_api.services import SERVICES, Services
+from billing_service.http_api.token_check import TOKENS, TokenCheck
 from billing_service.jobs.closing_scheduler import closing_scheduler
 from billing_service.jobs.webhook_sender import WebhookSender
 from billing_service.service_token import read_or_make_token
@@ -42,6 +44,20 @@ from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.rate_call import CompiledPlans
 
 SHUTDOWN_TIMEOUT_S = 10.0
+# In the order of the document.
+OPERATION_MODULES = (
+    system,
+    sign_in,
+    customers,
+    phone_accounts,
+    account_actions,
+    plans,
+    calls,
+    bills,
+    payments,
+    directory,
+    call_records,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -60,22 +76,10 @@ def make_app(
     it sends what is in the outbox.
     """
     app = web.Application(
-        client_max_size=LARGEST_BODY, middlewares=[problem_middleware, token_middleware(token)]
+        client_max_size=LARGEST_BODY, middlewares=[problem_middleware, authentication(token)]
     )
-    for module in (
-        system,
-        sign_in,
-        customers,
-        phone_accounts,
-        account_actions,
-        plans,
-        calls,
-        bills,
-        payments,
-        directory,
-        call_records,
-    ):
-        app.add_routes(module.routes)
+    add_operations(app, [module.operations for module in OPERATION_MODULES])
+    app[TOKENS] = TokenCheck()
     app[sign_in.FAILED_LOGINS] = sign_in.FailedLogins()
     app[sign_in.HASHING] = asyncio.Semaphore(sign_in.MOST_AT_ONCE)
     app[SERVICES] = Services(

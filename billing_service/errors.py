@@ -19,3 +19,11 @@ class NotFound(BillingServiceError):
 
 class Conflict(BillingServiceError):
     """What a request wants is not possible as things are now."""
+
+
+class Forbidden(BillingServiceError):
+    """Who asks may not do this."""
+
+
+class Stale(BillingServiceError):
+    """What a change was based on has been changed by somebody else since."""

@@ -8,9 +8,12 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from billing_service.http_api.bodies import RequestModel, read_body
+from billing_service.domain.permissions import Scope
+from billing_service.http_api.answers import AnswerModel
+from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import Identifier, Instant
-from billing_service.http_api.phone_accounts import ACCOUNT, SipPassword, read_account
+from billing_service.http_api.operations import Operations
+from billing_service.http_api.phone_accounts import ACCOUNT, AccountAnswer, SipPassword, read_account
 from billing_service.http_api.services import actor, services
 from billing_service.use_cases.edit_account import (
     change_plan,
@@ -20,7 +23,7 @@ from billing_service.use_cases.edit_account import (
     suspend_account,
 )
 
-routes = web.RouteTableDef()
+operations = Operations("phone accounts")
 
 
 class NewPassword(RequestModel):
@@ -29,26 +32,32 @@ class NewPassword(RequestModel):
     sip_password: SipPassword | None = None
 
 
-class NewPlan(RequestModel):
+class NewAccountPlan(RequestModel):
     """The plan wanted, and from when; null is now."""
 
     plan_id: Identifier
     starts_at: Annotated[Instant | None, Field(alias="from")] = None
 
 
-@routes.post(ACCOUNT + "/sip-password")
-async def post_sip_password(request: web.Request) -> web.Response:
+class NewPasswordAnswer(AnswerModel):
+    """The new SIP password, which nobody can learn later."""
+
+    sip_password: str
+
+
+@operations.post(ACCOUNT + "/sip-password", scope=Scope.CUSTOMERS_WRITE)
+async def post_sip_password(request: web.Request, body: NewPassword) -> NewPasswordAnswer:
     """Give the account another SIP password, shown this once."""
-    wanted = (await read_body(request, NewPassword)).sip_password
+    wanted = body.sip_password
     parts, number, who = services(request), request.match_info["number"], actor(request)
     password = await parts.database.run(
         lambda session: set_sip_password(session, number, wanted, realm=parts.settings.sip_domain, actor=who)
     )
-    return web.json_response({"sip_password": password})
+    return NewPasswordAnswer(sip_password=password)
 
 
-@routes.post(ACCOUNT + "/suspend")
-async def post_suspend(request: web.Request) -> web.Response:
+@operations.post(ACCOUNT + "/suspend", scope=Scope.CUSTOMERS_WRITE, etag=True)
+async def post_suspend(request: web.Request) -> AccountAnswer:
     """Suspend an active account."""
     who = actor(request)
     return await _change(
@@ -56,8 +65,8 @@ async def post_suspend(request: web.Request) -> web.Response:
     )
 
 
-@routes.post(ACCOUNT + "/reactivate")
-async def post_reactivate(request: web.Request) -> web.Response:
+@operations.post(ACCOUNT + "/reactivate", scope=Scope.CUSTOMERS_WRITE, etag=True)
+async def post_reactivate(request: web.Request) -> AccountAnswer:
     """Let a suspended account call again."""
     who = actor(request)
     return await _change(
@@ -65,8 +74,8 @@ async def post_reactivate(request: web.Request) -> web.Response:
     )
 
 
-@routes.post(ACCOUNT + "/close")
-async def post_close(request: web.Request) -> web.Response:
+@operations.post(ACCOUNT + "/close", scope=Scope.CUSTOMERS_WRITE, etag=True)
+async def post_close(request: web.Request) -> AccountAnswer:
     """Close an account for good."""
     who = actor(request)
     return await _change(
@@ -74,20 +83,19 @@ async def post_close(request: web.Request) -> web.Response:
     )
 
 
-@routes.post(ACCOUNT + "/plan")
-async def post_plan(request: web.Request) -> web.Response:
+@operations.post(ACCOUNT + "/plan", scope=Scope.CUSTOMERS_WRITE, etag=True)
+async def post_account_plan(request: web.Request, body: NewAccountPlan) -> AccountAnswer:
     """Put another plan in force for the account."""
-    wanted = await read_body(request, NewPlan)
     who = actor(request)
     return await _change(
         request,
         lambda session, number, now: change_plan(
-            session, number, plan_id=wanted.plan_id, at=wanted.starts_at or now, actor=who
+            session, number, plan_id=body.plan_id, at=body.starts_at or now, actor=who
         ),
     )
 
 
-async def _change(request: web.Request, work: Callable[[Session, str, datetime], None]) -> web.Response:
+async def _change(request: web.Request, work: Callable[[Session, str, datetime], None]) -> AccountAnswer:
     parts, number = services(request), request.match_info["number"]
     await parts.database.run(lambda session: work(session, number, parts.now()))
-    return web.json_response(await read_account(request, number))
+    return await read_account(request, number)

@@ -6,8 +6,10 @@ from typing import Literal
 from aiohttp import web
 
 from billing_service.domain.errors import InvalidFields
+from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
-from billing_service.http_api.bodies import RequestModel, read_body, read_query
+from billing_service.http_api.bill_answers import BillAnswer, BillSummaryAnswer, ClosedAnswer
+from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import (
     Instant,
     Number,
@@ -16,14 +18,15 @@ from billing_service.http_api.fields import (
     format_instant,
     parse_instant,
 )
-from billing_service.http_api.pages import PageQuery, page
+from billing_service.http_api.operations import Operations
+from billing_service.http_api.pages import Page, PageQuery, page
 from billing_service.http_api.phone_accounts import ACCOUNT
 from billing_service.http_api.services import services
 from billing_service.use_cases.close_bills import close_due
 from billing_service.use_cases.find_bills import BillQuery, find_bill, list_bills
 from billing_service.use_cases.open_bill import open_bill
 
-routes = web.RouteTableDef()
+operations = Operations("bills")
 
 # A slip of the pen in the year must not close a century of periods.
 FURTHEST_AHEAD = timedelta(days=366)
@@ -44,7 +47,7 @@ class CloseDueRequest(RequestModel):
     as_of: Instant | None = None
 
 
-@routes.get(ACCOUNT + "/open-bill")
+@operations.get(ACCOUNT + "/open-bill", scope=Scope.BILLS_READ, answer=BillAnswer)
 async def get_open_bill(request: web.Request) -> web.Response:
     """Read the bill of an account's open period as it would be closed now."""
     parts, number = services(request), request.match_info["number"]
@@ -58,10 +61,9 @@ async def get_open_bill(request: web.Request) -> web.Response:
     return web.json_response(document)
 
 
-@routes.get("/v1/bills")
-async def get_bills(request: web.Request) -> web.Response:
+@operations.get("/v1/bills", scope=Scope.BILLS_READ)
+async def get_bills(request: web.Request, query: BillListQuery) -> Page[BillSummaryAnswer]:
     """List closed bills, newest first."""
-    query = read_query(request, BillListQuery)
     key = query.after(parse_instant, int)
     wanted = BillQuery(query.account, query.customer_id, query.state, query.unpaid)
     found = await services(request).database.run(
@@ -73,11 +75,11 @@ async def get_bills(request: web.Request) -> web.Response:
         query,
         found,
         key=lambda bill: (format_instant(bill.closed_at), bill.bill_id),
-        show=lambda bill: bill.document,
+        show=lambda bill: BillSummaryAnswer.model_validate(bill.document),
     )
 
 
-@routes.get(r"/v1/bills/{number:[0-9]{4}-[0-9]{6,9}}")
+@operations.get(r"/v1/bills/{number:[0-9]{4}-[0-9]{6,9}}", scope=Scope.BILLS_READ, answer=BillAnswer)
 async def get_bill(request: web.Request) -> web.Response:
     """Read one closed bill in full."""
     number = request.match_info["number"]
@@ -87,19 +89,18 @@ async def get_bill(request: web.Request) -> web.Response:
     return web.json_response(document)
 
 
-@routes.post("/v1/bills/close-due")
-async def post_close_due(request: web.Request) -> web.Response:
+@operations.post("/v1/bills/close-due", scope=Scope.BILLS_WRITE)
+async def post_close_due(request: web.Request, body: CloseDueRequest) -> ClosedAnswer:
     """Close every period that is over and not closed."""
-    wish = await read_body(request, CloseDueRequest)
     parts = services(request)
     now = parts.now()
-    as_of = wish.as_of or now
+    as_of = body.as_of or now
     if as_of > now + FURTHEST_AHEAD:
         raise InvalidFields.one("as_of", "at most a year ahead")
     settings = parts.settings
     closing = await parts.database.in_thread(
         lambda: close_due(parts.database, as_of=as_of, currency=settings.currency, zone=settings.timezone)
     )
-    return web.json_response(
-        {"closed": len(closing.bills), "bills": closing.bills, "suspended": closing.suspended}
+    return ClosedAnswer(
+        closed=len(closing.bills), bills=list(closing.bills), suspended=list(closing.suspended)
     )

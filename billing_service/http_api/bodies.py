@@ -23,6 +23,17 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class ChangesModel(RequestModel):
+    """Base of edits, in which a field that is left out stays as it is, whatever default the model has."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+
 Model = TypeVar("Model", bound=RequestModel)
 
 

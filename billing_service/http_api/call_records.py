@@ -7,8 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from billing_service.domain.call import Call, EndedBy, Outcome
 from billing_service.domain.errors import FieldProblem
+from billing_service.domain.permissions import Scope
+from billing_service.http_api.answers import AnswerModel
 from billing_service.http_api.bodies import describe, read_json, unstorable_texts
 from billing_service.http_api.fields import Instant
+from billing_service.http_api.operations import Operations
 from billing_service.http_api.problems import invalid
 from billing_service.http_api.services import services
 from billing_service.use_cases.store_call_records import Delivery, store_call_records
@@ -17,7 +20,7 @@ MOST_RECORDS = 1000
 # A large batch on a slow machine must get through, or it would come again for ever; the exchange waits 30 s.
 INTAKE_TIMEOUT_S = 25.0
 
-routes = web.RouteTableDef()
+operations = Operations("exchange")
 
 
 class CallRecordModel(BaseModel):
@@ -47,7 +50,25 @@ class CallRecordModel(BaseModel):
         return Call(**{**facts, "outcome": Outcome(self.outcome), "ended_by": EndedBy(self.ended_by)})
 
 
-@routes.post("/internal/v1/call-records")
+class RecordResultAnswer(AnswerModel):
+    """What became of one record; `reason` is there only when it was rejected."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    record_id: str | None
+    status: Literal["stored", "duplicate", "rejected"]
+    reason: str | None = None
+
+
+class IntakeAnswer(AnswerModel):
+    """What became of each record, in the order in which they came."""
+
+    results: list[RecordResultAnswer]
+
+
+@operations.post(
+    "/internal/v1/call-records", scope=Scope.EXCHANGE, answer=IntakeAnswer, consumes=("application/json",)
+)
 async def post_call_records(request: web.Request) -> web.Response:
     """Store a batch; a record that is wrong is answered as rejected and never spoils the others."""
     parts = services(request)

@@ -1,13 +1,14 @@
 """Calls with their prices, and the call records that were rejected."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import Field, StringConstraints
 from sqlalchemy.orm import Session
 
+from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
-from billing_service.http_api.bodies import RequestModel, read_query
+from billing_service.http_api.answers import AnswerModel, InstantText, JsonObject, MoneyText, PreciseText
 from billing_service.http_api.fields import (
     Instant,
     format_instant,
@@ -16,7 +17,8 @@ from billing_service.http_api.fields import (
     format_precise,
     parse_instant,
 )
-from billing_service.http_api.pages import PageQuery, page
+from billing_service.http_api.operations import Operations
+from billing_service.http_api.pages import Page, PageQuery, page
 from billing_service.http_api.services import services
 from billing_service.settings import Settings
 from billing_service.storage.call_queries import (
@@ -31,7 +33,7 @@ from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.storable_text import make_document_storable
 from billing_service.use_cases.rate_call import explain_call
 
-routes = web.RouteTableDef()
+operations = Operations("calls")
 
 Party = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
@@ -58,14 +60,50 @@ class CallQuery(PageQuery):
         )
 
 
-class NoQuery(RequestModel):
-    """A query that takes nothing."""
+class CallAnswer(AnswerModel):
+    """A call attempt. The prices are null when it was not answered or could not be rated."""
+
+    record_id: str
+    call_id: str
+    caller: str
+    callee: str
+    emergency: bool
+    invited_at: InstantText
+    ringing_at: InstantText | None
+    answered_at: InstantText | None
+    acknowledged_at: InstantText | None
+    ended_at: InstantText
+    duration_us: int
+    outcome: str
+    status: int
+    reason: str
+    ended_by: str
+    account: str | None
+    plan_name: str | None
+    price_precise: PreciseText | None
+    price: MoneyText | None
+    bill: str | None
+    late: bool
 
 
-@routes.get("/v1/calls")
-async def get_calls(request: web.Request) -> web.Response:
+class ExplainedCallAnswer(CallAnswer):
+    """A call attempt with its rating explained, line by line."""
+
+    explanation: list[str]
+
+
+class RejectedRecordAnswer(AnswerModel):
+    """A call record that was rejected. In `record`, U+FFFD stands for what no text can hold."""
+
+    id: int
+    received_at: InstantText
+    reason: str
+    record: JsonObject
+
+
+@operations.get("/v1/calls", scope=Scope.CALLS_READ)
+async def get_calls(request: web.Request, query: CallQuery) -> Page[CallAnswer]:
     """List calls, newest first."""
-    query = read_query(request, CallQuery)
     after = query.after(parse_instant, str)
     parts = services(request)
     found = await parts.database.run(
@@ -79,12 +117,12 @@ async def get_calls(request: web.Request) -> web.Response:
     )
 
 
-@routes.get(r"/v1/calls/{record_id:[0-9A-Za-z._-]{1,64}}")
-async def get_call(request: web.Request) -> web.Response:
+@operations.get(r"/v1/calls/{record_id:[0-9A-Za-z._-]{1,64}}", scope=Scope.CALLS_READ)
+async def get_call(request: web.Request) -> ExplainedCallAnswer:
     """Read one call, with its rating explained."""
     parts, record_id = services(request), request.match_info["record_id"]
 
-    def work(session: Session) -> dict[str, Any]:
+    def work(session: Session) -> ExplainedCallAnswer:
         view = find_call(session, record_id)
         if view is None:
             raise NotFound(f"There is no call {record_id}.")
@@ -97,15 +135,14 @@ async def get_call(request: web.Request) -> web.Response:
         explanation = explain_call(
             to_domain(view.call), terms, currency=parts.settings.currency, zone=parts.settings.timezone
         )
-        return {**_show(view, parts.settings), "explanation": explanation}
+        return ExplainedCallAnswer(**dict(_show(view, parts.settings)), explanation=explanation)
 
-    return web.json_response(await parts.database.run(work))
+    return await parts.database.run(work)
 
 
-@routes.get("/v1/rejected-call-records")
-async def get_rejected(request: web.Request) -> web.Response:
+@operations.get("/v1/rejected-call-records", scope=Scope.CALLS_READ)
+async def get_rejected(request: web.Request, query: PageQuery) -> Page[RejectedRecordAnswer]:
     """List rejected call records, newest first."""
-    query = read_query(request, PageQuery)
     after = query.after(int)
     found = await services(request).database.run(
         lambda session: list_rejected(session, before_id=after[0] if after else None, limit=query.limit + 1)
@@ -114,38 +151,38 @@ async def get_rejected(request: web.Request) -> web.Response:
         query,
         found,
         key=lambda row: (row.id,),
-        show=lambda row: {
-            "id": row.id,
-            "received_at": format_instant(row.received_at),
-            "reason": row.reason,
+        show=lambda row: RejectedRecordAnswer(
+            id=row.id,
+            received_at=format_instant(row.received_at),
+            reason=row.reason,
             # Also here: rows of earlier versions have what was sent, and one must not spoil the page.
-            "record": make_document_storable(row.record),
-        },
+            record=make_document_storable(row.record),
+        ),
     )
 
 
-def _show(view: CallView, settings: Settings) -> dict[str, Any]:
+def _show(view: CallView, settings: Settings) -> CallAnswer:
     call = view.call
-    return {
-        "record_id": call.record_id,
-        "call_id": call.call_id,
-        "caller": call.caller,
-        "callee": call.callee,
-        "emergency": call.emergency,
-        "invited_at": format_instant(call.invited_at),
-        "ringing_at": format_optional_instant(call.ringing_at),
-        "answered_at": format_optional_instant(call.answered_at),
-        "acknowledged_at": format_optional_instant(call.acknowledged_at),
-        "ended_at": format_instant(call.ended_at),
-        "duration_us": call.duration_us,
-        "outcome": call.outcome,
-        "status": call.status,
-        "reason": call.reason,
-        "ended_by": call.ended_by,
-        "account": view.account,
-        "plan_name": view.plan_name,
-        "price_precise": None if call.price_precise is None else format_precise(call.price_precise),
-        "price": None if call.price is None else format_money(call.price, settings.currency),
-        "bill": view.bill,
-        "late": view.late,
-    }
+    return CallAnswer(
+        record_id=call.record_id,
+        call_id=call.call_id,
+        caller=call.caller,
+        callee=call.callee,
+        emergency=call.emergency,
+        invited_at=format_instant(call.invited_at),
+        ringing_at=format_optional_instant(call.ringing_at),
+        answered_at=format_optional_instant(call.answered_at),
+        acknowledged_at=format_optional_instant(call.acknowledged_at),
+        ended_at=format_instant(call.ended_at),
+        duration_us=call.duration_us,
+        outcome=call.outcome,
+        status=call.status,
+        reason=call.reason,
+        ended_by=call.ended_by,
+        account=view.account,
+        plan_name=view.plan_name,
+        price_precise=None if call.price_precise is None else format_precise(call.price_precise),
+        price=None if call.price is None else format_money(call.price, settings.currency),
+        bill=view.bill,
+        late=view.late,
+    )

@@ -1,19 +1,25 @@
 """Customers: list, create, read, edit."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import StringConstraints
 
+from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
-from billing_service.http_api.bodies import RequestModel, read_body, read_query
+from billing_service.http_api.answers import AnswerModel, InstantText
+from billing_service.http_api.bodies import ChangesModel, RequestModel
 from billing_service.http_api.fields import Line, Number, SearchText, Text, format_instant
-from billing_service.http_api.pages import PageQuery, page
+from billing_service.http_api.operations import Operations
+from billing_service.http_api.pages import Page, PageQuery, page
+from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.services import actor, services
 from billing_service.storage.customer_queries import CustomerView, find_customer, list_customers
 from billing_service.use_cases.manage_customers import create_customer, edit_customer
 
-routes = web.RouteTableDef()
+operations = Operations("customers")
+
+CUSTOMER = r"/v1/customers/{id:[0-9]{1,18}}"
 
 # An address that mail could be sent to; whether it can, only mail would show.
 Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
@@ -34,7 +40,7 @@ class NewCustomer(RequestModel):
     alternative_number: Number | None = None
 
 
-class CustomerChanges(RequestModel):
+class CustomerChanges(ChangesModel):
     """What is to change; fields that are left out stay as they are."""
 
     name: Line = ""
@@ -43,10 +49,21 @@ class CustomerChanges(RequestModel):
     alternative_number: Number | None = None
 
 
-@routes.get("/v1/customers")
-async def get_customers(request: web.Request) -> web.Response:
+class CustomerAnswer(AnswerModel):
+    """A customer."""
+
+    id: int
+    name: str
+    email: str | None
+    address: str | None
+    alternative_number: str | None
+    created_at: InstantText
+    account_count: int
+
+
+@operations.get("/v1/customers", scope=Scope.CUSTOMERS_READ)
+async def get_customers(request: web.Request, query: CustomerQuery) -> Page[CustomerAnswer]:
     """List customers, newest first."""
-    query = read_query(request, CustomerQuery)
     after = query.after(int)
     found = await services(request).database.run(
         lambda session: list_customers(
@@ -56,49 +73,53 @@ async def get_customers(request: web.Request) -> web.Response:
     return page(query, found, key=lambda view: (view.customer.id,), show=_show)
 
 
-@routes.post("/v1/customers")
-async def post_customer(request: web.Request) -> web.Response:
+@operations.post("/v1/customers", scope=Scope.CUSTOMERS_WRITE, status=201, etag=True)
+async def post_customer(request: web.Request, body: NewCustomer) -> CustomerAnswer:
     """Create a customer."""
-    new = await read_body(request, NewCustomer)
     parts, who = services(request), actor(request)
     customer = await parts.database.run(
-        lambda session: create_customer(session, **new.model_dump(), actor=who, at=parts.now())
+        lambda session: create_customer(session, **body.model_dump(), actor=who, at=parts.now())
     )
-    return web.json_response(_show(CustomerView(customer, 0)), status=201)
+    return _tagged(request, CustomerView(customer, 0))
 
 
-@routes.get(r"/v1/customers/{id:[0-9]{1,18}}")
-async def get_customer(request: web.Request) -> web.Response:
+@operations.get(CUSTOMER, scope=Scope.CUSTOMERS_READ, etag=True)
+async def get_customer(request: web.Request) -> CustomerAnswer:
     """Read one customer."""
-    return web.json_response(await _read(request, int(request.match_info["id"])))
+    return await _read(request, int(request.match_info["id"]))
 
 
-@routes.patch(r"/v1/customers/{id:[0-9]{1,18}}")
-async def patch_customer(request: web.Request) -> web.Response:
+@operations.patch(CUSTOMER, scope=Scope.CUSTOMERS_WRITE, if_match=True)
+async def patch_customer(request: web.Request, body: CustomerChanges) -> CustomerAnswer:
     """Change some fields of a customer."""
-    changes = (await read_body(request, CustomerChanges)).model_dump(exclude_unset=True)
-    customer_id, who = int(request.match_info["id"]), actor(request)
+    changes = body.model_dump(exclude_unset=True)
+    customer_id, who, expected = int(request.match_info["id"]), actor(request), expected_versions(request)
     await services(request).database.run(
-        lambda session: edit_customer(session, customer_id, changes, actor=who)
+        lambda session: edit_customer(session, customer_id, changes, actor=who, expected=expected)
     )
-    return web.json_response(await _read(request, customer_id))
+    return await _read(request, customer_id)
 
 
-async def _read(request: web.Request, customer_id: int) -> dict[str, Any]:
+async def _read(request: web.Request, customer_id: int) -> CustomerAnswer:
     view = await services(request).database.run(lambda session: find_customer(session, customer_id))
     if view is None:
         raise NotFound(f"There is no customer {customer_id}.")
+    return _tagged(request, view)
+
+
+def _tagged(request: web.Request, view: CustomerView) -> CustomerAnswer:
+    tag_answer(request, view.customer.row_version)
     return _show(view)
 
 
-def _show(view: CustomerView) -> dict[str, Any]:
+def _show(view: CustomerView) -> CustomerAnswer:
     customer = view.customer
-    return {
-        "id": customer.id,
-        "name": customer.name,
-        "email": customer.email,
-        "address": customer.address,
-        "alternative_number": customer.alternative_number,
-        "created_at": format_instant(customer.created_at),
-        "account_count": view.account_count,
-    }
+    return CustomerAnswer(
+        id=customer.id,
+        name=customer.name,
+        email=customer.email,
+        address=customer.address,
+        alternative_number=customer.alternative_number,
+        created_at=format_instant(customer.created_at),
+        account_count=view.account_count,
+    )

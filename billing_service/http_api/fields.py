@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from billing_service.domain.money import Currency, Money
 from billing_service.domain.phone_number import check_filter_pattern, check_number, check_number_pattern
@@ -13,6 +13,11 @@ from billing_service.domain.phone_number import check_filter_pattern, check_numb
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})",
     re.ASCII,
+)
+# The same for the document, as JavaScript and JSON Schema write patterns; years without sense left out.
+_INSTANT_PATTERN = (
+    r"^(19[7-9]|20[0-9]|21[0-9])[0-9]-[0-9]{2}-[0-9]{2}"
+    r"[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -79,15 +84,36 @@ def _without_control_characters(text: str) -> str:
     return text
 
 
-Instant = Annotated[datetime, BeforeValidator(parse_instant)]
-Amount = Annotated[Money, BeforeValidator(_parse_money)]
+def _schema(**keywords: object) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **keywords}, mode="validation")
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(parse_instant),
+    _schema(
+        format="date-time",
+        pattern=_INSTANT_PATTERN,
+        examples=["2026-11-21T20:00:00.000000Z"],
+        description="RFC 3339, in the years 1970 to 2199",
+    ),
+]
+Amount = Annotated[
+    Money,
+    BeforeValidator(_parse_money),
+    _schema(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$", examples=["12.50"]),
+]
 QueryInteger = Annotated[int, BeforeValidator(_parse_integer)]
 QueryBoolean = Annotated[bool, BeforeValidator(_parse_boolean)]
 Identifier = Annotated[int, Field(ge=1, le=2**63 - 1)]
 QueryIdentifier = Annotated[Identifier, BeforeValidator(_parse_integer)]
-Number = Annotated[str, AfterValidator(check_number)]
-NumberPattern = Annotated[str, AfterValidator(check_number_pattern)]
-FilterPattern = Annotated[str, AfterValidator(check_filter_pattern)]
+Number = Annotated[str, AfterValidator(check_number), _schema(pattern="^[0-9]{1,15}$", examples=["0001"])]
+NumberPattern = Annotated[
+    str, AfterValidator(check_number_pattern), _schema(pattern="^[0-9#]{1,15}$", examples=["55##"])
+]
+FilterPattern = Annotated[
+    str, AfterValidator(check_filter_pattern), _schema(pattern=r"^(?=.)[0-9#]{0,15}\*?$", examples=["9#*"])
+]
 Line = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),

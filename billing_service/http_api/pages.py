@@ -3,17 +3,18 @@
 import base64
 import json
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from aiohttp import web
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from billing_service.domain.errors import FieldProblem
+from billing_service.http_api.answers import AnswerModel
 from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import QueryInteger
 from billing_service.http_api.problems import invalid
 
 Item = TypeVar("Item")
+Shown = TypeVar("Shown")
 Key = tuple[str | int, ...]
 
 
@@ -34,7 +35,9 @@ class PageQuery(RequestModel):
     """The part of a query that every list takes. `cursor` is the key of the last item already seen."""
 
     limit: Annotated[QueryInteger, Field(ge=1, le=200)] = 50
-    cursor: Annotated[Key | None, BeforeValidator(_decode)] = None
+    cursor: Annotated[
+        Key | None, BeforeValidator(_decode), WithJsonSchema({"type": "string", "maxLength": 1000})
+    ] = None
 
     def after(self, *kinds: Callable[[Any], Any]) -> tuple[Any, ...] | None:
         """Return the cursor's key, each part read by its kind; raise Problem when it is another list's."""
@@ -46,21 +49,27 @@ class PageQuery(RequestModel):
             raise invalid([FieldProblem("cursor", "it is not a cursor of this list")]) from error
 
 
+class Page(AnswerModel, Generic[Shown]):
+    """A page of a list; `next_cursor` leads on, null at the end."""
+
+    items: list[Shown]
+    next_cursor: str | None
+
+
 def page(
     query: PageQuery,
     found: Sequence[Item],
     *,
     key: Callable[[Item], Key],
-    show: Callable[[Item], dict[str, Any]],
-) -> web.Response:
+    show: Callable[[Item], Shown],
+) -> Page[Shown]:
     """Answer with a page of `found`, which holds up to `limit + 1` items to tell whether there are more."""
     shown = found[: query.limit]
     more = len(found) > query.limit
-    return web.json_response(
-        {
-            "items": [show(item) for item in shown],
-            "next_cursor": encode_cursor(key(shown[-1])) if more else None,
-        }
+    # What `show` made has been validated.
+    return Page.model_construct(
+        items=[show(item) for item in shown],
+        next_cursor=encode_cursor(key(shown[-1])) if more else None,
     )
 
 

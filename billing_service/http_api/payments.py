@@ -6,18 +6,18 @@ from aiohttp import web
 from pydantic import StringConstraints
 from sqlalchemy.orm import Session
 
-from billing_service.domain.errors import InvalidFields
-from billing_service.http_api.bodies import RequestModel, read_body
+from billing_service.domain.permissions import Scope
+from billing_service.http_api.answers import AnswerModel
+from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import Amount, Number, OptionalLine
+from billing_service.http_api.operations import Operations
+from billing_service.http_api.preconditions import idempotency_key
 from billing_service.http_api.services import actor, services
 from billing_service.storage.audit import record_change
 from billing_service.storage.idempotency import run_once
 from billing_service.use_cases.record_payment import Payment, record_payment
 
-routes = web.RouteTableDef()
-
-IDEMPOTENCY_KEY = "Idempotency-Key"
-LONGEST_KEY = 200
+operations = Operations("payments")
 
 BillNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{6,9}$")]
 
@@ -31,11 +31,20 @@ class NewPayment(RequestModel):
     note: OptionalLine = ""
 
 
-@routes.post("/v1/payments")
-async def post_payment(request: web.Request) -> web.Response:
+class PaymentAnswer(AnswerModel):
+    """A payment that was taken: the bills that it paid in full, and whether the account may call again."""
+
+    id: int
+    settled: list[str]
+    reactivated: bool
+
+
+@operations.post(
+    "/v1/payments", scope=Scope.PAYMENTS_WRITE, status=201, answer=PaymentAnswer, idempotent=True
+)
+async def post_payment(request: web.Request, body: NewPayment) -> web.Response:
     """Take a payment; the same `Idempotency-Key` again gets the first answer again and pays nothing."""
-    key = _idempotency_key(request)
-    new = await read_body(request, NewPayment)
+    key, new = idempotency_key(request), body
     parts, who = services(request), actor(request)
     payment = Payment(new.account, new.amount, new.bill, new.note, who)
     facts = {
@@ -65,12 +74,3 @@ async def post_payment(request: web.Request) -> web.Response:
         lambda session: run_once(session, scope="payments", key=key, request=facts, work=pay)
     )
     return web.json_response(answer, status=status)
-
-
-def _idempotency_key(request: web.Request) -> str:
-    key = request.headers.get(IDEMPOTENCY_KEY, "")
-    if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
-        raise InvalidFields.one(
-            IDEMPOTENCY_KEY, f"a payment needs this header: 1 to {LONGEST_KEY} characters that it alone has"
-        )
-    return key

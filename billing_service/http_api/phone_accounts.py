@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import AfterValidator, Field, StringConstraints
 
+from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
-from billing_service.http_api.bodies import RequestModel, read_body, read_query
+from billing_service.http_api.answers import AnswerModel, InstantText, MoneyText
+from billing_service.http_api.bodies import ChangesModel, RequestModel
 from billing_service.http_api.fields import (
     FilterPattern,
     Identifier,
@@ -19,14 +21,16 @@ from billing_service.http_api.fields import (
     format_money,
     format_optional_instant,
 )
-from billing_service.http_api.pages import PageQuery, page
+from billing_service.http_api.operations import Operations
+from billing_service.http_api.pages import Page, PageQuery, page
+from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.services import actor, services
 from billing_service.settings import Settings
 from billing_service.storage.account_queries import AccountView, find_account, list_accounts
 from billing_service.use_cases.edit_account import edit_account
 from billing_service.use_cases.open_account import AccountRequest, FilterRule, filter_to_rows, open_account
 
-routes = web.RouteTableDef()
+operations = Operations("phone accounts")
 
 ACCOUNT = r"/v1/phone-accounts/{number:[0-9]{1,15}}"
 LONGEST_LIST = 1000
@@ -59,11 +63,14 @@ BillingDay = Annotated[int, Field(ge=1, le=31)]
 CallLimit = Annotated[int, Field(ge=0, le=100_000)]
 
 
+AccountState = Literal["active", "suspended", "closed", "out_of_service"]
+
+
 class AccountQuery(PageQuery):
     """What the list takes."""
 
     customer_id: QueryIdentifier | None = None
-    state: Literal["active", "suspended", "closed", "out_of_service"] | None = None
+    state: AccountState | None = None
     q: SearchText | None = None
 
 
@@ -97,7 +104,7 @@ class NewAccount(RequestModel):
         )
 
 
-class AccountChanges(RequestModel):
+class AccountChanges(ChangesModel):
     """What is to change; fields that are left out stay as they are."""
 
     display_name: Line = ""
@@ -116,10 +123,43 @@ class AccountChanges(RequestModel):
         return changes
 
 
-@routes.get("/v1/phone-accounts")
-async def get_accounts(request: web.Request) -> web.Response:
+class FilterRuleAnswer(AnswerModel):
+    """One rule of a calling filter: the first that matches a number decides."""
+
+    pattern: str
+    action: Literal["allow", "deny"]
+
+
+class AccountAnswer(AnswerModel):
+    """A phone account. `balance` is what it has paid beyond what it was billed: negative when it owes."""
+
+    number: str
+    customer_id: int
+    customer_name: str
+    display_name: str | None
+    state: AccountState
+    plan_id: int
+    plan_name: str
+    billing_day: int
+    opened_at: InstantText
+    closed_at: InstantText | None
+    call_limit: int | None
+    outgoing_filter: list[FilterRuleAnswer]
+    incoming_filter: list[FilterRuleAnswer]
+    block_list: list[str]
+    balance: MoneyText
+    unpaid_bills: int
+
+
+class OpenedAccountAnswer(AccountAnswer):
+    """A phone account just opened, with its SIP password, which nobody can learn later."""
+
+    sip_password: str
+
+
+@operations.get("/v1/phone-accounts", scope=Scope.CUSTOMERS_READ)
+async def get_accounts(request: web.Request, query: AccountQuery) -> Page[AccountAnswer]:
     """List accounts by number."""
-    query = read_query(request, AccountQuery)
     after = query.after(str)
     parts = services(request)
     found = await parts.database.run(
@@ -138,10 +178,10 @@ async def get_accounts(request: web.Request) -> web.Response:
     )
 
 
-@routes.post("/v1/phone-accounts")
-async def post_account(request: web.Request) -> web.Response:
+@operations.post("/v1/phone-accounts", scope=Scope.CUSTOMERS_WRITE, status=201, etag=True)
+async def post_account(request: web.Request, body: NewAccount) -> OpenedAccountAnswer:
     """Open an account; the answer holds its SIP password, this once."""
-    wish = (await read_body(request, NewAccount)).to_request()
+    wish = body.to_request()
     parts, who = services(request), actor(request)
     opened = await parts.database.run(
         lambda session: open_account(
@@ -154,50 +194,55 @@ async def post_account(request: web.Request) -> web.Response:
         )
     )
     shown = await read_account(request, opened.account.number)
-    return web.json_response({**shown, "sip_password": opened.sip_password}, status=201)
+    return OpenedAccountAnswer(**dict(shown), sip_password=opened.sip_password)
 
 
-@routes.get(ACCOUNT)
-async def get_account(request: web.Request) -> web.Response:
+@operations.get(ACCOUNT, scope=Scope.CUSTOMERS_READ, etag=True)
+async def get_account(request: web.Request) -> AccountAnswer:
     """Read one account."""
-    return web.json_response(await read_account(request, request.match_info["number"]))
+    return await read_account(request, request.match_info["number"])
 
 
-@routes.patch(ACCOUNT)
-async def patch_account(request: web.Request) -> web.Response:
+@operations.patch(ACCOUNT, scope=Scope.CUSTOMERS_WRITE, if_match=True)
+async def patch_account(request: web.Request, body: AccountChanges) -> AccountAnswer:
     """Change some fields of an account."""
-    changes = (await read_body(request, AccountChanges)).to_changes()
-    number, who = request.match_info["number"], actor(request)
-    await services(request).database.run(lambda session: edit_account(session, number, changes, actor=who))
-    return web.json_response(await read_account(request, number))
+    changes = body.to_changes()
+    number, who, expected = request.match_info["number"], actor(request), expected_versions(request)
+    await services(request).database.run(
+        lambda session: edit_account(session, number, changes, actor=who, expected=expected)
+    )
+    return await read_account(request, number)
 
 
-async def read_account(request: web.Request, number: str) -> dict[str, Any]:
-    """Return an account as it is shown; raise NotFound when there is none with this number."""
+async def read_account(request: web.Request, number: str) -> AccountAnswer:
+    """Return an account as it is shown, and tag the answer; raise NotFound when none has this number."""
     parts = services(request)
     view = await parts.database.run(lambda session: find_account(session, number, at=parts.now()))
     if view is None:
         raise NotFound(f"There is no phone account {number}.")
+    tag_answer(request, view.account.row_version)
     return _show(view, parts.settings)
 
 
-def _show(view: AccountView, settings: Settings) -> dict[str, Any]:
+def _show(view: AccountView, settings: Settings) -> AccountAnswer:
     account = view.account
-    return {
-        "number": account.number,
-        "customer_id": account.customer_id,
-        "customer_name": view.customer_name,
-        "display_name": account.display_name,
-        "state": account.state,
-        "plan_id": view.plan_id,
-        "plan_name": view.plan_name,
-        "billing_day": account.billing_day,
-        "opened_at": format_instant(account.opened_at),
-        "closed_at": format_optional_instant(account.closed_at),
-        "call_limit": account.call_limit,
-        "outgoing_filter": account.outgoing_filter,
-        "incoming_filter": account.incoming_filter,
-        "block_list": account.block_list,
-        "balance": format_money(view.balance, settings.currency),
-        "unpaid_bills": view.unpaid_bills,
-    }
+    return AccountAnswer.model_validate(
+        {
+            "number": account.number,
+            "customer_id": account.customer_id,
+            "customer_name": view.customer_name,
+            "display_name": account.display_name,
+            "state": account.state,
+            "plan_id": view.plan_id,
+            "plan_name": view.plan_name,
+            "billing_day": account.billing_day,
+            "opened_at": format_instant(account.opened_at),
+            "closed_at": format_optional_instant(account.closed_at),
+            "call_limit": account.call_limit,
+            "outgoing_filter": account.outgoing_filter,
+            "incoming_filter": account.incoming_filter,
+            "block_list": account.block_list,
+            "balance": format_money(view.balance, settings.currency),
+            "unpaid_bills": view.unpaid_bills,
+        }
+    )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from billing_service.domain.allowance import Allowance
 from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.domain.money import Currency, Money
+from billing_service.domain.permissions import Scope
 from billing_service.domain.plan import PlanTerms, Price, Tariff
 from billing_service.domain.plan_document import (
     format_price,
@@ -17,7 +18,8 @@ from billing_service.domain.plan_document import (
     tariff_from_document,
 )
 from billing_service.errors import NotFound
-from billing_service.http_api.bodies import RequestModel, read_body, read_query
+from billing_service.http_api.answers import AnswerModel, InstantText
+from billing_service.http_api.bodies import ChangesModel, RequestModel
 from billing_service.http_api.fields import (
     Amount,
     Instant,
@@ -26,13 +28,18 @@ from billing_service.http_api.fields import (
     format_instant,
     format_optional_instant,
 )
-from billing_service.http_api.pages import PageQuery, page
+from billing_service.http_api.operations import Operations
+from billing_service.http_api.pages import Page, PageQuery, page
+from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.services import actor, services
 from billing_service.storage import tables
 from billing_service.storage.plan_queries import PlanView, find_plan, list_plans, newest_version
+from billing_service.storage.row_versions import require_unchanged
 from billing_service.use_cases.manage_plans import PlanEdit, create_plan, edit_plan
 
-routes = web.RouteTableDef()
+operations = Operations("plans")
+
+PLAN = r"/v1/plans/{id:[0-9]{1,18}}"
 
 MOST_TARIFFS = 20_000
 MOST_WINDOWS = 200
@@ -94,7 +101,7 @@ class NewPlan(RequestModel):
     permits_blocking: bool = True
 
 
-class PlanChanges(RequestModel):
+class PlanChanges(ChangesModel):
     """What is to change; fields that are left out stay as they are. `tariffs` replaces them all."""
 
     name: Line = ""
@@ -107,10 +114,58 @@ class PlanChanges(RequestModel):
     active: bool = True
 
 
-@routes.get("/v1/plans")
-async def get_plans(request: web.Request) -> web.Response:
+class WindowAnswer(AnswerModel):
+    """A discount period, in local wall-clock time."""
+
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] | None
+    begins: Annotated[str, Field(alias="from")]
+    ends: Annotated[str, Field(alias="to")]
+    per_minute: str
+
+
+class PriceAnswer(AnswerModel):
+    """A price. Its amounts may be finer than the currency's minor unit."""
+
+    standing_charge: str
+    per_minute: str
+    initial_increment_s: int
+    next_increment_s: int
+    counting: Literal["started", "completed"]
+    windows: list[WindowAnswer]
+
+
+class TariffAnswer(AnswerModel):
+    """A price for calls between these prefixes."""
+
+    source_prefix: str
+    destination_prefix: str
+    valid_from: InstantText | None
+    valid_to: InstantText | None
+    description: str
+    price: PriceAnswer
+
+
+class PlanAnswer(AnswerModel):
+    """A billing plan at its newest version."""
+
+    id: int
+    name: str
+    version: int
+    monthly_fee: str
+    base_price: PriceAnswer
+    tariff_count: int
+    tariffs: list[TariffAnswer] | None
+    included_minutes: int
+    included_prefixes: list[str]
+    permits_blocking: bool
+    active: bool
+    account_count: int
+    created_at: InstantText
+
+
+@operations.get("/v1/plans", scope=Scope.PLANS_READ)
+async def get_plans(request: web.Request, query: PageQuery) -> Page[PlanAnswer]:
     """List plans by name."""
-    query = read_query(request, PageQuery)
     after = query.after(str, int)
     parts = services(request)
     found = await parts.database.run(
@@ -124,10 +179,10 @@ async def get_plans(request: web.Request) -> web.Response:
     )
 
 
-@routes.post("/v1/plans")
-async def post_plan(request: web.Request) -> web.Response:
+@operations.post("/v1/plans", scope=Scope.PLANS_WRITE, status=201, etag=True)
+async def post_plan(request: web.Request, body: NewPlan) -> PlanAnswer:
     """Create a plan."""
-    new = await read_body(request, NewPlan)
+    new = body
     problems: list[FieldProblem] = []
     base_price = _price(new.base_price, problems)
     tariffs = _tariffs(new.tariffs, problems)
@@ -143,19 +198,19 @@ async def post_plan(request: web.Request) -> web.Response:
     )
     parts, who = services(request), actor(request)
     plan = await parts.database.run(lambda session: create_plan(session, terms, actor=who, at=parts.now()))
-    return web.json_response(await _read(request, plan.id), status=201)
+    return await _read(request, plan.id)
 
 
-@routes.get(r"/v1/plans/{id:[0-9]{1,18}}")
-async def get_plan(request: web.Request) -> web.Response:
+@operations.get(PLAN, scope=Scope.PLANS_READ, etag=True)
+async def get_plan(request: web.Request) -> PlanAnswer:
     """Read one plan, at its newest version."""
-    return web.json_response(await _read(request, int(request.match_info["id"])))
+    return await _read(request, int(request.match_info["id"]))
 
 
-@routes.patch(r"/v1/plans/{id:[0-9]{1,18}}")
-async def patch_plan(request: web.Request) -> web.Response:
+@operations.patch(PLAN, scope=Scope.PLANS_WRITE, if_match=True)
+async def patch_plan(request: web.Request, body: PlanChanges) -> PlanAnswer:
     """Change some fields of a plan; new prices make a new version."""
-    body = await read_body(request, PlanChanges)
+    expected = expected_versions(request)
     given = body.model_fields_set
     problems: list[FieldProblem] = []
     replaced: dict[str, Any] = {}
@@ -179,10 +234,11 @@ async def patch_plan(request: web.Request) -> web.Response:
 
     def work(session: Session) -> None:
         # Locked before it is read, so that two editors don't undo each other's change.
-        session.get(tables.BillingPlan, plan_id, with_for_update=True)
+        plan = session.get(tables.BillingPlan, plan_id, with_for_update=True)
         version = newest_version(session, plan_id)
-        if version is None:
+        if plan is None or version is None:
             raise NotFound(f"There is no billing plan {plan_id}.")
+        require_unchanged(_etag(plan, version), expected)
         edit_plan(
             session,
             plan_id,
@@ -192,7 +248,7 @@ async def patch_plan(request: web.Request) -> web.Response:
         )
 
     await parts.database.run(work)
-    return web.json_response(await _read(request, plan_id))
+    return await _read(request, plan_id)
 
 
 def _price(model: PriceModel, problems: list[FieldProblem]) -> Price | None:
@@ -213,12 +269,18 @@ def _tariffs(models: list[TariffModel], problems: list[FieldProblem]) -> tuple[T
     return tuple(tariffs)
 
 
-async def _read(request: web.Request, plan_id: int) -> dict[str, Any]:
+async def _read(request: web.Request, plan_id: int) -> PlanAnswer:
     parts = services(request)
     view = await parts.database.run(lambda session: find_plan(session, plan_id, at=parts.now()))
     if view is None:
         raise NotFound(f"There is no billing plan {plan_id}.")
+    tag_answer(request, _etag(view.plan, view.version))
     return _show(view, parts.settings.currency)
+
+
+def _etag(plan: tables.BillingPlan, version: tables.PlanVersion) -> str:
+    # An edit changes the one, or makes another of the other.
+    return f"{plan.row_version}.{version.version}"
 
 
 def _show_price(document: dict[str, Any], currency: Currency) -> dict[str, Any]:
@@ -236,23 +298,25 @@ def _show_tariff(tariff: tables.Tariff, currency: Currency) -> dict[str, Any]:
     }
 
 
-def _show(view: PlanView, currency: Currency) -> dict[str, Any]:
-    return {
-        "id": view.plan.id,
-        "name": view.plan.name,
-        "version": view.version.version,
-        "monthly_fee": format_price(
-            Money.from_decimal(view.version.monthly_fee), places=currency.minor_digits
-        ),
-        "base_price": _show_price(view.version.base_price, currency),
-        "tariff_count": view.tariff_count,
-        "tariffs": None
-        if view.tariffs is None
-        else [_show_tariff(tariff, currency) for tariff in view.tariffs],
-        "included_minutes": view.version.included_minutes,
-        "included_prefixes": view.version.included_prefixes,
-        "permits_blocking": view.version.permits_blocking,
-        "active": view.plan.active,
-        "account_count": view.account_count,
-        "created_at": format_instant(view.plan.created_at),
-    }
+def _show(view: PlanView, currency: Currency) -> PlanAnswer:
+    return PlanAnswer.model_validate(
+        {
+            "id": view.plan.id,
+            "name": view.plan.name,
+            "version": view.version.version,
+            "monthly_fee": format_price(
+                Money.from_decimal(view.version.monthly_fee), places=currency.minor_digits
+            ),
+            "base_price": _show_price(view.version.base_price, currency),
+            "tariff_count": view.tariff_count,
+            "tariffs": None
+            if view.tariffs is None
+            else [_show_tariff(tariff, currency) for tariff in view.tariffs],
+            "included_minutes": view.version.included_minutes,
+            "included_prefixes": view.version.included_prefixes,
+            "permits_blocking": view.version.permits_blocking,
+            "active": view.plan.active,
+            "account_count": view.account_count,
+            "created_at": format_instant(view.plan.created_at),
+        }
+    )

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from sqlalchemy.exc import IntegrityError
 
 from billing_service.domain.errors import DomainError, FieldProblem, InvalidFields
-from billing_service.errors import Conflict, NotFound
+from billing_service.errors import Conflict, Forbidden, NotFound, Stale
 from billing_service.storage.unit_of_work import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -72,6 +72,10 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return _from_aiohttp(error).response()
     except NotFound as error:
         return Problem(HTTPStatus.NOT_FOUND, str(error)).response()
+    except Forbidden as error:
+        return Problem(HTTPStatus.FORBIDDEN, str(error)).response()
+    except Stale as error:
+        return Problem(HTTPStatus.PRECONDITION_FAILED, str(error)).response()
     except Conflict as error:
         return Problem(HTTPStatus.CONFLICT, str(error)).response()
     except InvalidFields as error:

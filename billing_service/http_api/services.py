@@ -6,6 +6,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from billing_service.http_api.caller import caller
 from billing_service.settings import Settings
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.rate_call import CompiledPlans
@@ -31,6 +32,5 @@ def services(request: web.Request) -> Services:
 
 
 def actor(request: web.Request) -> str:
-    """Return for whom the caller acts, for the audit log; `service` when it acts for itself."""
-    name = request.headers.get("Tollbell-Actor", "").strip()[:100]
-    return name if name.isprintable() and name else "service"
+    """Return who the audit log says did it: an administrator's login, `token NAME`, or `service`."""
+    return caller(request).name

@@ -12,7 +12,10 @@ from aiohttp import web
 from pydantic import StringConstraints
 
 from billing_service.domain.errors import InvalidFields
-from billing_service.http_api.bodies import RequestModel, read_body
+from billing_service.domain.permissions import Role, Scope
+from billing_service.http_api.answers import AnswerModel
+from billing_service.http_api.bodies import RequestModel
+from billing_service.http_api.operations import Operations
 from billing_service.http_api.problems import Problem
 from billing_service.http_api.services import services
 from billing_service.use_cases.administrators import LONGEST_PASSWORD, find_credentials, password_matches
@@ -25,7 +28,7 @@ MOST_REMEMBERED = 10_000
 
 log = structlog.get_logger(__name__)
 
-routes = web.RouteTableDef()
+operations = Operations("administrators")
 
 
 class LoginBody(RequestModel):
@@ -127,10 +130,17 @@ HASHING = web.AppKey("hashing", asyncio.Semaphore)
 MOST_AT_ONCE = 2
 
 
-@routes.post("/v1/login")
-async def post_login(request: web.Request) -> web.Response:
+class SignedInAnswer(AnswerModel):
+    """The administrator whose password it is."""
+
+    login: str
+    name: str
+    role: Role
+
+
+@operations.post("/v1/login", scope=Scope.SIGN_IN, refuses=(HTTPStatus.TOO_MANY_REQUESTS,))
+async def post_login(request: web.Request, body: LoginBody) -> SignedInAnswer:
     """Answer with the administrator when the password is right."""
-    body = await read_body(request, LoginBody)
     parts, failed, now = services(request), request.app[FAILED_LOGINS], services(request).now()
     login = body.login.lower()
     place = _place(request)
@@ -150,4 +160,4 @@ async def post_login(request: web.Request) -> web.Response:
         log.warning("login_failed", login=login, place=place)
         raise Problem(HTTPStatus.UNAUTHORIZED, "Login or password is wrong.")
     failed.forget(login, place)
-    return web.json_response({"login": credentials.login, "name": credentials.name, "role": credentials.role})
+    return SignedInAnswer(login=credentials.login, name=credentials.name, role=Role(credentials.role))

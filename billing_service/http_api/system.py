@@ -1,14 +1,19 @@
 """The system as a whole: health, what it is, the front page's counts, and its settings."""
 
 from datetime import datetime, time
-from typing import Annotated, Any
+from http import HTTPStatus
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
 from sqlalchemy import text
 
-from billing_service.http_api.bodies import RequestModel, read_body
-from billing_service.http_api.fields import Number, format_instant, format_money
+from billing_service.domain.permissions import Scope
+from billing_service.http_api.answers import AnswerModel, InstantText, MoneyText
+from billing_service.http_api.bodies import ChangesModel
+from billing_service.http_api.fields import Identifier, Number, format_instant, format_money
+from billing_service.http_api.operations import Operations
+from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.services import actor, services
 from billing_service.storage.overview import read_overview
 from billing_service.storage.tables import SystemSettings
@@ -19,10 +24,10 @@ NAME = "billing_service"
 VERSION = "0.1.0"
 HEALTH_TIMEOUT_S = 2.0
 
-routes = web.RouteTableDef()
+operations = Operations("system")
 
 
-class SettingsChanges(RequestModel):
+class SettingsChanges(ChangesModel):
     """What is to change; fields that are left out stay as they are."""
 
     concurrent_call_limit: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
@@ -30,9 +35,61 @@ class SettingsChanges(RequestModel):
     ring_time_s: Annotated[int, Field(ge=5, le=600)] = 60
     unpaid_bill_limit: Annotated[int, Field(ge=1, le=1000)] = 3
     payment_term_days: Annotated[int, Field(ge=0, le=365)] = 14
+    phone_test_interval_s: Annotated[int, Field(ge=0, le=86_400)] = 0
+    default_plan_id: Identifier | None = None
 
 
-@routes.get("/health")
+class HealthAnswer(AnswerModel):
+    """Whether the service can work."""
+
+    status: str
+    database: str
+
+
+class InfoAnswer(AnswerModel):
+    """What this is."""
+
+    name: str
+    version: str
+    currency: str
+    timezone: str
+    realm: str
+    started_at: InstantText
+
+
+class AccountCountsAnswer(AnswerModel):
+    """How many phone accounts are in each state."""
+
+    active: int
+    suspended: int
+    closed: int
+
+
+class OverviewAnswer(AnswerModel):
+    """Counts for a front page. `open_total` is the price of the calls that are on no bill yet."""
+
+    customers: int
+    accounts: AccountCountsAnswer
+    calls_today: int
+    charged_today: MoneyText
+    open_total: MoneyText
+    unpaid_bills: int
+    rejected_records: int
+
+
+class SettingsAnswer(AnswerModel):
+    """What an administrator may change at run time."""
+
+    concurrent_call_limit: int | None
+    emergency_numbers: list[str]
+    ring_time_s: int
+    unpaid_bill_limit: int
+    payment_term_days: int
+    phone_test_interval_s: int
+    default_plan_id: int | None
+
+
+@operations.get("/health", scope=None, answer=HealthAnswer, also=(HTTPStatus.SERVICE_UNAVAILABLE,))
 async def get_health(request: web.Request) -> web.Response:
     """Tell whether the service can work; needs no token."""
     try:
@@ -44,64 +101,55 @@ async def get_health(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok", "database": "ok"})
 
 
-@routes.get("/v1/info")
-async def get_info(request: web.Request) -> web.Response:
+@operations.get("/v1/info", scope=Scope.SETTINGS_READ)
+async def get_info(request: web.Request) -> InfoAnswer:
     """Tell what this is."""
     parts = services(request)
-    return web.json_response(
-        {
-            "name": NAME,
-            "version": VERSION,
-            "currency": parts.settings.currency.code,
-            "timezone": parts.settings.timezone.key,
-            "realm": parts.settings.sip_domain,
-            "started_at": format_instant(parts.started_at),
-        }
+    return InfoAnswer(
+        name=NAME,
+        version=VERSION,
+        currency=parts.settings.currency.code,
+        timezone=parts.settings.timezone.key,
+        realm=parts.settings.sip_domain,
+        started_at=format_instant(parts.started_at),
     )
 
 
-@routes.get("/v1/overview")
-async def get_overview(request: web.Request) -> web.Response:
+@operations.get("/v1/overview", scope=Scope.CALLS_READ)
+async def get_overview(request: web.Request) -> OverviewAnswer:
     """Count everything."""
     parts = services(request)
     zone, currency = parts.settings.timezone, parts.settings.currency
     today_from = datetime.combine(parts.now().astimezone(zone), time(), tzinfo=zone)
     overview = await parts.database.run(lambda session: read_overview(session, today_from=today_from))
-    return web.json_response(
-        {
-            "customers": overview.customers,
-            "accounts": overview.accounts,
-            "calls_today": overview.calls_today,
-            "charged_today": format_money(overview.charged_today, currency),
-            "open_total": format_money(overview.open_total, currency),
-            "unpaid_bills": overview.unpaid_bills,
-            "rejected_records": overview.rejected_records,
-        }
+    return OverviewAnswer(
+        customers=overview.customers,
+        accounts=AccountCountsAnswer(**overview.accounts),
+        calls_today=overview.calls_today,
+        charged_today=format_money(overview.charged_today, currency),
+        open_total=format_money(overview.open_total, currency),
+        unpaid_bills=overview.unpaid_bills,
+        rejected_records=overview.rejected_records,
     )
 
 
-@routes.get("/v1/settings")
-async def get_settings(request: web.Request) -> web.Response:
+@operations.get("/v1/settings", scope=Scope.SETTINGS_READ, etag=True)
+async def get_settings(request: web.Request) -> SettingsAnswer:
     """Read the settings."""
-    return web.json_response(_show(await services(request).database.run(read_settings)))
+    return _show(request, await services(request).database.run(read_settings))
 
 
-@routes.patch("/v1/settings")
-async def patch_settings(request: web.Request) -> web.Response:
+@operations.patch("/v1/settings", scope=Scope.SETTINGS_WRITE, if_match=True)
+async def patch_settings(request: web.Request, body: SettingsChanges) -> SettingsAnswer:
     """Change some of the settings."""
-    changes = (await read_body(request, SettingsChanges)).model_dump(exclude_unset=True)
-    who = actor(request)
+    changes = body.model_dump(exclude_unset=True)
+    who, expected = actor(request), expected_versions(request)
     settings = await services(request).database.run(
-        lambda session: change_settings(session, changes, actor=who)
+        lambda session: change_settings(session, changes, actor=who, expected=expected)
     )
-    return web.json_response(_show(settings))
+    return _show(request, settings)
 
 
-def _show(settings: SystemSettings) -> dict[str, Any]:
-    return {
-        "concurrent_call_limit": settings.concurrent_call_limit,
-        "emergency_numbers": settings.emergency_numbers,
-        "ring_time_s": settings.ring_time_s,
-        "unpaid_bill_limit": settings.unpaid_bill_limit,
-        "payment_term_days": settings.payment_term_days,
-    }
+def _show(request: web.Request, settings: SystemSettings) -> SettingsAnswer:
+    tag_answer(request, settings.row_version)
+    return SettingsAnswer(**{field: getattr(settings, field) for field in SettingsAnswer.model_fields})

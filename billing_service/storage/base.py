@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Identity, MetaData, Numeric, Text
+from sqlalchemy import JSON, BigInteger, DateTime, FetchedValue, Identity, MetaData, Numeric, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -24,6 +24,10 @@ Money = Annotated[Decimal, mapped_column(MONEY)]
 Document = Annotated[dict[str, Any], mapped_column(JSONB)]
 # Kept as text by PostgreSQL: unlike JSONB it can hold whatever a stranger sent, NUL escapes included.
 RawDocument = Annotated[dict[str, Any], mapped_column(JSON)]
+# Counted by a trigger (`triggers`) whenever somebody changes what can be edited of the row.
+RowVersion = Annotated[
+    int, mapped_column(BigInteger, server_default=text("1"), server_onupdate=FetchedValue())
+]
 
 
 class Base(DeclarativeBase):

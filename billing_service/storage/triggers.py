@@ -103,9 +103,35 @@ $$
 
 _SETTINGS_TRIGGER = """
 CREATE TRIGGER directory AFTER UPDATE ON system_settings FOR EACH ROW
-WHEN ((NEW.concurrent_call_limit, NEW.emergency_numbers, NEW.ring_time_s)
-      IS DISTINCT FROM (OLD.concurrent_call_limit, OLD.emergency_numbers, OLD.ring_time_s))
+WHEN ((NEW.concurrent_call_limit, NEW.emergency_numbers, NEW.ring_time_s, NEW.phone_test_interval_s)
+      IS DISTINCT FROM
+      (OLD.concurrent_call_limit, OLD.emergency_numbers, OLD.ring_time_s, OLD.phone_test_interval_s))
 EXECUTE FUNCTION note_settings_in_directory()
+"""
+
+_NEXT_ROW_VERSION = """
+CREATE FUNCTION next_row_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.row_version := OLD.row_version + 1;
+  RETURN NEW;
+END
+$$
+"""
+
+_ROW_VERSION = """
+CREATE TRIGGER row_version BEFORE UPDATE ON {table} FOR EACH ROW
+WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION next_row_version()
+"""
+
+_ROW_VERSIONS_OF = ("administrators", "billing_plans", "customers", "system_settings")
+
+# Not when a period is closed: that is nothing that two people edit.
+_ACCOUNT_ROW_VERSION = """
+CREATE TRIGGER row_version BEFORE UPDATE OF
+  customer_id, display_name, state, realm, ha1_md5, ha1_sha256, call_limit, outgoing_filter, incoming_filter,
+  block_list, billing_day
+ON phone_accounts FOR EACH ROW
+WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION next_row_version()
 """
 
 STATEMENTS = (
@@ -116,6 +142,9 @@ STATEMENTS = (
     *_ACCOUNT_TRIGGERS,
     _SETTINGS_CHANGED,
     _SETTINGS_TRIGGER,
+    _NEXT_ROW_VERSION,
+    *(_ROW_VERSION.format(table=table) for table in _ROW_VERSIONS_OF),
+    _ACCOUNT_ROW_VERSION,
 )
 
 for statement in STATEMENTS:

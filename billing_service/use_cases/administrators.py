@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing_service.domain.errors import InvalidFields
+from billing_service.domain.permissions import Role
 from billing_service.errors import Conflict
 from billing_service.storage.audit import record_change
 from billing_service.storage.tables import Administrator
@@ -68,6 +69,14 @@ def create_administrator(
         changes={"name": name},
     )
     return administrator
+
+
+def find_role(session: Session, login: str) -> Role | None:
+    """Return the role of an administrator who may work, or None."""
+    role = session.scalar(
+        select(Administrator.role).where(Administrator.login == login.lower(), Administrator.active)
+    )
+    return None if role is None else Role(role)
 
 
 def find_credentials(session: Session, login: str) -> Credentials:

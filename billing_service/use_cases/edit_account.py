@@ -1,6 +1,6 @@
 """Change a phone account: its rules, its password, its plan, and whether it may call."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from billing_service.errors import Conflict, NotFound
 from billing_service.storage.account_history import change_plan_version, change_state, lock_account
 from billing_service.storage.audit import record_change
 from billing_service.storage.plan_queries import newest_version
+from billing_service.storage.row_versions import require_unchanged
 from billing_service.storage.tables import BillingPlan, PhoneAccount
 from billing_service.use_cases.sip_password import digest_hashes, draw_password
 
@@ -20,19 +21,29 @@ EDITABLE = frozenset(
 BY_ADMINISTRATOR = "administrator"
 
 
-def edit_account(session: Session, number: str, changes: Mapping[str, Any], *, actor: str) -> None:
+def edit_account(
+    session: Session,
+    number: str,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    expected: Collection[str] | None = None,
+) -> None:
     """Change some of an account's fields (see EDITABLE), in the form in which they are stored.
 
     The open billing period stays as it is; the one after it follows a new billing day.
-    Raises NotFound, or Conflict when the account is closed.
+    Raises NotFound, Conflict when the account is closed, and Stale when the row's version is none of those
+    expected.
     """
     assert changes.keys() <= EDITABLE
     account = _open_account(session, number)
+    require_unchanged(account.row_version, expected)
+    before = {field: getattr(account, field) for field in changes}
     if account.period_billing_day is None and "billing_day" in changes:
         account.period_billing_day = account.billing_day
     for field, value in changes.items():
         setattr(account, field, value)
-    _audit(session, number, "edit", actor, changes)
+    _audit(session, number, "edit", actor, changes, before)
 
 
 def set_sip_password(session: Session, number: str, password: str | None, *, realm: str, actor: str) -> str:
@@ -100,8 +111,9 @@ def _change_state(
     account = _locked(session, number)
     if account.state not in allowed:
         raise Conflict(f"The account {number} is {account.state.replace('_', ' ')}.")
+    before = {"state": account.state}
     change_state(session, account, state=state, at=at, reason=BY_ADMINISTRATOR, actor=actor)
-    _audit(session, number, action, actor, {"state": state})
+    _audit(session, number, action, actor, {"state": state}, before)
 
 
 def _open_account(session: Session, number: str) -> PhoneAccount:
@@ -118,7 +130,20 @@ def _locked(session: Session, number: str) -> PhoneAccount:
     return account
 
 
-def _audit(session: Session, number: str, action: str, actor: str, changes: Mapping[str, Any]) -> None:
+def _audit(
+    session: Session,
+    number: str,
+    action: str,
+    actor: str,
+    after: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+) -> None:
     record_change(
-        session, actor=actor, action=action, subject_kind="account", subject=number, changes=changes
+        session,
+        actor=actor,
+        action=action,
+        subject_kind="account",
+        subject=number,
+        before=before,
+        after=after,
     )

@@ -10,13 +10,16 @@ from zoneinfo import ZoneInfo
 import pytest_asyncio
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
-from sqlalchemy import URL
+from sqlalchemy import URL, insert
 
 from billing_service.app import make_app
 from billing_service.domain.money import Currency
+from billing_service.domain.permissions import Role
 from billing_service.http_api.services import SERVICES
 from billing_service.settings import Address, LogFormat, Settings
+from billing_service.storage.tables import Administrator
 from billing_service.storage.unit_of_work import Database
+from tests.support.answers_as_documented import as_documented
 
 TOKEN = "a-token-for-tests"
 REALM = "tollbell.test"
@@ -100,6 +103,12 @@ class Billing:
         account: dict[str, Any] = answer.body
         return account
 
+    async def acting_as(self, login: str, role: Role = Role.ADMINISTRATOR) -> dict[str, str]:
+        """Add an administrator, and return the headers of a program that acts for him."""
+        row = {"login": login, "name": login, "role": role.value, "password_hash": "no password fits"}
+        await self.database.run(lambda session: session.execute(insert(Administrator), [row]))
+        return {"Tollbell-Actor": login}
+
     async def deliver(self, *records: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Deliver call records as the exchange does and return the result of each."""
         answer = await self.post("/internal/v1/call-records", {"records": list(records)})
@@ -178,6 +187,7 @@ async def make_billing(database_url: URL, tmp_path: Path) -> AsyncIterator[MakeB
         clock = FakeClock()
         settings = make_settings(**{"database_url": database_url, "var": tmp_path, **changes})
         app = make_app(settings, token=TOKEN, now=clock)
+        app.middlewares.insert(0, as_documented)
         client = TestClient(TestServer(app))
         clients.append(client)
         await client.start_server()

@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Index, SmallIn
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing_service.storage.base import Base, Identifier
+from billing_service.storage.base import Base, Identifier, RowVersion
 
 UNASSIGNED = "unassigned"
 BUILT_IN_CUSTOMERS = (UNASSIGNED,)
@@ -54,6 +54,7 @@ class Customer(Base):
     locale: Mapped[str | None]
     built_in: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    row_version: Mapped[RowVersion]
 
 
 class PhoneAccount(Base):
@@ -108,6 +109,7 @@ class PhoneAccount(Base):
     directory_version: Mapped[int] = mapped_column(
         server_default=text("0"), server_onupdate=FetchedValue(), nullable=False
     )
+    row_version: Mapped[RowVersion]
 
 
 class AccountPlanHistory(Base):

@@ -7,10 +7,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInt
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing_service.storage.base import Base, Document, Identifier
+from billing_service.storage.base import Base, Document, Identifier, RowVersion
 from billing_service.storage.tables.accounts import LOCALE_NAME, one_of
 
-ROLES = ("administrator",)
+ROLES = ("viewer", "operator", "administrator")
 
 
 class Administrator(Base):
@@ -29,6 +29,34 @@ class Administrator(Base):
     password_hash: Mapped[str]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    row_version: Mapped[RowVersion]
+
+
+class ApiToken(Base):
+    """What a program may do who shows the text with this SHA-256. Never removed: the audit log names it."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name_given"),
+        CheckConstraint("octet_length(digest) = 32", name="digest_is_sha256"),
+        # One that was withdrawn leaves its name to the next.
+        Index(
+            "uq_api_tokens_name_lower",
+            func.lower(text("name")),
+            unique=True,
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[Identifier]
+    name: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_by: Mapped[str]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
 
 class SystemSettings(Base):
@@ -42,6 +70,7 @@ class SystemSettings(Base):
         CheckConstraint("unpaid_bill_limit >= 1", name="unpaid_bill_limit_positive"),
         CheckConstraint("payment_term_days BETWEEN 0 AND 365", name="payment_term_sensible"),
         CheckConstraint(LOCALE_NAME, name="locale_name"),
+        CheckConstraint("phone_test_interval_s BETWEEN 0 AND 86400", name="phone_test_interval_sensible"),
     )
 
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, server_default=text("1"))
@@ -57,6 +86,8 @@ class SystemSettings(Base):
     company_tax_number: Mapped[str] = mapped_column(server_default="")
     payment_instructions: Mapped[str] = mapped_column(server_default="")
     locale: Mapped[str] = mapped_column(server_default="en")
+    phone_test_interval_s: Mapped[int] = mapped_column(server_default=text("0"))
+    row_version: Mapped[RowVersion]
     default_plan_id: Mapped[int | None] = mapped_column(ForeignKey("billing_plans.id"))
 
 
@@ -101,7 +132,7 @@ class IdempotencyKey(Base):
 
 
 class AuditEntry(Base):
-    """Who changed what, when. `changes` holds the new values, never a password or a hash."""
+    """Who changed what, when: `previous` values and those since (`changes`), never a password or a hash."""
 
     __tablename__ = "audit_log"
     __table_args__ = (Index("ix_audit_log_subject_kind_subject", "subject_kind", "subject"),)
@@ -112,4 +143,5 @@ class AuditEntry(Base):
     action: Mapped[str]
     subject_kind: Mapped[str]
     subject: Mapped[str]
+    previous: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     changes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))

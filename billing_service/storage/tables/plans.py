@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstrain
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing_service.storage.base import Base, Document, Identifier, Money
+from billing_service.storage.base import Base, Document, Identifier, Money, RowVersion
 
 
 class BillingPlan(Base):
@@ -22,6 +22,7 @@ class BillingPlan(Base):
     name: Mapped[str]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    row_version: Mapped[RowVersion]
 
 
 class PlanVersion(Base):

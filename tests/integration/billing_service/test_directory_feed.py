@@ -54,6 +54,7 @@ async def test_the_first_answer_is_the_whole_directory(billing: Billing) -> None
             "concurrent_call_limit": None,
             "emergency_numbers": ["9911", "4911"],
             "ring_time_s": 60,
+            "phone_test_interval_s": 0,
         },
         "accounts": [
             {

@@ -209,6 +209,8 @@ async def test_settings_are_read_and_changed_one_by_one(billing: Billing) -> Non
         "ring_time_s": 60,
         "unpaid_bill_limit": 3,
         "payment_term_days": 14,
+        "phone_test_interval_s": 0,
+        "default_plan_id": None,
     }
     assert (await billing.get("/v1/settings")).body == defaults
     answer = await billing.patch("/v1/settings", {"concurrent_call_limit": 100, "emergency_numbers": ["112"]})
@@ -235,6 +237,10 @@ async def test_settings_are_read_and_changed_one_by_one(billing: Billing) -> Non
         ({"payment_term_days": 366}, "payment_term_days"),
         ({"payment_term_days": 1.0}, "payment_term_days"),
         ({"closing_time": "00:00"}, "closing_time"),
+        ({"phone_test_interval_s": -1}, "phone_test_interval_s"),
+        ({"phone_test_interval_s": 86_401}, "phone_test_interval_s"),
+        ({"default_plan_id": 404}, "default_plan_id"),
+        ({"default_plan_id": 0}, "default_plan_id"),
     ],
 )
 async def test_a_setting_without_sense_is_refused(
