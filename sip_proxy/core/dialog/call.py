@@ -43,6 +43,7 @@ class CallTimer(IntEnum):
     NO_ACK = 0  # 64*T1 after the answer (RFC 3261 §13.3.1.4)
     FORGET = 1  # the dialog is over; late requests get 481
     LIFE_CHECK = 2  # is there still a phone at each end?
+    RESTORED_CHECK = 3  # the same after a restart
 
 
 class CallKeeper(Protocol):

@@ -203,6 +203,8 @@ class CallTable:
             self._forget(call)
         elif event is CallTimer.LIFE_CHECK:
             self._life.check(call, now)
+        elif event is CallTimer.RESTORED_CHECK:
+            self._life.check(call, now, silent_s=0.0)
         else:
             # Both phones have given up or are gone (§13.3.1.4); they are told, and the call is over.
             self.hang_up(call, "The answer was never acknowledged", now)

@@ -2,8 +2,9 @@
 
 A phone that loses power sends no BYE, and the sound goes past the exchange. So each side of an answered call
 must give a sign of life now and then: any request or response in the dialog is one; a side that sends
-none is asked by OPTIONS. When it doesn't answer several times in a row, or when the phones agreed on a
-session timer (RFC 4028) and let it run out, the call is over, and it ended at the last proof of life.
+none is asked by OPTIONS. When it doesn't answer several times in a row or doesn't know the call, or when the
+phones agreed on a session timer (RFC 4028) and let it run out, the call is over, and it ended at the last
+proof of life.
 """
 
 from typing import Protocol
@@ -15,11 +16,14 @@ from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.message.message import Response
 from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure
 
-# A phone that answers so doesn't know the call (RFC 3261 §12.2.1.2); anything else comes from one that does.
-NO_SIGN_OF_LIFE = frozenset({408, 481})
+_DOES_NOT_KNOW_THE_CALL = 481
+# Either of these ends a dialog (RFC 3261 §12.2.1.2); any other answer comes from a phone that knows the call.
+NO_SIGN_OF_LIFE = frozenset({408, _DOES_NOT_KNOW_THE_CALL})
 # How often the last proof of life goes into the journal: a restart must not forget hours of a call.
 _SAVE_INTERVAL_S = 300.0
-_RESTORED_IN_STEPS = 8
+_RESTORED_PER_S = 100
+# The phone that answered repeats its answer after 0.5, 1.5, 3.5 and 7.5 s (RFC 3261 §13.3.1.4).
+_ANSWER_HEARD_S = 8.0
 
 
 class GhostHunter(Protocol):
@@ -49,14 +53,17 @@ class LifeCheck:
         call.timer = self._exchange.timers.start(interval_s, call, CallTimer.LIFE_CHECK, now)
 
     def begin_restored(self, call: Call, now: float) -> None:
-        """Start the first check of a restored call; thousands of them must not come at the same instant."""
-        self._restored += 1
-        step = self._restored % _RESTORED_IN_STEPS
-        delay_s = self._exchange.config.life_check_interval_s * (1 + step / _RESTORED_IN_STEPS)
-        call.timer = self._exchange.timers.start(delay_s, call, CallTimer.LIFE_CHECK, now)
+        """Start the first check of a restored call: soon, as its BYE may have come while nobody was here.
 
-    def check(self, call: Call, now: float) -> None:
-        """See whether both sides are there; ask those that were silent."""
+        Thousands of them must not come at the same instant.
+        """
+        self._restored += 1
+        call.timer = self._exchange.timers.start(
+            self._restored / _RESTORED_PER_S, call, CallTimer.RESTORED_CHECK, now
+        )
+
+    def check(self, call: Call, now: float, *, silent_s: float | None = None) -> None:
+        """See whether both sides are there; ask those that were silent for so long (half an interval)."""
         assert call.called is not None
         if call.session_is_over(now):
             self._calls.end_ghost(call, "The session timer ran out", now)
@@ -65,11 +72,14 @@ class LifeCheck:
         if max(call.calling.missed, call.called.missed) >= config.life_check_failures:
             self._calls.end_ghost(call, "A phone is no longer there", now)
             return
-        for receiver, sender in ((call.calling, call.called), (call.called, call.calling)):
+        if silent_s is None:
             # Half an interval: what answered the last question a moment after it was asked is asked again.
-            if now - receiver.seen_at >= config.life_check_interval_s / 2:
+            silent_s = config.life_check_interval_s / 2
+        for receiver, sender in ((call.calling, call.called), (call.called, call.calling)):
+            if now - receiver.seen_at >= silent_s:
                 receiver.missed += 1
-                self._requests.send_options(call.call_id, sender, receiver, _Question(receiver), now)
+                question = _Question(self._calls, call, receiver)
+                self._requests.send_options(call.call_id, sender, receiver, question, now)
         if now - call.saved_on_clock >= _SAVE_INTERVAL_S:
             self._calls.save(call, now)
         self.begin(call, now)
@@ -78,15 +88,25 @@ class LifeCheck:
 class _Question:
     """An OPTIONS on its way: an answer counts, none doesn't."""
 
-    __slots__ = ("_receiver",)
+    __slots__ = ("_call", "_calls", "_receiver")
 
-    def __init__(self, receiver: Party) -> None:
+    def __init__(self, calls: GhostHunter, call: Call, receiver: Party) -> None:
+        self._calls = calls
+        self._call = call
         self._receiver = receiver
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A final response of a phone that knows the call is a sign of life."""
-        if response.status >= 200 and response.status not in NO_SIGN_OF_LIFE:
+        if response.status == _DOES_NOT_KNOW_THE_CALL and self._must_know_the_call(now):
+            self._calls.end_ghost(self._call, "A phone has hung up", now)
+        elif response.status >= 200 and response.status not in NO_SIGN_OF_LIFE:
             self._receiver.showed_life(now)
+
+    def _must_know_the_call(self, now: float) -> bool:
+        """A caller may not have heard the answer yet when the exchange was restarted before passing it on."""
+        call = self._call
+        is_caller = self._receiver is call.calling
+        return not (is_caller and call.waits_for_ack()) or now - call.answered_on_clock >= _ANSWER_HEARD_S
 
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
         """Silence is counted where the question was asked."""

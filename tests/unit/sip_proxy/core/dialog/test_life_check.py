@@ -4,7 +4,7 @@ import pytest
 
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
 from sip_proxy.core.flow import Transport
-from sip_proxy.core.outputs import CallSaved
+from sip_proxy.core.outputs import CallSaved, Send
 from tests.support.sip_calls import AnsweredCall
 from tests.support.sip_phones import Exchange, Phone
 
@@ -134,6 +134,45 @@ def test_a_call_that_was_restored_is_watched_too() -> None:
     call.exchange.restart()
     live_on(call, 600, call.caller)
     assert call.exchange.the_record.duration_us == 0  # the journal knows of the answer only
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_a_call_that_was_hung_up_while_no_exchange_was_there_ends_soon_after_the_restart(who: str) -> None:
+    call = AnsweredCall()
+    live_on(call, 900, call.caller, call.callee)
+    call.exchange.restart()
+    gone, alive = (call.caller, call.callee) if who == "caller" else (call.callee, call.caller)
+    call.exchange.advance(1)
+    gone.answer(gone.request("OPTIONS"), 481)
+    record = call.exchange.the_record
+    assert 600 <= record.duration_us / 1e6 <= 900  # the proofs of life that the journal had
+    assert record.ended_by is EndedBy.EXCHANGE
+    assert alive.request("BYE").first("reason") == 'Q.850;cause=102;text="A phone has hung up"'
+
+
+def test_after_a_restart_a_caller_that_may_not_have_heard_the_answer_yet_is_not_hung_up() -> None:
+    call = AnsweredCall(acknowledged=False)
+    call.exchange.restart()
+    call.exchange.advance(1)
+    call.caller.answer(call.caller.request("OPTIONS"), 481)
+    call.callee.answer(call.callee.request("OPTIONS"), 200)
+    assert len(call.exchange.engine.live_calls()) == 1
+    call.attempt.ack()
+    live_on(call, 600, call.caller, call.callee)
+    assert len(call.exchange.engine.live_calls()) == 1
+
+
+def test_thousands_of_restored_calls_are_not_all_asked_in_one_instant() -> None:
+    calls = AnsweredCall().exchange
+    saved = next(output for output in calls.outputs if isinstance(output, CallSaved))
+    exchange = Exchange()
+    exchange.advance(60)
+    for index in range(500):
+        state = saved.state.replace(saved.record_id, f"{index:032x}")
+        exchange.engine.restore_call(state, exchange.now, same_boot=True)
+    exchange.advance(1)
+    asked = sum(isinstance(each, Send) and each.data.startswith(b"OPTIONS") for each in exchange.outputs)
+    assert 200 <= asked <= 300  # of 1,000; the first ones are repeated by now
 
 
 def test_the_last_proof_of_life_is_saved_now_and_then_for_a_restart() -> None:
