@@ -104,9 +104,10 @@ class UnbilledCall:
 
 @dataclass(frozen=True, slots=True)
 class BillContents:
-    """What is on a bill. Its total is the sum of its rounded lines."""
+    """What is on a bill. Its total is the sum of its rounded lines; `whole` is what the fee is a share of."""
 
     period: Period
+    whole: Period
     lines: tuple[BillLine, ...]
     calls: tuple[BilledCall, ...]
 
@@ -192,7 +193,7 @@ def build_bill(
     lines += _call_lines(billed)
     lines += _allowance_lines(inclusions.values(), pots)
     in_force = taxes_in_force(taxes, last_day(period, zone))
-    return BillContents(period, tuple(_taxed(lines, in_force, currency)), tuple(billed))
+    return BillContents(period, whole, tuple(_taxed(lines, in_force, currency)), tuple(billed))
 
 
 def _fee_line(share: FeeShare, currency: Currency, zone: tzinfo) -> BillLine:

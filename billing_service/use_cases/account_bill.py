@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Final
 
-from sqlalchemy import BigInteger, DateTime, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, DateTime, and_, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import TableValuedAlias
@@ -21,15 +21,19 @@ from billing_service.domain.dunning import AccountState
 from billing_service.domain.money import MICROS_PER_UNIT, Currency, Money
 from billing_service.domain.period import BillingCalendar, Period
 from billing_service.domain.proration import PlanInForce
+from billing_service.domain.tax import TaxRate
 from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.tables import (
     AccountPlanHistory,
     AccountStateHistory,
+    Bill,
     BillingPlan,
     Call,
+    Customer,
     PhoneAccount,
     PlanVersion,
 )
+from billing_service.use_cases.bill_heading import read_tax_rates
 from billing_service.use_cases.rate_call import CompiledPlans
 
 # A phone that is out of service still has its number and its plan; a suspended or closed one has neither.
@@ -58,6 +62,7 @@ class BillFacts:
     plans: Sequence[PlanInForce]
     calls: Sequence[UnbilledCall]
     compiled: Mapping[int, CompiledPlan] = field(default_factory=dict)
+    taxes: Sequence[TaxRate] = ()
 
     def build(self, *, currency: Currency, zone: tzinfo) -> BillContents:
         """The bill; the only way to one, be it open, closed or closed again."""
@@ -71,6 +76,7 @@ class BillFacts:
             compiled=self.compiled.__getitem__,
             currency=currency,
             zone=zone,
+            taxes=self.taxes,
         )
 
 
@@ -138,17 +144,19 @@ def load_bill_facts(
     periods = open_periods(session, accounts, zone)
     entitled = _charged_parts(session, periods)
     plans = _plans_in_force(session, periods)
-    calls = _unbilled_calls(session, periods)
+    calls = _unbilled_calls(session, periods, and_(*WAITS_FOR_A_BILL))
     compiled = _compiled(session, plans, compiled_plans or CompiledPlans())
+    taxes = _taxes(session, accounts)
     return {
         account.id: BillFacts(
             period=periods[account.id],
-            whole=BillingCalendar(zone, account.billing_day).period_containing(periods[account.id].start),
+            whole=_whole_period(account, periods[account.id], zone),
             charged=_up_to(as_of, entitled[account.id]),
             entitled=entitled[account.id],
             plans=plans[account.id],
             calls=calls[account.id],
             compiled=compiled,
+            taxes=taxes[account.id],
         )
         for account in accounts
     }
@@ -165,6 +173,54 @@ def _compiled(
 ) -> dict[int, CompiledPlan]:
     versions = {plan.plan_version_id for some in plans.values() for plan in some if plan.allowance.minutes}
     return {version: known.get(version, lambda wanted: load_terms(session, wanted)) for version in versions}
+
+
+def load_facts_again(
+    session: Session,
+    account: PhoneAccount,
+    bill: Bill,
+    *,
+    whole: Period,
+    with_waiting: bool,
+    compiled_plans: CompiledPlans,
+) -> BillFacts:
+    """What a closed bill is made of, as it is stored now; `whole` is the period that its fee is a share of.
+
+    `with_waiting` adds the calls that have arrived for its period since and are on no bill yet.
+    """
+    periods = {account.id: Period(bill.period_start, bill.period_end)}
+    own: ColumnElement[bool] = Call.bill_id == bill.id
+    calls = _unbilled_calls(session, periods, or_(own, and_(*WAITS_FOR_A_BILL)) if with_waiting else own)
+    plans = _plans_in_force(session, periods)
+    charged = _charged_parts(session, periods)[account.id]
+    return BillFacts(
+        period=periods[account.id],
+        whole=whole,
+        charged=charged,
+        entitled=charged,
+        plans=plans[account.id],
+        calls=calls[account.id],
+        compiled=_compiled(session, plans, compiled_plans),
+        taxes=_taxes(session, [account])[account.id],
+    )
+
+
+def _whole_period(account: PhoneAccount, period: Period, zone: tzinfo) -> Period:
+    """The calendar period that the fee of the open period is a share of."""
+    day = account.billing_day if account.period_billing_day is None else account.period_billing_day
+    return BillingCalendar(zone, day).period_containing(period.start)
+
+
+def _taxes(session: Session, accounts: Sequence[PhoneAccount]) -> Mapping[int, Sequence[TaxRate]]:
+    """The tax rates for each account: none for those of exempt customers."""
+    rates = read_tax_rates(session)
+    exempt: set[int] = set()
+    if rates:
+        customers = {account.customer_id for account in accounts}
+        exempt.update(
+            session.scalars(select(Customer.id).where(Customer.id.in_(customers), Customer.tax_exempt))
+        )
+    return {account.id: () if account.customer_id in exempt else rates for account in accounts}
 
 
 def _wanted(periods: Mapping[int, Period]) -> TableValuedAlias:
@@ -238,7 +294,9 @@ def _plans_in_force(session: Session, periods: Mapping[int, Period]) -> Mapping[
     return plans
 
 
-def _unbilled_calls(session: Session, periods: Mapping[int, Period]) -> Mapping[int, Sequence[UnbilledCall]]:
+def _unbilled_calls(
+    session: Session, periods: Mapping[int, Period], which: ColumnElement[bool]
+) -> Mapping[int, Sequence[UnbilledCall]]:
     wanted = _wanted(periods)
     # Micro-units as integers: reading a Decimal costs as much as all else in a row.
     rows = session.execute(
@@ -256,7 +314,7 @@ def _unbilled_calls(session: Session, periods: Mapping[int, Period]) -> Mapping[
         )
         .select_from(wanted)
         .join(Call, Call.account_id == wanted.c.account_id)
-        .where(Call.ended_at < wanted.c.period_end, *WAITS_FOR_A_BILL)
+        .where(Call.ended_at < wanted.c.period_end, which)
     )
     calls: defaultdict[int, list[UnbilledCall]] = defaultdict(list)
     for account_id, record_id, callee, answered, ended, duration_us, precise, price, *plan_and_caller in rows:

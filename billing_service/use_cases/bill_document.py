@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from billing_service.domain.bill import BillContents
+from billing_service.domain.bill import BillContents, BilledCall, BillLine
 from billing_service.domain.money import Currency, Money
+from billing_service.domain.period import Period
 
 BillDocument = dict[str, Any]
 ONLY_IN_FULL: Final = ("lines", "calls")
 """What lists of bills leave out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Who sends the bill, as on the head of its paper; empty texts are left out."""
+
+    name: str = ""
+    address: str = ""
+    tax_number: str = ""
+    payment_instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,8 @@ class BillHeading:
     timezone: str
     closed_at: datetime | None
     due_on: date | None
+    company: Company = Company()
+    locale: str = "en"
 
 
 def freeze(heading: BillHeading, contents: BillContents, currency: Currency) -> BillDocument:
@@ -43,39 +56,66 @@ def freeze(heading: BillHeading, contents: BillContents, currency: Currency) -> 
             "address": heading.customer_address,
             "email": heading.customer_email,
         },
+        "company": asdict(heading.company),
+        "locale": heading.locale,
         "currency": currency.code,
         "timezone": heading.timezone,
-        "period": {"start": _instant(contents.period.start), "end": _instant(contents.period.end)},
+        "period": _span(contents.period),
+        "whole_period": _span(contents.whole),
         "closed_at": None if heading.closed_at is None else _instant(heading.closed_at),
         "due_on": None if heading.due_on is None else heading.due_on.isoformat(),
-        "lines": [
-            {
-                "kind": line.kind.value,
-                "text": line.text,
-                "amount_precise": line.precise.format_precise(),
-                "amount": line.amount.format(currency),
-            }
-            for line in contents.lines
-        ],
-        "calls": [
-            {
-                "record_id": call.record_id,
-                "callee": call.callee,
-                "answered_at": _instant(call.answered_at),
-                "duration_us": call.duration_us,
-                "price_precise": call.precise.format_precise(),
-                "price": call.rounded.format(currency),
-                "late": call.late,
-                "included_s": call.included_s,
-                "included": call.included.format(currency),
-            }
-            for call in contents.calls
-        ],
+        "lines": [_line(line, currency) for line in contents.lines],
+        "calls": [_call(call, currency) for call in contents.calls],
         "call_total": contents.call_total.format(currency),
         "fee_total": contents.fee_total.format(currency),
         "tax_total": contents.tax_total.format(currency),
         "total": contents.total.format(currency),
     }
+
+
+def _line(line: BillLine, currency: Currency) -> BillDocument:
+    return {
+        "kind": line.kind.value,
+        "text": line.text,
+        "amount_precise": line.precise.format_precise(),
+        "amount": line.amount.format(currency),
+        "tax_percents": list(line.tax_percents),
+        "fee": None
+        if line.fee is None
+        else {
+            "plan": line.fee.plan_name,
+            "parts": [_span(part) for part in line.fee.parts],
+            "monthly_fee": line.fee.proration.monthly_fee.format_precise(),
+            "charged_us": line.fee.proration.charged_us,
+            "whole_us": line.fee.proration.whole_us,
+        },
+        "tax": None
+        if line.tax is None
+        else {
+            "name": line.tax.name,
+            "percent": line.tax.percent,
+            "base": line.tax.base.format(currency),
+        },
+    }
+
+
+def _call(call: BilledCall, currency: Currency) -> BillDocument:
+    return {
+        "record_id": call.record_id,
+        "callee": call.callee,
+        "answered_at": _instant(call.answered_at),
+        "duration_us": call.duration_us,
+        "price_precise": call.precise.format_precise(),
+        "price": call.rounded.format(currency),
+        "late": call.late,
+        "included_s": call.included_s,
+        "included": call.included.format(currency),
+        "plan_version_id": call.plan_version_id,
+    }
+
+
+def _span(period: Period) -> BillDocument:
+    return {"start": _instant(period.start), "end": _instant(period.end)}
 
 
 def present(

@@ -35,7 +35,8 @@ from billing_service.storage.tables import (
 )
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
 from billing_service.use_cases.account_bill import WAITS_FOR_A_BILL, assemble_bill, open_period
-from billing_service.use_cases.bill_document import BillHeading, freeze
+from billing_service.use_cases.bill_document import freeze
+from billing_service.use_cases.bill_heading import head_bill, read_letterhead
 from billing_service.use_cases.settle_bills import count_unpaid_bills, dunning_limits, settle_bills
 
 _CLOSER = "closing"
@@ -188,17 +189,14 @@ def _store_bill(
     customer = session.get_one(Customer, account.customer_id)
     closed_on = closed_at.astimezone(zone).date()
     due_on = closed_on + timedelta(days=dunning_limits(session).payment_term_days)
-    heading = BillHeading(
-        number=_next_bill_number(session, closed_on),
-        revision=1,
-        account=account.number,
-        customer_id=customer.id,
-        customer_name=customer.name,
-        customer_address=customer.address,
-        customer_email=customer.email,
-        timezone=str(zone),
+    heading = head_bill(
+        account,
+        customer,
+        read_letterhead(session),
+        number=next_bill_number(session, closed_on),
         closed_at=closed_at,
         due_on=due_on,
+        zone=zone,
     )
     bill = Bill(
         number=heading.number,
@@ -221,7 +219,7 @@ def _store_bill(
     return bill
 
 
-def _next_bill_number(session: Session, closed_on: date) -> str:
+def next_bill_number(session: Session, closed_on: date) -> str:
     """The next number of the year. Its counter stays locked until the bill commits: no gap, no double."""
     first = insert(BillNumberCounter).values(year=closed_on.year, last_number=1)
     number = session.scalar(

@@ -11,7 +11,8 @@ from billing_service.domain.money import ZERO, Currency
 from billing_service.errors import NotFound
 from billing_service.storage.tables import Customer, PhoneAccount
 from billing_service.use_cases.account_bill import assemble_bill
-from billing_service.use_cases.bill_document import BillDocument, BillHeading, freeze, present
+from billing_service.use_cases.bill_document import BillDocument, freeze, present
+from billing_service.use_cases.bill_heading import head_bill, read_letterhead
 from billing_service.use_cases.rate_call import CompiledPlans
 
 
@@ -33,17 +34,8 @@ def open_bill(
     if account is None:
         raise NotFound(f"there is no phone account {number}")
     customer = session.get_one(Customer, account.customer_id)
-    heading = BillHeading(
-        number=None,
-        revision=1,
-        account=account.number,
-        customer_id=customer.id,
-        customer_name=customer.name,
-        customer_address=customer.address,
-        customer_email=customer.email,
-        timezone=str(zone),
-        closed_at=None,
-        due_on=None,
+    heading = head_bill(
+        account, customer, read_letterhead(session), number=None, closed_at=None, due_on=None, zone=zone
     )
     contents = assemble_bill(
         session, account, as_of=as_of, currency=currency, zone=zone, compiled_plans=compiled_plans

@@ -17,19 +17,10 @@ from billing_service.domain.compiled_plan import CompiledPlan
 from billing_service.domain.money import ZERO, Currency, Money, total
 from billing_service.domain.plan import Window
 from billing_service.domain.rating import SECONDS_A_MINUTE
+from billing_service.use_cases.bill_document import Company
 
 PlanVersions = Callable[[int], CompiledPlan]
 """Finds a plan version by its identifier."""
-
-
-@dataclass(frozen=True, slots=True)
-class Company:
-    """Who sends the bill, as on the head of its paper; empty texts are left out."""
-
-    name: str = ""
-    address: str = ""
-    tax_number: str = ""
-    payment_instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)

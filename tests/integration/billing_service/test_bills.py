@@ -37,6 +37,9 @@ async def test_a_call_is_on_the_open_bill_as_soon_as_its_record_arrives(billing:
             "price_precise": "0.200000",
             "price": "0.20",
             "late": False,
+            "included_s": 0,
+            "included": "0.00",
+            "plan_version_id": bill["calls"][0]["plan_version_id"],
         }
     ]
     assert (bill["call_total"], bill["total"], bill["amount_due"]) == ("0.20", "0.20", "0.20")
