@@ -8,9 +8,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import structlog
 
+from billing_service.call_files.formats import FORMATS
 from billing_service.domain.errors import DomainError
 from billing_service.errors import BadSetting, BillingServiceError, UnableToStart
 from billing_service.log_setup import configure_logging
@@ -60,6 +63,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "sample-data", help="fill an empty database with customers, plans, calls and bills"
     ).set_defaults(command=_sample_data)
+    load = commands.add_parser("import-calls", help="import a file of calls; safe to repeat")
+    load.add_argument("file", type=Path, help="the file, plain or gzipped")
+    load.add_argument("--format", choices=FORMATS, help="unless the file is to tell by itself")
+    load.add_argument(
+        "--timezone",
+        type=_zone,
+        help="of times without offset; default: that of billing",
+    )
+    load.add_argument("--dry-run", action="store_true", help="say what would come of it, and store nothing")
+    load.set_defaults(command=_import_calls)
     create = commands.add_parser("create-administrator", help="add somebody who may use the admin console")
     create.add_argument("login")
     create.add_argument("--name", default="", help="the full name")
@@ -127,6 +140,25 @@ def _create_administrator(settings: Settings, options: argparse.Namespace) -> No
         database.close()
     if options.draw_password:
         print(json.dumps({"login": options.login.lower(), "password": password}))
+
+
+def _import_calls(settings: Settings, options: argparse.Namespace) -> None:
+    from billing_service.import_command import import_file
+
+    import_file(
+        settings,
+        options.file,
+        name=options.format,
+        file_zone=options.timezone or settings.timezone,
+        dry_run=options.dry_run,
+    )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"{name!r} is no IANA time zone such as Europe/Zurich") from error
 
 
 def _sample_data(settings: Settings, _: argparse.Namespace) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from enum import Enum
 from hashlib import sha256
@@ -40,12 +40,14 @@ class EventReceipt(Enum):
 class EventResult:
     """What became of an event, and why when it was rejected.
 
-    `call` is what became of the call record, when the event was the second of its pair.
+    `call` is what became of the call record when the event was the second of its pair, and `unassigned`
+    whether its caller was nobody's.
     """
 
     receipt: EventReceipt
     reason: str | None = None
     call: Receipt | None = None
+    unassigned: bool = False
 
 
 def take_call_events(
@@ -60,10 +62,9 @@ def take_call_events(
 ) -> list[EventResult]:
     """Take in events in the order in which they came, and return a result for each.
 
-    The same events may come again, and to several takers at once: a call record is made once. An event that
-    contradicts an earlier one is kept apart with the reason, to be released or dismissed (unless
-    `keep_rejected` is off, for callers that keep it themselves). The caller of a
-    started call gets an account, if nobody has the number.
+    The same events may come again, and to several takers at once: a call record is made once. The caller of
+    a started call gets an account, if nobody has the number. An event that contradicts an earlier one is kept
+    apart with the reason, unless `keep_rejected` is off because the caller sees to it.
     """
     rows = _lock_pairs(session, {event.call_id for event in events}, received_at)
     results: list[EventResult] = []
@@ -81,7 +82,7 @@ def take_call_events(
         if after.is_complete and row.record_id is None:
             finished.setdefault(event.call_id, index)
     if keep_rejected:
-        keep_rejected_events(
+        _keep_rejected(
             session,
             (
                 (event, result.reason)
@@ -90,51 +91,17 @@ def take_call_events(
             ),
         )
     emergency = frozenset(read_settings(session).emergency_numbers)
-    calls = {
-        call_id: _to_pair(rows[call_id]).to_call(emergency=rows[call_id].destination in emergency)
+    calls = [
+        _to_pair(rows[call_id]).to_call(emergency=rows[call_id].destination in emergency)
         for call_id in finished
-    }
-    _open_accounts_for_starts(session, rows, calls, zone)
-    stored = store_calls_of_anybody(
-        session,
-        list(calls.values()),
-        plans=plans,
-        currency=currency,
-        zone=zone,
-        received_at=received_at,
-    )
-    for (call_id, call), receipt in zip(calls.items(), stored, strict=True):
-        rows[call_id].record_id = call.record_id
-        index = finished[call_id]
-        results[index] = EventResult(results[index].receipt, call=receipt)
-    session.flush()
-    return results
-
-
-def store_calls_of_anybody(
-    session: Session,
-    calls: Sequence[Call],
-    *,
-    plans: CompiledPlans,
-    currency: Currency,
-    zone: tzinfo,
-    received_at: datetime,
-) -> list[Receipt]:
-    """Store calls; a caller that is nobody's gets an account.
-
-    For want of a default plan it gets none, and its calls are kept apart.
-    """
-    if not calls:
-        return []
-    unknown = find_accounts_for(session, calls, zone=zone).unknown
-    results = store_call_records(
+    ]
+    callers = find_accounts_for(session, [*calls, *_only_started(rows.values(), finished)], zone=zone)
+    made = store_call_records(
         session,
         [
-            Delivery(
-                call_document(call),
-                None if call.caller in unknown else call,
-                NO_DEFAULT_PLAN if call.caller in unknown else None,
-            )
+            Delivery(call_document(call), None, NO_DEFAULT_PLAN)
+            if call.caller in callers.unknown
+            else Delivery(call_document(call), call)
             for call in calls
         ],
         plans=plans,
@@ -142,7 +109,14 @@ def store_calls_of_anybody(
         zone=zone,
         received_at=received_at,
     )
-    return [result.receipt for result in results]
+    for index, call, result in zip(finished.values(), calls, made, strict=True):
+        # Also when it was rejected: it waits among the rejected records, no longer among the unpaired calls.
+        rows[call.call_id].record_id = call.record_id
+        results[index] = EventResult(
+            results[index].receipt, call=result.receipt, unassigned=call.caller in callers.unassigned
+        )
+    session.flush()
+    return results
 
 
 def call_document(call: Call) -> dict[str, Any]:
@@ -170,7 +144,7 @@ def call_document(call: Call) -> dict[str, Any]:
     }
 
 
-def keep_rejected_events(session: Session, rejected: Iterable[tuple[CallEvent, str]]) -> None:
+def _keep_rejected(session: Session, rejected: Iterable[tuple[CallEvent, str]]) -> None:
     """Keep events apart with the reason, each once however often it comes."""
     rows = {}
     for event, reason in rejected:
@@ -240,20 +214,10 @@ def _note(row: CallEventPair, event: CallEvent) -> None:
         row.end_event_id, row.ended_at, row.end_source = event.event_id, event.at, event.source
 
 
-def _open_accounts_for_starts(
-    session: Session, rows: dict[str, CallEventPair], calls: dict[str, Call], zone: tzinfo
-) -> None:
-    """A number gets its account with its first event, also when the end of that call never comes."""
-    starts = [
-        EventPair(row.call_id, pair.start, _at_start(pair.start)).to_call(emergency=False)
-        for row in rows.values()
-        if row.call_id not in calls and row.record_id is None and (pair := _to_pair(row)).start is not None
-    ]
-    if starts:
-        find_accounts_for(session, starts, zone=zone)
-
-
-def _at_start(start: CallEvent | None) -> CallEvent | None:
-    if start is None:
-        return None
-    return CallEvent(start.event_id, EventKind.END, start.at, start.call_id, None, None)
+def _only_started(rows: Iterable[CallEventPair], finished: Collection[str]) -> Iterator[Call]:
+    """Calls that have begun, as if they were over at once: a number gets its account with its first event."""
+    for row in rows:
+        start = _to_pair(row).start
+        if start is not None and row.call_id not in finished and row.record_id is None:
+            end = replace(start, kind=EventKind.END, source=None, destination=None)
+            yield EventPair(row.call_id, start, end).to_call(emergency=False)

@@ -40,10 +40,13 @@ NO_DEFAULT_PLAN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """What became of callers: those that are nobody's and stay so, and those that got an account just now."""
+    """What became of callers: those without account for want of a plan, and those that are nobody's.
+
+    The latter have accounts of the built-in customer, some of them since just now.
+    """
 
     unknown: frozenset[str]
-    opened: frozenset[str]
+    unassigned: frozenset[str]
 
 
 def find_accounts_for(session: Session, calls: Iterable[Call], *, zone: tzinfo) -> Callers:
@@ -61,20 +64,23 @@ def find_accounts_for(session: Session, calls: Iterable[Call], *, zone: tzinfo) 
         )
     ).all()
     known = {number for number, _, _ in rows}
-    early = sorted(number for number, opened_at, own in rows if own and first_calls[number] < opened_at)
+    nobodys = {number for number, _, on_request in rows if on_request}
+    early = sorted(
+        number for number, opened_at, _ in rows if number in nobodys and first_calls[number] < opened_at
+    )
     for number in early:
         _reach_back(session, number, first_calls[number], zone)
     missing = {number: at for number, at in first_calls.items() if number not in known}
     if not missing:
-        return Callers(frozenset(), frozenset())
+        return Callers(frozenset(), frozenset(nobodys))
     plan_version_id = _default_plan_version(session)
     if plan_version_id is None:
-        return Callers(frozenset(missing), frozenset())
+        return Callers(frozenset(missing), frozenset(nobodys))
     opened = _open_accounts(session, missing, plan_version_id, zone)
     for number in sorted(missing.keys() - opened):
         # A rival was faster; what it opened may not reach back far enough.
         _reach_back(session, number, missing[number], zone)
-    return Callers(frozenset(), frozenset(opened))
+    return Callers(frozenset(), frozenset(nobodys | missing.keys()))
 
 
 def _default_plan_version(session: Session) -> int | None:

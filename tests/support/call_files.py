@@ -1,7 +1,14 @@
-"""One call as each exchange writes it in its file."""
+"""One call as each exchange writes it in its file, and what calls that come in so are priced by."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from billing_service.storage.tables import SystemSettings
+from tests.support.billing import Billing
 
 
 def _shown(at: datetime, zone: str) -> str:
@@ -54,3 +61,30 @@ def kamailio_line(
         f"{number},{_shown(answered_at, zone)},{_shown(end, zone)},{duration_s}.000,"
         f"call-{number}@10.0.0.1,{caller},{callee}\n"
     )
+
+
+# 0.36 for each call and 0.09 for each completed minute, free from 22:00 to 06:00.
+EXAMPLE_PRICE: dict[str, Any] = {
+    "standing_charge": "0.36",
+    "per_minute": "0.09",
+    "counting": "completed",
+    "windows": [{"weekday": None, "from": "22:00", "to": "06:00", "per_minute": "0.00"}],
+}
+# 0.10 for each started minute, 0.05 from 08:00 to 12:00.
+MORNING_PRICE: dict[str, Any] = {
+    "per_minute": "0.10",
+    "windows": [{"weekday": None, "from": "08:00", "to": "12:00", "per_minute": "0.05"}],
+}
+
+
+async def set_default_plan(billing: Billing, base_price: dict[str, Any] | None = None, **fields: Any) -> int:
+    """Make a plan without a monthly fee and give it to whoever is nobody's; return its id."""
+    plan_id = await billing.add_plan(
+        "Default", **{"monthly_fee": "0", "base_price": base_price or EXAMPLE_PRICE, **fields}
+    )
+
+    def change(session: Session) -> None:
+        session.execute(update(SystemSettings).values(default_plan_id=plan_id))
+
+    billing.database.run_blocking(change)
+    return plan_id

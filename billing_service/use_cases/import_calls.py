@@ -1,0 +1,370 @@
+"""Import a file of calls: block by block, each in a transaction of its own, and safe to repeat.
+
+Every call has an identifier that follows from its line, so a file that is imported again, be it after a
+`kill -9` in the middle, stores what is missing and nothing twice. How far a run is stands in `call_imports`,
+written in the transactions that store the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from typing import BinaryIO, Final
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from billing_service.call_files.formats import reader_of, recognise
+from billing_service.call_files.lines import Block, Line, read_blocks
+from billing_service.call_files.parsed import CallFileReader, Parsed
+from billing_service.domain.call import Call, Outcome
+from billing_service.domain.call_event import CallEvent, record_id_of
+from billing_service.domain.money import Currency
+from billing_service.errors import BillingServiceError, NotFound
+from billing_service.storage import tables
+from billing_service.storage.tables import CallImport, CallRecordReceipt
+from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
+from billing_service.use_cases.change_settings import read_settings
+from billing_service.use_cases.rate_call import CompiledPlans
+from billing_service.use_cases.store_call_records import Delivery, Receipt, store_call_records
+from billing_service.use_cases.take_call_event import EventReceipt, call_document, take_call_events
+from billing_service.use_cases.unassigned_numbers import NO_DEFAULT_PLAN, find_accounts_for
+
+RUNNING: Final = "running"
+FINISHED: Final = "finished"
+FAILED: Final = "failed"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the lines of a file. `total_price` is of the calls stored, as bills round them."""
+
+    lines: int = 0
+    """Up to which line the file was read; empty ones and headers are counted here only."""
+    stored: int = 0
+    already_had: int = 0
+    rejected: int = 0
+    unassigned: int = 0
+    """How many of those stored were made by numbers that are nobody's."""
+    unrated: int = 0
+    """How many of those stored were answered and have no price."""
+    total_price: Decimal = Decimal(0)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            max(self.lines, other.lines),
+            self.stored + other.stored,
+            self.already_had + other.already_had,
+            self.rejected + other.rejected,
+            self.unassigned + other.unassigned,
+            self.unrated + other.unrated,
+            self.total_price + other.total_price,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What to import and how. Without `import_id` nothing is noted of the run; a `dry_run` stores nothing.
+
+    `file_zone` is for times without offset; `zone` is the billing time zone. `pause` is called with 0 after
+    each block, and with seconds to wait while the database is away; it tells whether to try once more, and
+    raises Stopped to end the import.
+    """
+
+    format: str | None
+    file_zone: tzinfo
+    plans: CompiledPlans
+    currency: Currency
+    zone: tzinfo
+    clock: Callable[[], datetime]
+    reject: Callable[[Line, str], None]
+    pause: Callable[[float], bool]
+    import_id: int | None = None
+    dry_run: bool = False
+    on_progress: Callable[[Counts, int], None] = field(default=lambda _counts, _read_bytes: None)
+
+
+class Stopped(BillingServiceError):
+    """The import was told to stop; what was read so far is stored."""
+
+    def __init__(self) -> None:
+        super().__init__("the import was stopped; the same command goes on where it was")
+
+
+class _Undo(Exception):
+    def __init__(self, outcome: _Outcome) -> None:
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    counts: Counts
+    rejects: list[tuple[Line, str]]
+
+
+def import_calls(database: Database, file: BinaryIO, wish: Import) -> Counts:
+    """Import a file that is at its beginning, and return what became of its lines. Blocks.
+
+    Raises:
+        UnableToReadFile: the format is not recognised, or the file is damaged; what came before is stored.
+        DatabaseUnavailable: the database stayed away until `pause` gave up.
+        Stopped: `pause` raised it.
+    """
+    emergency = database.run_blocking(lambda session: frozenset(read_settings(session).emergency_numbers))
+    reader: CallFileReader | None = None
+    total = Counts()
+    for block in read_blocks(file):
+        if reader is None:
+            name = wish.format or recognise(block.lines)
+            _note_format(database, wish, name)
+            reader = reader_of(name, zone=wish.file_zone, emergency_numbers=emergency)
+        outcome = _store(database, list(reader.read(block.lines)), block, wish)
+        for line, reason in outcome.rejects:
+            wish.reject(line, reason)
+        total += outcome.counts
+        wish.on_progress(total, block.read_bytes)
+        wish.pause(0)
+    if reader is None:
+        recognise([])
+    return total
+
+
+def _store(database: Database, parsed: Sequence[Parsed], block: Block, wish: Import) -> _Outcome:
+    """Store a block, again and again while the database is away: what is stored already is no harm."""
+    delay_s = 0.5
+    while True:
+        try:
+            return database.run_blocking(lambda session: _store_block(session, parsed, block, wish))
+        except _Undo as undone:
+            return undone.outcome
+        except DatabaseUnavailable as error:
+            log.warning("import_waits_for_database", reason=str(error))
+            if not wish.pause(delay_s):
+                raise
+            delay_s = min(delay_s * 2, 10.0)
+
+
+def _store_block(session: Session, parsed: Sequence[Parsed], block: Block, wish: Import) -> _Outcome:
+    rejects = [(one.line, one.content) for one in parsed if isinstance(one.content, str)]
+    calls = [(one.line, one.content) for one in parsed if isinstance(one.content, Call)]
+    events = [(one.line, one.content) for one in parsed if isinstance(one.content, CallEvent)]
+    last_line = block.lines[-1].number
+    received_at = wish.clock()
+    counts = Counts(lines=last_line, rejected=len(rejects))
+    for more in (
+        _store_calls(session, calls, wish, received_at),
+        _take_events(session, events, wish, received_at),
+    ):
+        counts += more.counts
+        rejects += more.rejects
+    outcome = _Outcome(counts, sorted(rejects, key=lambda reject: reject[0].number))
+    if wish.dry_run:
+        raise _Undo(outcome)
+    if wish.import_id is not None:
+        _note_progress(session, wish.import_id, counts, block.read_bytes, received_at)
+    return outcome
+
+
+def _store_calls(
+    session: Session, lines: Sequence[tuple[Line, Call]], wish: Import, received_at: datetime
+) -> _Outcome:
+    if not lines:
+        return _Outcome(Counts(), [])
+    callers = find_accounts_for(session, (call for _, call in lines), zone=wish.zone)
+    rejects = [(line, NO_DEFAULT_PLAN) for line, call in lines if call.caller in callers.unknown]
+    known = [(line, call) for line, call in lines if call.caller not in callers.unknown]
+    results = store_call_records(
+        session,
+        [Delivery(call_document(call), call) for _, call in known],
+        plans=wish.plans,
+        currency=wish.currency,
+        zone=wish.zone,
+        received_at=received_at,
+    )
+    stored: list[Call] = []
+    had = 0
+    for (line, call), result in zip(known, results, strict=True):
+        match result.receipt:
+            case Receipt.STORED:
+                stored.append(call)
+            case Receipt.DUPLICATE:
+                had += 1
+            case Receipt.REJECTED:
+                rejects.append((line, result.reason or "it was rejected"))
+    price, unrated = _prices(session, [call.record_id for call in stored])
+    return _Outcome(
+        Counts(
+            stored=len(stored),
+            already_had=had,
+            rejected=len(rejects),
+            unassigned=sum(call.caller in callers.unassigned for call in stored),
+            unrated=unrated,
+            total_price=price,
+        ),
+        rejects,
+    )
+
+
+def _take_events(
+    session: Session, lines: Sequence[tuple[Line, CallEvent]], wish: Import, received_at: datetime
+) -> _Outcome:
+    if not lines:
+        return _Outcome(Counts(), [])
+    results = take_call_events(
+        session,
+        [event for _, event in lines],
+        plans=wish.plans,
+        currency=wish.currency,
+        zone=wish.zone,
+        received_at=received_at,
+        keep_rejected=False,
+    )
+    rejects = [
+        (line, result.reason or "it was rejected")
+        for (line, _), result in zip(lines, results, strict=True)
+        if result.receipt is EventReceipt.REJECTED
+    ]
+    made = [
+        record_id_of(event.call_id)
+        for (_, event), result in zip(lines, results, strict=True)
+        if result.call is Receipt.STORED
+    ]
+    price, unrated = _prices(session, made)
+    receipts = [result.receipt for result in results]
+    return _Outcome(
+        Counts(
+            stored=receipts.count(EventReceipt.TAKEN),
+            already_had=receipts.count(EventReceipt.REPEATED),
+            rejected=len(rejects),
+            unassigned=sum(result.unassigned for result in results),
+            unrated=unrated,
+            total_price=price,
+        ),
+        rejects,
+    )
+
+
+def _prices(session: Session, record_ids: Sequence[str]) -> tuple[Decimal, int]:
+    """The sum of the prices of calls that were just stored, and how many answered ones have none."""
+    if not record_ids:
+        return Decimal(0), 0
+    call, receipt = tables.Call, CallRecordReceipt
+    unrated = func.count().filter(call.price.is_(None), call.outcome == Outcome.ANSWERED.value)
+    total, without = session.execute(
+        select(func.coalesce(func.sum(call.price), 0), unrated)
+        .join(receipt, (receipt.record_id == call.record_id) & (receipt.invited_at == call.invited_at))
+        .where(receipt.record_id.in_(record_ids))
+    ).one()
+    return total or Decimal(0), without
+
+
+@dataclass(frozen=True, slots=True)
+class NewImport:
+    """A run that begins."""
+
+    file_name: str
+    size_bytes: int
+    uploaded: bool
+    format: str | None
+    timezone: str
+    actor: str
+
+
+def begin_import(session: Session, new: NewImport, *, at: datetime) -> CallImport:
+    """Note that a run begins."""
+    run = CallImport(
+        created_at=at,
+        updated_at=at,
+        created_by=new.actor,
+        file_name=new.file_name,
+        size_bytes=new.size_bytes,
+        uploaded=new.uploaded,
+        format=new.format,
+        timezone=new.timezone,
+    )
+    session.add(run)
+    session.flush()
+    return run
+
+
+def restart_import(session: Session, import_id: int, *, at: datetime) -> None:
+    """Let a run that was interrupted begin again; what it has stored counts as had already."""
+    session.execute(
+        update(CallImport)
+        .where(CallImport.id == import_id)
+        .values(
+            read_bytes=0,
+            lines=0,
+            stored=0,
+            already_had=0,
+            rejected=0,
+            unassigned=0,
+            unrated=0,
+            total_price=0,
+            updated_at=at,
+        )
+    )
+
+
+def finish_import(session: Session, import_id: int, *, problem: str | None, at: datetime) -> None:
+    """Note that a run is over; `problem` is why it did not come to its end."""
+    session.execute(
+        update(CallImport)
+        .where(CallImport.id == import_id)
+        .values(state=FINISHED if problem is None else FAILED, problem=problem, finished_at=at, updated_at=at)
+    )
+
+
+def find_import(session: Session, import_id: int) -> CallImport:
+    """One run; raises NotFound."""
+    run = session.get(CallImport, import_id, populate_existing=True)
+    if run is None:
+        raise NotFound(f"There is no import {import_id}.")
+    return run
+
+
+def list_imports(session: Session, *, before_id: int | None, limit: int) -> Sequence[CallImport]:
+    """Runs, newest first."""
+    query = select(CallImport).order_by(CallImport.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(CallImport.id < before_id)
+    return session.scalars(query).all()
+
+
+def interrupted_uploads(session: Session) -> Iterator[CallImport]:
+    """Runs of uploaded files that have not come to their end."""
+    query = select(CallImport).where(CallImport.state == RUNNING, CallImport.uploaded).order_by(CallImport.id)
+    yield from session.scalars(query)
+
+
+def _note_format(database: Database, wish: Import, name: str) -> None:
+    if wish.import_id is not None and not wish.dry_run:
+        database.run_blocking(
+            lambda session: session.execute(
+                update(CallImport).where(CallImport.id == wish.import_id).values(format=name)
+            )
+        )
+
+
+def _note_progress(session: Session, import_id: int, counts: Counts, read_bytes: int, at: datetime) -> None:
+    run = CallImport
+    session.execute(
+        update(run)
+        .where(run.id == import_id)
+        .values(
+            read_bytes=read_bytes,
+            lines=counts.lines,
+            stored=run.stored + counts.stored,
+            already_had=run.already_had + counts.already_had,
+            rejected=run.rejected + counts.rejected,
+            unassigned=run.unassigned + counts.unassigned,
+            unrated=run.unrated + counts.unrated,
+            total_price=run.total_price + counts.total_price,
+            updated_at=at,
+        )
+    )
