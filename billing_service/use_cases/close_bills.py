@@ -1,45 +1,47 @@
 """Close billing periods: everything that is due and not closed, exactly once.
 
-Each period of each account is a transaction of its own, which holds the account's row. It takes the account's
-unbilled calls, freezes the bill, charges the ledger, and moves the account to its next period; a crash leaves
-all of that or nothing. Two closers never work on the same account; should one run where the other has just
-been, it finds the account's period moved on.
+Accounts are closed many at a time, the oldest period first, each such chunk in a transaction of its own.
+Closers take what nobody else holds (SKIP LOCKED), so any number of them, on any machines, share the work; in
+the end each waits for what the others still hold. An account that can't be closed is noted and passed by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from functools import partial
+from typing import Final
 
 import structlog
-from sqlalchemy import Select, and_, exists, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, tuple_, update
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from billing_service.domain.bill import BillContents
-from billing_service.domain.dunning import SUSPENDED_FOR_UNPAID_BILLS, AccountState, must_suspend
-from billing_service.domain.ledger import EntryKind
 from billing_service.domain.money import Currency
-from billing_service.domain.period import BillingCalendar, Period
 from billing_service.errors import BillingServiceError
-from billing_service.storage.account_history import change_state
-from billing_service.storage.tables import (
-    Bill,
-    BillNumberCounter,
-    BillRevision,
-    Call,
-    Customer,
-    LedgerEntry,
-    PhoneAccount,
-)
+from billing_service.storage.call_partitions import ensure_coming_partitions
+from billing_service.storage.tables import Call, ClosingFailure, ClosingRun, PhoneAccount
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
-from billing_service.use_cases.account_bill import WAITS_FOR_A_BILL, assemble_bill, open_period
-from billing_service.use_cases.bill_document import freeze
-from billing_service.use_cases.bill_heading import head_bill, read_letterhead
-from billing_service.use_cases.settle_bills import count_unpaid_bills, dunning_limits, settle_bills
+from billing_service.use_cases.account_bill import WAITS_FOR_A_BILL
+from billing_service.use_cases.close_periods import ClosedBill, close_periods, next_bill_number
+from billing_service.use_cases.rate_call import CompiledPlans
 
-_CLOSER = "closing"
+__all__ = [
+    "ClosedBill",
+    "Closing",
+    "UnableToCloseBills",
+    "close_due",
+    "close_next_period",
+    "count_due",
+    "due_accounts",
+    "next_bill_number",
+]
+
+ACCOUNTS_AT_ONCE: Final = 250
+"""So many accounts are closed in one transaction, which then lasts well under a second."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,15 +52,6 @@ class UnableToCloseBills(BillingServiceError):
     def __init__(self, accounts: list[str]) -> None:
         super().__init__(f"could not close the bills of {', '.join(accounts)}; the log tells why")
         self.accounts = accounts
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedBill:
-    """What closing one period of one account did."""
-
-    number: str
-    account: str
-    suspended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,74 +73,37 @@ def close_due(
     currency: Currency,
     zone: tzinfo,
     should_stop: Callable[[], bool] = _never,
+    at_once: int = ACCOUNTS_AT_ONCE,
 ) -> Closing:
     """Close every period that has ended by `as_of`, however many of an account.
 
-    Blocks; run it in a thread. `should_stop` is asked before each account, and leaves the rest due. When it
-    returns, nothing is due: what another closer was just doing has been waited for.
+    Blocks; run it in a thread. `should_stop` is asked before every `at_once` accounts, and leaves the rest
+    due. When it returns, nothing is due: what another closer was just doing has been waited for.
 
     Raises:
         UnableToCloseBills: after closing all others, if some account could not be.
         DatabaseUnavailable: the database went away; what was closed stays closed.
     """
-    closed: list[ClosedBill] = []
-    failed: list[str] = []
-    # Whoever another closer holds is passed over first and waited for in the end.
-    for wait in (False, True):
-        for account_id, number in database.run_blocking(lambda session: due_accounts(session, as_of)):
-            if should_stop():
-                break
-            if number in failed:
-                continue
-            try:
-                for bill in _close_account(
-                    database, account_id, as_of=as_of, wait=wait, currency=currency, zone=zone
-                ):
-                    closed.append(bill)  # noqa: PERF402 - what is closed counts, even if the next one fails
-            except DatabaseUnavailable:
-                raise
-            except Exception:  # one account's trouble must not keep the others from their bills
-                log.exception("bill_not_closed", number=number)
-                failed.append(number)
-    if failed:
-        raise UnableToCloseBills(failed)
-    return Closing(
-        tuple(bill.number for bill in closed), tuple(bill.account for bill in closed if bill.suspended)
-    )
+    closer = _Closer(database, as_of, currency, zone, at_once, should_stop)
+    closer.run()
+    if closer.failed:
+        raise UnableToCloseBills(sorted(closer.failed.values()))
+    return Closing(tuple(closer.bills), tuple(closer.suspended))
+
+
+def count_due(session: Session, as_of: datetime) -> int:
+    """How many accounts have a period to close by `as_of`."""
+    return session.scalar(select(func.count()).select_from(PhoneAccount).where(*_due(as_of))) or 0
 
 
 def due_accounts(session: Session, as_of: datetime) -> list[tuple[int, str]]:
     """The identifiers and numbers of the accounts with a period to close by `as_of`, the oldest first."""
     rows = session.execute(
-        _due(as_of)
-        .where(PhoneAccount.closes_on_request.is_(False))
+        select(PhoneAccount.id, PhoneAccount.number)
+        .where(*_due(as_of))
         .order_by(PhoneAccount.period_start, PhoneAccount.id)
     )
     return [(account_id, number) for account_id, number in rows]
-
-
-def _due(as_of: datetime) -> Select[int, str]:
-    """Accounts whose period is over, and closed ones for which a call has come after their last bill."""
-    late_call = exists().where(Call.account_id == PhoneAccount.id, *WAITS_FOR_A_BILL)
-    return select(PhoneAccount.id, PhoneAccount.number).where(
-        or_(PhoneAccount.period_end <= as_of, and_(PhoneAccount.period_end.is_(None), late_call))
-    )
-
-
-def _close_account(
-    database: Database, account_id: int, *, as_of: datetime, wait: bool, currency: Currency, zone: tzinfo
-) -> Iterator[ClosedBill]:
-    """Close one period after the other until none is due."""
-    while True:
-        closed = database.run_blocking(
-            lambda session: close_next_period(
-                session, account_id, as_of=as_of, wait=wait, currency=currency, zone=zone
-            )
-        )
-        if closed is None:
-            return
-        log.info("bill_closed", bill=closed.number, number=closed.account, suspended=closed.suspended)
-        yield closed
 
 
 def close_next_period(
@@ -160,129 +116,188 @@ def close_next_period(
         .with_for_update(skip_locked=not wait, key_share=True)
         .execution_options(populate_existing=True)
     )
-    # Whether it is due is asked under the lock: another closer may have been here just before.
-    if account is None or session.execute(_due(as_of).where(PhoneAccount.id == account_id)).first() is None:
+    if account is None:
         return None
-    period = open_period(session, account, zone)
-    if period.end > as_of:
-        return None
-    contents = assemble_bill(session, account, as_of=period.end, currency=currency, zone=zone)
-    bill = _store_bill(session, account, contents, closed_at=as_of, currency=currency, zone=zone)
-    _take_calls(session, bill, contents)
-    _charge(session, bill)
-    settle_bills(session, account.id, at=as_of)
-    _move_on(account, period, zone)
-    suspended = _suspend_if_needed(session, account, as_of)
-    session.flush()
-    return ClosedBill(bill.number, account.number, suspended)
+    # Whether it is due is seen under the lock: another closer may have been here just before.
+    closed = close_periods(session, [account], as_of=as_of, currency=currency, zone=zone)
+    return closed[0] if closed else None
 
 
-def _store_bill(
-    session: Session,
-    account: PhoneAccount,
-    contents: BillContents,
-    *,
-    closed_at: datetime,
-    currency: Currency,
-    zone: tzinfo,
-) -> Bill:
-    customer = session.get_one(Customer, account.customer_id)
-    closed_on = closed_at.astimezone(zone).date()
-    due_on = closed_on + timedelta(days=dunning_limits(session).payment_term_days)
-    heading = head_bill(
-        account,
-        customer,
-        read_letterhead(session),
-        number=next_bill_number(session, closed_on),
-        closed_at=closed_at,
-        due_on=due_on,
-        zone=zone,
-    )
-    bill = Bill(
-        number=heading.number,
-        account_id=account.id,
-        customer_id=customer.id,
-        period_start=contents.period.start,
-        period_end=contents.period.end,
-        state="closed",
-        revision=heading.revision,
-        currency=currency.code,
-        total=contents.total.to_decimal(),
-        due_on=due_on,
-        closed_at=closed_at,
-    )
-    session.add(bill)
-    session.flush()
-    session.add(
-        BillRevision(bill_id=bill.id, revision=heading.revision, document=freeze(heading, contents, currency))
-    )
-    return bill
+_Key = tuple[datetime, int]
+"""The place of an account in the order in which they are closed."""
 
 
-def next_bill_number(session: Session, closed_on: date) -> str:
-    """The next number of the year. Its counter stays locked until the bill commits: no gap, no double."""
-    first = insert(BillNumberCounter).values(year=closed_on.year, last_number=1)
-    number = session.scalar(
-        first.on_conflict_do_update(
-            index_elements=[BillNumberCounter.year],
-            set_={"last_number": BillNumberCounter.last_number + 1},
-        ).returning(BillNumberCounter.last_number)
-    )
-    assert number is not None, "the upsert returns its row"
-    return f"{closed_on.year}-{number:06d}"
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Accounts that are closed together (identifiers and numbers), and the place of the last one."""
+
+    accounts: tuple[tuple[int, str], ...]
+    last: _Key | None
 
 
-def _take_calls(session: Session, bill: Bill, contents: BillContents) -> None:
-    """Put on the bill the calls that are in its document, and none that has arrived in the meantime."""
-    for late in (False, True):
-        record_ids = [call.record_id for call in contents.calls if call.late is late]
-        taken = session.execute(
-            update(Call)
-            .where(Call.account_id == bill.account_id, Call.bill_id.is_(None), Call.record_id.in_(record_ids))
-            .values(bill_id=bill.id, late=late)
-            .returning(Call.record_id)
-            .execution_options(synchronize_session=False)
-        ).all()
-        assert len(taken) == len(record_ids), "only the holder of the account's row bills its calls"
+class _ChunkTrouble(Exception):
+    """Some account of a chunk could not be closed; none of them was."""
+
+    def __init__(self, chunk: _Chunk) -> None:
+        super().__init__(f"{len(chunk.accounts)} accounts could not be closed together")
+        self.chunk = chunk
 
 
-def _charge(session: Session, bill: Bill) -> None:
-    if bill.total > 0:
-        session.add(
-            LedgerEntry(
-                account_id=bill.account_id,
-                kind=EntryKind.CHARGE.value,
-                amount=-bill.total,
-                bill_id=bill.id,
-                reason=f"Bill {bill.number}",
-                actor=_CLOSER,
-                occurred_at=bill.closed_at,
-            )
+@dataclass(slots=True)
+class _Closer:
+    """One worker's closing. Progress is kept in its `closing_runs` row, by the transactions that make it."""
+
+    database: Database
+    as_of: datetime
+    currency: Currency
+    zone: tzinfo
+    at_once: int
+    should_stop: Callable[[], bool]
+    bills: list[str] = field(default_factory=list)
+    suspended: list[str] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    _run_id: int = 0
+    _plans: CompiledPlans = field(default_factory=CompiledPlans)
+
+    def run(self) -> None:
+        self._run_id = self.database.run_blocking(self._begin)
+        # Whoever another closer holds is passed over first and waited for in the end.
+        for wait in (False, True):
+            for finished in (False, True):
+                self._close_all(finished=finished, wait=wait)
+        if not self.should_stop():
+            self.database.run_blocking(self._finish)
+
+    def _close_all(self, *, finished: bool, wait: bool) -> None:
+        """Close all periods that are due, in their order; `finished` ones are those of closed accounts.
+
+        An account that has another period due comes again further on.
+        """
+        after: _Key | None = None
+        while not self.should_stop():
+            work = partial(self._close_chunk, finished=finished, after=after, wait=wait)
+            try:
+                chunk, closed = self.database.run_blocking(work)
+                self._note(closed)
+            except _ChunkTrouble as trouble:
+                chunk = trouble.chunk
+                self._close_one_by_one(chunk)
+            if not chunk.accounts:
+                return
+            after = chunk.last
+
+    def _close_chunk(
+        self, session: Session, *, finished: bool, after: _Key | None, wait: bool
+    ) -> tuple[_Chunk, list[ClosedBill]]:
+        accounts = self._take(session, finished=finished, after=after, wait=wait)
+        if not accounts:
+            return _Chunk((), after), []
+        last = accounts[-1]
+        chunk = _Chunk(
+            tuple((account.id, account.number) for account in accounts),
+            (last.period_end or last.period_start, last.id),
         )
+        try:
+            closed = close_periods(
+                session, accounts, as_of=self.as_of, currency=self.currency, zone=self.zone, plans=self._plans
+            )
+        except (OperationalError, InterfaceError):
+            raise  # the database's trouble, not an account's
+        except Exception as error:
+            raise _ChunkTrouble(chunk) from error
+        self._progress(session, closed)
+        return chunk, closed
+
+    def _take(
+        self, session: Session, *, finished: bool, after: _Key | None, wait: bool
+    ) -> list[PhoneAccount]:
+        key = (
+            PhoneAccount.period_start if finished else PhoneAccount.period_end,
+            PhoneAccount.id,
+        )
+        query = (
+            select(PhoneAccount)
+            .where(*_due(self.as_of, finished=finished), PhoneAccount.id.not_in(self.failed))
+            .order_by(*key)
+            .limit(self.at_once)
+            .with_for_update(skip_locked=not wait, key_share=True)
+            .execution_options(populate_existing=True)
+        )
+        if after is not None:
+            query = query.where(tuple_(*key) > after)
+        return list(session.scalars(query))
+
+    def _close_one_by_one(self, chunk: _Chunk) -> None:
+        """Find out whose trouble it was, so that it doesn't keep the others from their bills."""
+        for account_id, number in chunk.accounts:
+            if self.should_stop():
+                return
+            try:
+                self._note(self.database.run_blocking(partial(self._close_only, account_id=account_id)))
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # one account's trouble, whatever it is
+                log.exception("bill_not_closed", number=number)
+                self.failed[account_id] = number
+                reason = f"{type(error).__name__}: {error}"[:1000]
+                self.database.run_blocking(partial(self._fail, account_id=account_id, reason=reason))
+
+    def _close_only(self, session: Session, account_id: int) -> list[ClosedBill]:
+        closed = close_next_period(
+            session, account_id, as_of=self.as_of, wait=False, currency=self.currency, zone=self.zone
+        )
+        bills = [] if closed is None else [closed]
+        self._progress(session, bills)
+        return bills
+
+    def _note(self, closed: list[ClosedBill]) -> None:
+        for bill in closed:
+            log.info("bill_closed", bill=bill.number, number=bill.account, suspended=bill.suspended)
+            self.bills.append(bill.number)
+            if bill.suspended:
+                self.suspended.append(bill.account)
+
+    def _begin(self, session: Session) -> int:
+        ensure_coming_partitions(session, self.as_of)
+        run = ClosingRun(
+            as_of=self.as_of,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            due=count_due(session, self.as_of),
+        )
+        session.add(run)
         session.flush()
+        return run.id
+
+    def _progress(self, session: Session, closed: list[ClosedBill]) -> None:
+        if closed:
+            suspended = sum(bill.suspended for bill in closed)
+            self._update_run(
+                session, closed=ClosingRun.closed + len(closed), suspended=ClosingRun.suspended + suspended
+            )
+
+    def _fail(self, session: Session, account_id: int, reason: str) -> None:
+        session.add(ClosingFailure(run_id=self._run_id, account_id=account_id, reason=reason))
+        self._update_run(session, failed=ClosingRun.failed + 1)
+
+    def _finish(self, session: Session) -> None:
+        self._update_run(session, finished_at=func.now())
+
+    def _update_run(self, session: Session, **values: object) -> None:
+        session.execute(
+            update(ClosingRun)
+            .where(ClosingRun.id == self._run_id)
+            .values(progress_at=func.clock_timestamp(), **values)
+            .execution_options(synchronize_session=False)
+        )
 
 
-def _move_on(account: PhoneAccount, closed: Period, zone: tzinfo) -> None:
-    """Open the next period, unless the account was closed in the one just billed."""
-    account.period_start = closed.end
-    account.period_billing_day = None
-    if account.closed_at is not None and account.closed_at <= closed.end:
-        account.period_end = None
-    else:
-        account.period_end = BillingCalendar(zone, account.billing_day).period_containing(closed.end).end
+def _due(as_of: datetime, *, finished: bool | None = None) -> list[ColumnElement[bool]]:
+    """Accounts whose period is over, and (`finished`) closed ones with a call that came after all.
 
-
-def _suspend_if_needed(session: Session, account: PhoneAccount, as_of: datetime) -> bool:
-    unpaid = count_unpaid_bills(session, account.id)
-    limit = dunning_limits(session).unpaid_bill_limit
-    if not must_suspend(AccountState(account.state), unpaid_bills=unpaid, limit=limit):
-        return False
-    change_state(
-        session,
-        account,
-        state=AccountState.SUSPENDED.value,
-        at=as_of,
-        reason=SUSPENDED_FOR_UNPAID_BILLS,
-        actor=_CLOSER,
-    )
-    return True
+    Those that close on request only are never due.
+    """
+    late_call = exists().where(Call.account_id == PhoneAccount.id, *WAITS_FOR_A_BILL)
+    over = PhoneAccount.period_end <= as_of
+    called_after_all = and_(PhoneAccount.period_end.is_(None), late_call)
+    which = or_(over, called_after_all) if finished is None else called_after_all if finished else over
+    return [which, PhoneAccount.closes_on_request.is_(False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,6 +42,19 @@ def count_unpaid_bills(session: Session, account_id: int) -> int:
         )
         or 0
     )
+
+
+def accounts_with_money(session: Session, account_ids: Sequence[int]) -> Sequence[int]:
+    """Which of the accounts have money that has not been used up; the others have nothing to settle."""
+    used = func.coalesce(func.sum(BillSettlement.amount), 0)
+    entries = (
+        select(LedgerEntry.account_id)
+        .outerjoin(BillSettlement, BillSettlement.ledger_entry_id == LedgerEntry.id)
+        .where(LedgerEntry.account_id.in_(account_ids), LedgerEntry.kind.in_(_MONEY_THAT_PAYS))
+        .group_by(LedgerEntry.id)
+        .having(LedgerEntry.amount > used)
+    )
+    return session.scalars(entries.distinct()).all()
 
 
 def settle_bills(session: Session, account_id: int, *, at: datetime) -> list[Bill]:

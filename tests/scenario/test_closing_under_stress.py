@@ -14,7 +14,15 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from billing_service.domain.money import Money
-from billing_service.storage.tables import Bill, BillRevision, Call, LedgerEntry, PhoneAccount
+from billing_service.storage.tables import (
+    Bill,
+    BillRevision,
+    Call,
+    ClosingFailure,
+    ClosingRun,
+    LedgerEntry,
+    PhoneAccount,
+)
 from billing_service.use_cases.close_bills import (
     ClosedBill,
     UnableToCloseBills,
@@ -165,83 +173,102 @@ def wait_until_somebody_waits_for_a_lock(world: BillingWorld) -> None:
         time.sleep(0.01)
 
 
-class Accident(Exception):
-    """The process dies here."""
-
-
 @contextmanager
-def accident_at(world: BillingWorld, table: type[Any], *, write: int) -> Iterator[None]:
-    """Raise at the n-th statement that writes to a table."""
-    seen = 0
-
-    def watch(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        nonlocal seen
-        if statement.startswith((f"INSERT INTO {table.__tablename__} ", f"UPDATE {table.__tablename__} ")):
-            seen += 1
-            if seen == write:
-                raise Accident
-
-    event.listen(world.database.engine, "before_cursor_execute", watch)
+def trouble_with(world: BillingWorld, table: type[Any], number: str) -> Iterator[None]:
+    """Let PostgreSQL refuse what is written into a table for one account."""
+    name = table.__tablename__
+    account = {
+        "bill_revisions": "(SELECT account_id FROM bills WHERE id = NEW.bill_id)",
+        "phone_accounts": "NEW.id",
+    }.get(name, "NEW.account_id")
+    world.database.run_blocking(
+        lambda session: session.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                f" IF {account} = (SELECT id FROM phone_accounts WHERE number = '{number}')"
+                " THEN RAISE EXCEPTION 'an accident'; END IF; RETURN NEW; END $$;"
+                f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {name}"
+                " FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    )
     try:
         with capture_logs() as logs:
             yield
     finally:
-        event.remove(world.database.engine, "before_cursor_execute", watch)
-    assert seen >= write, "the accident must have happened"
-    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["bill_not_closed"]
+        world.database.run_blocking(
+            lambda session: session.execute(text(f"DROP TRIGGER refuse ON {name}; DROP FUNCTION refuse()"))
+        )
+    errors = [(entry["event"], entry["number"]) for entry in logs if entry["log_level"] == "error"]
+    assert set(errors) == {("bill_not_closed", number)}
 
 
-@pytest.mark.parametrize("table", [Bill, BillRevision, LedgerEntry, PhoneAccount])
-def test_an_accident_in_the_middle_of_a_bill_leaves_it_to_the_next_closing(
+@pytest.mark.parametrize("table", [Bill, BillRevision, LedgerEntry, PhoneAccount, Call])
+def test_the_trouble_of_one_account_keeps_no_other_from_its_bill(
     busy_world: BillingWorld, table: type[Any]
 ) -> None:
-    """Before each kind of row is written for the fifth bill, everything of that bill is undone."""
-    with accident_at(busy_world, table, write=5), pytest.raises(UnableToCloseBills):
+    """Whatever it is that can't be written, nothing of that account's bill is; the next closing makes it."""
+    with trouble_with(busy_world, table, "0003"), pytest.raises(UnableToCloseBills) as error:
         busy_world.close(at("2027-01-01"))
-    assert counts(busy_world)["bills"] == counts(busy_world)["bill_revisions"] < 2 * len(NUMBERS)
+    assert error.value.accounts == ["0003"]
+    assert counts(busy_world)["bills"] == counts(busy_world)["bill_revisions"] == 2 * (len(NUMBERS) - 1)
     busy_world.check_books()
+    run = last_run(busy_world)
+    assert (run.due, run.closed, run.failed) == (8, 14, 1)
+    assert run.finished_at is not None
+    failure = busy_world.database.run_blocking(lambda session: session.scalars(select(ClosingFailure)).one())
+    assert "an accident" in failure.reason
     busy_world.close(at("2027-01-01"))
     check_complete(busy_world)
+    run = last_run(busy_world)
+    assert (run.due, run.closed, run.failed) == (1, 2, 0)
 
 
-def test_the_trouble_of_one_account_keeps_no_other_from_its_bill(busy_world: BillingWorld) -> None:
-    with accident_at(busy_world, Bill, write=3), pytest.raises(UnableToCloseBills) as error:
-        busy_world.close(at("2027-01-01"))
-    assert len(error.value.accounts) == 1
-    assert counts(busy_world)["bills"] >= 2 * len(NUMBERS) - 2
+def last_run(world: BillingWorld) -> ClosingRun:
+    newest = select(ClosingRun).order_by(ClosingRun.id.desc()).limit(1)
+    return world.database.run_blocking(lambda session: session.scalars(newest).one())
 
 
 def test_a_closing_that_is_told_to_stop_leaves_the_rest_due(busy_world: BillingWorld) -> None:
-    answers = iter([False, False, True])
+    answers = iter([False, False])
     closing = close_due(
         busy_world.database,
         as_of=at("2027-01-01"),
         currency=USD,
         zone=busy_world.zone,
         should_stop=lambda: next(answers, True),
+        at_once=3,
     )
-    assert len(closing.bills) == 4
+    assert len(closing.bills) == 6
+    assert last_run(busy_world).finished_at is None
     busy_world.close(at("2027-01-01"))
+    check_complete(busy_world)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 16])
+def test_bills_are_the_same_however_many_are_closed_at_once(busy_world: BillingWorld, at_once: int) -> None:
+    closing = close_due(
+        busy_world.database, as_of=at("2027-01-01"), currency=USD, zone=busy_world.zone, at_once=at_once
+    )
+    assert closing.bills == tuple(f"2027-{number:06d}" for number in range(1, 2 * len(NUMBERS) + 1))
     check_complete(busy_world)
 
 
 def test_a_record_that_arrives_during_the_closing_is_on_the_next_bill(busy_world: BillingWorld) -> None:
     """The closing has read the calls, but not committed, when another one comes in."""
 
-    def close_slowly(session: Session) -> None:
-        account_id = session.scalar(select(PhoneAccount.id).where(PhoneAccount.number == "0001"))
-        assert account_id is not None
-        with ThreadPoolExecutor(1) as pool:
+    arrived: list[str] = []
 
-            def intake(*_: object) -> None:
-                pool.submit(busy_world.call, "0001", at("2026-11-20T12:00"), 3).result(timeout=30)
+    def intake(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE calls SET bill_id") and not arrived:
+            with ThreadPoolExecutor(1) as pool:
+                late = pool.submit(busy_world.call, "0001", at("2026-11-20T12:00"), 3)
+                arrived.append(late.result(timeout=30))
 
-            event.listen(session, "before_flush", intake, once=True)
-            close_next_period(
-                session, account_id, as_of=at("2026-12-01"), wait=True, currency=USD, zone=busy_world.zone
-            )
-
-    busy_world.database.run_blocking(close_slowly)
+    event.listen(busy_world.database.engine, "before_cursor_execute", intake)
+    busy_world.close(at("2026-12-01"))
+    event.remove(busy_world.database.engine, "before_cursor_execute", intake)
+    assert arrived
     assert [len(bill["calls"]) for bill in busy_world.documents("0001")] == [5]
     busy_world.close(at("2027-01-01"))
     november, december = busy_world.documents("0001")
