@@ -18,7 +18,7 @@ _DELTA_SECONDS = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*(?:;|\Z)")
 def check_session_interval(request: Request, config: EngineConfig) -> Rejection | None:
     """Refuse a session interval that is too short, if the phone knows what to do about it (§8.1)."""
     interval_s = _seconds(request, "session-expires")
-    if interval_s is None or interval_s >= config.minimum_session_interval_s or not _knows_timers(request):
+    if interval_s is None or interval_s >= config.minimum_session_interval_s or not knows_timers(request):
         return None
     headers = (f"Min-SE: {config.minimum_session_interval_s}",)
     return Rejection(422, "Session Interval Too Small", headers=headers)
@@ -49,15 +49,15 @@ def ask_for_session_timer(request: Request, config: EngineConfig) -> int:
     return interval_s
 
 
-def settle_session_timer(request: Request, response: Response, asked_s: int) -> int:
+def settle_session_timer(response: Response, asked_s: int, *, is_known_to_asker: bool) -> int:
     """Find out from a 2xx what session interval is in force from now on, in seconds; 0 for none (§8.2).
 
-    When the phone that sent the request does timers and the other doesn't, the response is completed so
-    that the former refreshes.
+    When the phone that sent the request does timers (`knows_timers`) and the other doesn't, the response is
+    completed so that the former refreshes.
     """
     if "session-expires" in response.keys:
         return _seconds(response, "session-expires") or 0
-    if not asked_s or not _knows_timers(request):
+    if not asked_s or not is_known_to_asker:
         return 0
     response.keys.append("session-expires")
     response.lines.append(f"Session-Expires: {asked_s};refresher=uac")
@@ -67,7 +67,8 @@ def settle_session_timer(request: Request, response: Response, asked_s: int) -> 
     return asked_s
 
 
-def _knows_timers(request: Request) -> bool:
+def knows_timers(request: Request) -> bool:
+    """Tell whether the sender of a request does session timers (§7.1)."""
     return any(
         option.lower() == "timer"
         for key in ("supported", "require")

@@ -6,7 +6,7 @@ from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
 from sip_proxy.core.dialog.call_table import CallTable
 from sip_proxy.core.dialog.party import Party, contact_of
-from sip_proxy.core.dialog.session_timer import ask_for_session_timer, settle_session_timer
+from sip_proxy.core.dialog.session_timer import ask_for_session_timer, knows_timers, settle_session_timer
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.message.grammar import quote_string
 from sip_proxy.core.message.message import Request, Response
@@ -33,15 +33,16 @@ class CallSetup:
     """
 
     __slots__ = (
-        "_asked_s", "_calls", "_context", "_exchange", "_invite", "_is_cancelled", "_refused", "_timer",
-        "call",
+        "_asked_s", "_calls", "_context", "_cseq", "_exchange", "_is_cancelled", "_knows_timers", "_refused",
+        "_timer", "call",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, calls: CallTable, call: Call, invite: Request) -> None:
         self._exchange = exchange
         self._calls = calls
-        self._invite = invite
+        self._cseq = invite.cseq
         self._asked_s = ask_for_session_timer(invite, exchange.config)
+        self._knows_timers = knows_timers(invite)
         self._context: ResponseContext | None = None
         self._is_cancelled = False
         self._refused: set[str] | None = None
@@ -77,13 +78,13 @@ class CallSetup:
         call = self.call
         if call.called is not None and call.called.tag == response.to_tag:
             call.called.showed_life(now)
-            settle_session_timer(self._invite, response, self._asked_s)
+            self._settle_session_timer(response)
             return True  # a retransmission
         if call.called is not None or self._has_ended():
             self._refuse(branch, response, now)
             return False
         self._stop_timer()
-        call.agree_on_session(settle_session_timer(self._invite, response, self._asked_s), now)
+        call.agree_on_session(self._settle_session_timer(response), now)
         self._calls.answered(call, self._called_party(branch, response), now)
         return True
 
@@ -120,6 +121,9 @@ class CallSetup:
         if self._context is not None:
             self._context.finish(rejection, Final(rejection.status, rejection.text, None), now)
 
+    def _settle_session_timer(self, response: Response) -> int:
+        return settle_session_timer(response, self._asked_s, is_known_to_asker=self._knows_timers)
+
     def _has_ended(self) -> bool:
         return self.call.state is LiveCallState.ENDED
 
@@ -137,7 +141,7 @@ class CallSetup:
         routes: tuple[str, ...] = ()
         if "record-route" in response.keys:
             recorded = response.values("record-route")
-            beyond = len(recorded) - len(transaction.request.values("record-route"))
+            beyond = len(recorded) - branch.recorded_routes
             routes = tuple(reversed(recorded[: max(0, beyond)]))
         return Party(
             number=self.call.callee,
@@ -156,15 +160,15 @@ class CallSetup:
         call = self.call
         caller = Party(
             number=call.caller,
-            address=self._invite.first("from") or "",
-            tag=self._invite.from_tag,
+            address=call.calling.address,
+            tag=call.calling.tag,
             contact="",
             route_set=(),
-            cseq=self._invite.cseq,
+            cseq=self._cseq,
             flow=call.calling.flow,
             is_direct=call.calling.is_direct,
         )
-        self._calls.requests.send_ack(call.call_id, caller, leg, self._invite.cseq, now)
+        self._calls.requests.send_ack(call.call_id, caller, leg, self._cseq, now)
         if self._refused is None:
             self._refused = set()
         if response.to_tag not in self._refused:

@@ -9,6 +9,7 @@ from sip_proxy.core.dialog.session_timer import (
     SESSION_REFRESHES,
     ask_for_session_timer,
     check_session_interval,
+    knows_timers,
     settle_session_timer,
 )
 from sip_proxy.core.exchange import Exchange, reply_flow
@@ -118,6 +119,7 @@ class InDialogRouter:
             sender.flow = flow
         context = ResponseContext(
             self._exchange,
+            request,
             server,
             _Watch(self._calls, match, request, asked_s),
             waits_for_journal=request.method == "BYE" and not match.call.emergency,
@@ -169,7 +171,9 @@ class _Watch:
             self._calls.transfers.referred(self._match.receiver.number, now)
         if self._request.method not in SESSION_REFRESHES:
             return True
-        interval_s = settle_session_timer(self._request, response, self._asked_s)
+        interval_s = settle_session_timer(
+            response, self._asked_s, is_known_to_asker=knows_timers(self._request)
+        )
         if self._call.state is LiveCallState.ANSWERED:
             match = self._match
             self._call.agree_on_session(interval_s, now)

@@ -45,7 +45,11 @@ class Observer(Protocol):
 
 
 class Branch:
-    """One copy of the request on its way to one target."""
+    """One copy of the request on its way to one target.
+
+    `recorded_routes` is how many Record-Route values it had when it left: what an answer has beyond them was
+    added on the way.
+    """
 
     __slots__ = (
         "cancel_reason",
@@ -55,6 +59,7 @@ class Branch:
         "is_cancel_sent",
         "is_cancelled",
         "is_direct",
+        "recorded_routes",
         "retry",
         "timer",
         "transaction",
@@ -68,6 +73,7 @@ class Branch:
         self.final: Final | None = None
         self.is_cancelled = False
         self.cancel_reason = ""
+        self.recorded_routes = 0
         self.is_cancel_sent = False
         self.retry: Callable[[float], None] | None = None  # sends it over another flow of the same phone
         self.timer: Timer | None = None
@@ -75,6 +81,7 @@ class Branch:
     def start(self, request: Request, *, branch: str, to: Flow | Destination, now: float) -> None:
         """Send the copy."""
         self._restart_timer_c(request.method, now)
+        self.recorded_routes = len(request.values("record-route"))
         layer = self.context.exchange.layer
         self.transaction = layer.start_client(request, branch=branch, to=to, owner=self, now=now)
 
@@ -86,11 +93,10 @@ class Branch:
                 self._take_provisional(transaction, response, now)
             return
         self._stop_timer()
+        self.final = Final(status, response.reason, response)
         if status < 300:
-            self.final = Final(status, response.reason, response)
             self.context.take_success(self, response, now)
         else:
-            self.final = Final(status, response.reason, response)
             self.context.take_failure(self, now)
 
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
@@ -136,6 +142,7 @@ class Branch:
 
     def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
         self.is_cancel_sent = True
+        assert transaction.request is not None
         request = parse_message(build_cancel(transaction.request, self.cancel_reason))
         assert isinstance(request, Request)
         exchange = self.context.exchange
@@ -172,19 +179,35 @@ class Branch:
 
 
 class ResponseContext:
-    """A request with all its branches. Exactly one final response other than 2xx goes back, or 2xx do."""
+    """A request with all its branches. Exactly one final response other than 2xx goes back, or 2xx do.
 
-    __slots__ = ("branches", "exchange", "is_finished", "observer", "server", "waits_for_journal")
+    The messages themselves are let go once the caller has a final response; its transactions live on for
+    half a minute.
+    """
+
+    __slots__ = (
+        "_request",
+        "branches",
+        "exchange",
+        "is_finished",
+        "is_invite",
+        "observer",
+        "server",
+        "waits_for_journal",
+    )
 
     def __init__(
         self,
         exchange: Exchange,
+        request: Request,
         server: ServerTransaction,
         observer: Observer | None,
         *,
         waits_for_journal: bool = False,
     ) -> None:
         self.exchange = exchange
+        self._request: Request | None = request
+        self.is_invite = request.method == "INVITE"
         self.server = server
         self.observer = observer
         self.branches: list[Branch] = []
@@ -202,17 +225,16 @@ class ResponseContext:
         """Pass a 1xx to the caller (§16.7 step 5); other than INVITE has none but 100 (RFC 4320 §4.1)."""
         if self.observer is not None:
             self.observer.provisional(branch, response, now)
-        if not self.is_finished and self.server.request.method == "INVITE":
+        if self.is_invite and not self.is_finished:
             self.server.respond(response.status, response_upstream(response, []), now)
 
     def take_success(self, branch: Branch, response: Response, now: float) -> None:
         """Pass a 2xx to the caller at once, and cancel the rest (§16.7 steps 5 and 10)."""
         passes = self.observer is None or self.observer.success(branch, response, now)
-        is_invite = self.server.request.method == "INVITE"
-        if passes and (is_invite or not self.is_finished):
-            self.is_finished = True
+        if passes and (self.is_invite or not self.is_finished):
             data = response_upstream(response, [])
             self.server.respond(response.status, data, now, after_journal=self.waits_for_journal)
+            self._finished()
         self.cancel_pending(now, _ANSWERED_ELSEWHERE)
 
     def take_failure(self, branch: Branch, now: float) -> None:
@@ -236,8 +258,10 @@ class ResponseContext:
             self.is_finished = True
             if self.observer is not None:
                 self.observer.failure(final, now)
-            data = self.exchange.rejection(self.server.request, rejection)
+            assert self._request is not None
+            data = self.exchange.rejection(self._request, rejection)
             self.server.respond(rejection.status, data, now)
+            self._finished()
         self.cancel_pending(now)
 
     def cancel(self, now: float, reason: str = "") -> None:
@@ -249,7 +273,7 @@ class ResponseContext:
 
     def cancel_pending(self, now: float, reason: str = "") -> None:
         """Cancel every branch of an INVITE that has no final response; nothing else can be cancelled."""
-        if self.server.request.method == "INVITE":
+        if self.is_invite:
             for branch in self.branches:
                 branch.cancel(now, reason)
 
@@ -267,6 +291,8 @@ class ResponseContext:
 
     def _finish_with_best(self, finals: list[Final], now: float) -> None:
         self.is_finished = True
+        request = self._request
+        assert request is not None
         best = choose_best(finals)
         if best.status == 503:
             # §16.7 step 6: a phone is overloaded or can't be reached, not the exchange. The caller would stop
@@ -277,13 +303,25 @@ class ResponseContext:
             best = Final(480, "The phone can't be reached", None)  # RFC 5626 §11.5: never for an endpoint
         if self.observer is not None:
             best = self.observer.failure(best, now)
-        if best.status == 408 and self.server.request.method != "INVITE":
+        if best.status == 408 and not self.is_invite:
+            self._finished()
             self.server.abandon(now)
             return
         if best.response is None:
-            data = self.exchange.response(self.server.request, best.status, reason=best.reason)
+            data = self.exchange.response(request, best.status, reason=best.reason)
         else:
             data = response_upstream(best.response, gathered_challenges(best, finals))
         # Refusing an INVITE needs no journal: nothing is owed for it, and it must work when that is full.
-        waits = self.waits_for_journal and self.server.request.method != "INVITE"
+        waits = self.waits_for_journal and not self.is_invite
         self.server.respond(best.status, data, now, after_journal=waits)
+        self._finished()
+
+    def _finished(self) -> None:
+        """The caller has its final response: let go of every message; only an INVITE is watched further."""
+        self.is_finished = True
+        self._request = None
+        for branch in self.branches:
+            if branch.final is not None:
+                branch.final = branch.final._replace(response=None)
+        if not self.is_invite:
+            self.observer = None

@@ -201,7 +201,7 @@ class Router:
             server.respond(100, exchange.trying(request), now)
             setup = CallSetup(exchange, self._calls, call, request)
         waits = call is not None and not call.emergency
-        context = ResponseContext(exchange, server, setup, waits_for_journal=waits)
+        context = ResponseContext(exchange, request, server, setup, waits_for_journal=waits)
         domain = exchange.config.domain
         identity = "" if wants_privacy(request) else asserted_identity(caller, domain)
         copy = Copy(request, routes=[], our_realm=domain, identity=identity, breadth=breadth)

@@ -53,7 +53,12 @@ class ResponseTaker(Protocol):
 
 
 class ClientTransaction(Machine):
-    """A request that we sent. `request` is what went out, as bytes in `data`."""
+    """A request that we sent.
+
+    `request` is what went out, and `data` what goes out when something is to be sent again: the request,
+    after a final response other than 2xx the ACK, after any other nothing. With the final response, `request`
+    is let go: a transaction lives on for half a minute then.
+    """
 
     __slots__ = ("data", "method", "owner", "request", "response", "response_seen")
 
@@ -68,7 +73,7 @@ class ClientTransaction(Machine):
         state: ClientState,
     ) -> None:
         super().__init__(key=key, layer=layer, to=to, state=state)
-        self.request = request
+        self.request: Request | None = request
         self.data = request.encode()
         self.method = request.method
         self.owner = owner
@@ -89,8 +94,13 @@ class ClientTransaction(Machine):
         self.response = None
 
     def send(self, now: float) -> None:
-        """Send the request, or send it again."""
+        """Send the request, or send it again; or again the ACK."""
         self.layer.outputs.append(Send(self.to, self.data))
+
+    def forget_request(self, now: float) -> None:
+        """The final response was reported: nobody asks for the request any more."""
+        self.request = None
+        self.data = b""
 
     def let_go(self) -> None:
         """Tell the owner that the transaction is over."""

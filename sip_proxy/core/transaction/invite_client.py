@@ -5,7 +5,6 @@ from typing import ClassVar
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.building import build_ack
 from sip_proxy.core.message.message import Request
-from sip_proxy.core.outputs import Send
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
 from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
 
@@ -35,8 +34,14 @@ class InviteClientTransaction(ClientTransaction):
         self._start_resend(self.interval_s, ClientEvent.RESEND, now)
 
     def _send_ack(self, now: float) -> None:
+        assert self.request is not None
         assert self.response is not None
-        self.layer.outputs.append(Send(self.to, build_ack(self.request, self.response)))
+        self.data = build_ack(self.request, self.response)
+        self.send(now)
+
+    def _keep_ack_only(self, now: float) -> None:
+        """The refusal was reported; should it come again, so does the same ACK."""
+        self.request = None
 
     def _start_d(self, now: float) -> None:
         reliable = self.to.transport.is_reliable
@@ -50,15 +55,16 @@ class InviteClientTransaction(ClientTransaction):
 _Invite = InviteClientTransaction
 _STOP = Machine.stop_timers
 _REPORT = ClientTransaction.report_response
+_FORGET = ClientTransaction.forget_request
 _END = Machine.end
 
 InviteClientTransaction.TABLE = {
     ClientState.CALLING: {
         ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_STOP, _REPORT)),
-        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT)),
+        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT, _FORGET)),
         ClientEvent.FAILURE: (
             ClientState.COMPLETED,
-            (_STOP, _Invite._send_ack, _REPORT, _Invite._start_d),
+            (_STOP, _Invite._send_ack, _REPORT, _Invite._keep_ack_only, _Invite._start_d),
         ),
         ClientEvent.RESEND: (ClientState.CALLING, (_Invite._resend,)),
         ClientEvent.TIMEOUT: (ClientState.TERMINATED, (_END, ClientTransaction.report_timeout)),
@@ -69,14 +75,14 @@ InviteClientTransaction.TABLE = {
     },
     ClientState.PROCEEDING: {
         ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_REPORT,)),
-        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT)),
+        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT, _FORGET)),
         ClientEvent.FAILURE: (
             ClientState.COMPLETED,
-            (_STOP, _Invite._send_ack, _REPORT, _Invite._start_d),
+            (_STOP, _Invite._send_ack, _REPORT, _Invite._keep_ack_only, _Invite._start_d),
         ),
     },
     ClientState.COMPLETED: {
-        ClientEvent.FAILURE: (ClientState.COMPLETED, (_Invite._send_ack,)),
+        ClientEvent.FAILURE: (ClientState.COMPLETED, (ClientTransaction.send,)),
         ClientEvent.LINGERED: (ClientState.TERMINATED, (_END,)),
         # The ACK could not be sent; the final response was reported already.
         ClientEvent.TRANSPORT_ERROR: (ClientState.TERMINATED, (_END,)),

@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 from sip_proxy.core.flow import Flow
-from sip_proxy.core.message.message import Request
 from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
@@ -14,8 +13,8 @@ class InviteServerTransaction(ServerTransaction):
     __slots__ = ()
     TABLE: ClassVar[Table]
 
-    def __init__(self, *, key: str, layer: Surroundings, to: Flow, request: Request) -> None:
-        super().__init__(key=key, layer=layer, to=to, request=request, state=ServerState.PROCEEDING)
+    def __init__(self, *, key: str, layer: Surroundings, to: Flow) -> None:
+        super().__init__(key=key, layer=layer, to=to, state=ServerState.PROCEEDING)
 
     def _start_g_and_h(self, now: float) -> None:
         if not self.to.transport.is_reliable:
@@ -33,6 +32,7 @@ class InviteServerTransaction(ServerTransaction):
         self._start_end(0.0 if reliable else self.layer.values.t4_s, ServerEvent.LINGERED, now)
 
     def _start_l(self, now: float) -> None:
+        self.last_send = None  # from here on it is the phone that repeats its answer, not we
         self._start_end(self.layer.values.transaction_timeout_s, ServerEvent.LINGERED, now)
 
 

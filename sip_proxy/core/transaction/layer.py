@@ -36,7 +36,7 @@ class TransactionLayer:
         """Start a transaction for a request that belongs to none."""
         key = _server_key(request, request.method)
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
-        transaction = kind(key=key, layer=self, to=reply_to, request=request)
+        transaction = kind(key=key, layer=self, to=reply_to)
         self._servers[key] = transaction
         return transaction
 

@@ -40,7 +40,10 @@ class NonInviteClientTransaction(ClientTransaction):
 
 _STOP = Machine.stop_timers
 _REPORT = ClientTransaction.report_response
-_FINAL = (ClientState.COMPLETED, (_STOP, _REPORT, NonInviteClientTransaction._start_k))
+_FINAL = (
+    ClientState.COMPLETED,
+    (_STOP, _REPORT, ClientTransaction.forget_request, NonInviteClientTransaction._start_k),
+)
 _TIMEOUT = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_timeout))
 _ERROR = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_transport_error))
 

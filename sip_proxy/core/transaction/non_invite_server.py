@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 from sip_proxy.core.flow import Flow
-from sip_proxy.core.message.message import Request
 from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
@@ -14,8 +13,8 @@ class NonInviteServerTransaction(ServerTransaction):
     __slots__ = ()
     TABLE: ClassVar[Table]
 
-    def __init__(self, *, key: str, layer: Surroundings, to: Flow, request: Request) -> None:
-        super().__init__(key=key, layer=layer, to=to, request=request, state=ServerState.TRYING)
+    def __init__(self, *, key: str, layer: Surroundings, to: Flow) -> None:
+        super().__init__(key=key, layer=layer, to=to, state=ServerState.TRYING)
 
     def _start_j(self, now: float) -> None:
         reliable = self.to.transport.is_reliable

@@ -4,7 +4,6 @@ from enum import IntEnum
 from typing import Protocol
 
 from sip_proxy.core.flow import Flow
-from sip_proxy.core.message.message import Request
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.transaction.machine import Machine, Surroundings
 
@@ -45,15 +44,16 @@ class RequestTaker(Protocol):
 
 
 class ServerTransaction(Machine):
-    """A request that we received. `to` is where its responses go."""
+    """A request that we received. `to` is where its responses go.
 
-    __slots__ = ("last_send", "pending", "request", "taker")
+    The request itself is not kept: a transaction lives on for half a minute after its final response, and
+    needs nothing more than that response then.
+    """
 
-    def __init__(
-        self, *, key: str, layer: Surroundings, to: Flow, request: Request, state: ServerState
-    ) -> None:
+    __slots__ = ("last_send", "pending", "taker")
+
+    def __init__(self, *, key: str, layer: Surroundings, to: Flow, state: ServerState) -> None:
         super().__init__(key=key, layer=layer, to=to, state=state)
-        self.request = request
         self.taker: RequestTaker | None = None
         self.last_send: Send | None = None
         self.pending: Send | None = None
