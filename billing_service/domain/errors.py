@@ -12,15 +12,19 @@ class DomainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One wrong field: its path from the outermost value (`base_price.windows[1].to`) and what is wrong."""
+    """One wrong field: its path from the outermost value (`base_price.windows[1].to`) and what is wrong.
+
+    In a file, `line` is the line on which it is; the first is 1.
+    """
 
     field: str
     message: str
+    line: int | None = None
 
     def under(self, parent: str) -> FieldProblem:
         """The same problem as seen from `parent`."""
         joint = "" if not self.field or self.field.startswith("[") else "."
-        return FieldProblem(f"{parent}{joint}{self.field}", self.message)
+        return FieldProblem(f"{parent}{joint}{self.field}", self.message, self.line)
 
 
 class InvalidFields(DomainError, ValueError):

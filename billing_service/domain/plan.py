@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,8 @@ from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.domain.money import ZERO, Money
 from billing_service.domain.phone_number import check_prefix
 
+# Control characters, ends of lines, and halves of characters.
+_NO_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 MINUTES_A_DAY: Final = 24 * 60
 MINUTES_A_WEEK: Final = 7 * MINUTES_A_DAY
 LONGEST_INCREMENT_S: Final = 3600
@@ -161,9 +164,14 @@ class Tariff:
     def __post_init__(self) -> None:
         check_prefix(self.destination_prefix, field="destination_prefix")
         check_prefix(self.source_prefix, field="source_prefix")
-        if len(self.description) > LONGEST_DESCRIPTION or not self.description.isprintable():
+        if (
+            len(self.description) > LONGEST_DESCRIPTION
+            or _NO_LINE.search(self.description)
+            or self.description != self.description.strip()
+        ):
             raise InvalidFields.one(
-                "description", f"a description is one line of at most {LONGEST_DESCRIPTION} characters"
+                "description",
+                f"a description is one line of at most {LONGEST_DESCRIPTION} characters, no spaces around it",
             )
         for name, instant in (("valid_from", self.valid_from), ("valid_to", self.valid_to)):
             if instant is not None and instant.tzinfo is None:
