@@ -21,6 +21,8 @@ from billing_service.http_api import (
     payments,
     phone_accounts,
     plans,
+    price_preview,
+    rate_sheets,
     sign_in,
     system,
 )
@@ -31,6 +33,7 @@ from billing_service.http_api.problems import problem_middleware
 from billing_service.http_api.services import SERVICES, Services
 from billing_service.http_api.token_check import TOKENS, TokenCheck
 from billing_service.jobs.closing_scheduler import closing_scheduler
+from billing_service.jobs.plan_changes import follow_plan_changes
 from billing_service.jobs.webhook_sender import WebhookSender
 from billing_service.service_token import read_or_make_token
 from billing_service.settings import Settings
@@ -52,6 +55,8 @@ OPERATION_MODULES = (
     phone_accounts,
     account_actions,
     plans,
+    rate_sheets,
+    price_preview,
     calls,
     bills,
     payments,
@@ -94,6 +99,7 @@ def make_app(
     app.cleanup_ctx.append(_directory_watch)
     if closes_daily:
         app.cleanup_ctx.append(_daily_closing)
+        app.cleanup_ctx.append(_plan_changes)
     if sends_events:
         app.cleanup_ctx.append(_sending)
     app.on_shutdown.append(_release_waiters)
@@ -184,6 +190,15 @@ async def _daily_closing(app: web.Application) -> AsyncIterator[None]:
     scheduler.start()
     yield
     await scheduler.stop()
+
+
+async def _plan_changes(app: web.Application) -> AsyncIterator[None]:
+    parts = app[SERVICES]
+    following = asyncio.create_task(follow_plan_changes(parts.database, now=parts.now))
+    yield
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
 
 
 async def _sending(app: web.Application) -> AsyncIterator[None]:

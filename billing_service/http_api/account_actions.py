@@ -90,7 +90,7 @@ async def post_account_plan(request: web.Request, body: NewAccountPlan) -> Accou
     return await _change(
         request,
         lambda session, number, now: change_plan(
-            session, number, plan_id=body.plan_id, at=body.starts_at or now, actor=who
+            session, number, plan_id=body.plan_id, at=body.starts_at or now, actor=who, now=now
         ),
     )
 

@@ -34,11 +34,17 @@ class AnswerModel(BaseModel):
     )
 
 
-class ProblemField(AnswerModel):
-    """One wrong field of a request: its path from the outermost value, and what is wrong."""
+class ProblemField(BaseModel):
+    """One wrong field of a request: its path from the outermost value, and what is wrong.
+
+    Of a file: its column, and the line on which it is.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     field: str
     message: str
+    line: int = Field(default=1, ge=1)
 
 
 class ProblemAnswer(BaseModel):

@@ -19,6 +19,7 @@ from billing_service.http_api.fields import (
 )
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.pages import Page, PageQuery, page
+from billing_service.http_api.price_explanations import RatingAnswer, show_rating
 from billing_service.http_api.services import services
 from billing_service.settings import Settings
 from billing_service.storage.call_queries import (
@@ -31,7 +32,7 @@ from billing_service.storage.call_queries import (
 )
 from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.storable_text import make_document_storable
-from billing_service.use_cases.rate_call import explain_call
+from billing_service.use_cases.explain_price import explain_call
 
 operations = Operations("calls")
 
@@ -87,8 +88,9 @@ class CallAnswer(AnswerModel):
 
 
 class ExplainedCallAnswer(CallAnswer):
-    """A call attempt with its rating explained, line by line."""
+    """A call attempt with its rating explained: line by line, and part by part where it has one."""
 
+    rating: RatingAnswer | None
     explanation: list[str]
 
 
@@ -127,15 +129,17 @@ async def get_call(request: web.Request) -> ExplainedCallAnswer:
         if view is None:
             raise NotFound(f"There is no call {record_id}.")
         version_id = view.call.plan_version_id
-        terms = (
+        plan = (
             None
             if version_id is None
-            else parts.plans.get(version_id, lambda wanted: load_terms(session, wanted)).terms
+            else parts.plans.get(version_id, lambda wanted: load_terms(session, wanted))
         )
-        explanation = explain_call(
-            to_domain(view.call), terms, currency=parts.settings.currency, zone=parts.settings.timezone
+        currency = parts.settings.currency
+        explanation, text = explain_call(
+            to_domain(view.call), plan, currency=currency, zone=parts.settings.timezone
         )
-        return ExplainedCallAnswer(**dict(_show(view, parts.settings)), explanation=explanation)
+        rating = None if explanation is None else show_rating(explanation, currency)
+        return ExplainedCallAnswer(**dict(_show(view, parts.settings)), rating=rating, explanation=text)
 
     return await parts.database.run(work)
 

@@ -112,6 +112,6 @@ def _show(account: PhoneAccount) -> DirectoryAccountAnswer:
             "call_limit": account.call_limit,
             "outgoing_filter": account.outgoing_filter,
             "incoming_filter": account.incoming_filter,
-            "block_list": account.block_list,
+            "block_list": account.block_list if account.blocking_permitted else [],
         }
     )

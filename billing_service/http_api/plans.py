@@ -198,13 +198,13 @@ async def post_plan(request: web.Request, body: NewPlan) -> PlanAnswer:
     )
     parts, who = services(request), actor(request)
     plan = await parts.database.run(lambda session: create_plan(session, terms, actor=who, at=parts.now()))
-    return await _read(request, plan.id)
+    return await read_plan(request, plan.id)
 
 
 @operations.get(PLAN, scope=Scope.PLANS_READ, etag=True)
 async def get_plan(request: web.Request) -> PlanAnswer:
     """Read one plan, at its newest version."""
-    return await _read(request, int(request.match_info["id"]))
+    return await read_plan(request, int(request.match_info["id"]))
 
 
 @operations.patch(PLAN, scope=Scope.PLANS_WRITE, if_match=True)
@@ -238,7 +238,7 @@ async def patch_plan(request: web.Request, body: PlanChanges) -> PlanAnswer:
         version = newest_version(session, plan_id)
         if plan is None or version is None:
             raise NotFound(f"There is no billing plan {plan_id}.")
-        require_unchanged(_etag(plan, version), expected)
+        require_unchanged(plan_tag(plan, version), expected)
         edit_plan(
             session,
             plan_id,
@@ -248,7 +248,7 @@ async def patch_plan(request: web.Request, body: PlanChanges) -> PlanAnswer:
         )
 
     await parts.database.run(work)
-    return await _read(request, plan_id)
+    return await read_plan(request, plan_id)
 
 
 def _price(model: PriceModel, problems: list[FieldProblem]) -> Price | None:
@@ -269,32 +269,35 @@ def _tariffs(models: list[TariffModel], problems: list[FieldProblem]) -> tuple[T
     return tuple(tariffs)
 
 
-async def _read(request: web.Request, plan_id: int) -> PlanAnswer:
+async def read_plan(request: web.Request, plan_id: int) -> PlanAnswer:
+    """Return a plan as it is shown; raise NotFound when there is none."""
     parts = services(request)
     view = await parts.database.run(lambda session: find_plan(session, plan_id, at=parts.now()))
     if view is None:
         raise NotFound(f"There is no billing plan {plan_id}.")
-    tag_answer(request, _etag(view.plan, view.version))
+    tag_answer(request, plan_tag(view.plan, view.version))
     return _show(view, parts.settings.currency)
 
 
-def _etag(plan: tables.BillingPlan, version: tables.PlanVersion) -> str:
-    # An edit changes the one, or makes another of the other.
+def plan_tag(plan: tables.BillingPlan, version: tables.PlanVersion) -> str:
+    """Return the plan's ETag: an edit changes the one row, or makes another of the other."""
     return f"{plan.row_version}.{version.version}"
 
 
-def _show_price(document: dict[str, Any], currency: Currency) -> dict[str, Any]:
+def show_price(document: dict[str, Any], currency: Currency) -> dict[str, Any]:
+    """Return a stored price as it is shown."""
     return price_to_document(price_from_document(document), places=currency.minor_digits)
 
 
-def _show_tariff(tariff: tables.Tariff, currency: Currency) -> dict[str, Any]:
+def show_tariff(tariff: tables.Tariff, currency: Currency) -> dict[str, Any]:
+    """Return a tariff as it is shown."""
     return {
         "source_prefix": tariff.source_prefix,
         "destination_prefix": tariff.destination_prefix,
         "valid_from": format_optional_instant(tariff.valid_from),
         "valid_to": format_optional_instant(tariff.valid_to),
         "description": tariff.description,
-        "price": _show_price(tariff.price, currency),
+        "price": show_price(tariff.price, currency),
     }
 
 
@@ -307,11 +310,11 @@ def _show(view: PlanView, currency: Currency) -> PlanAnswer:
             "monthly_fee": format_price(
                 Money.from_decimal(view.version.monthly_fee), places=currency.minor_digits
             ),
-            "base_price": _show_price(view.version.base_price, currency),
+            "base_price": show_price(view.version.base_price, currency),
             "tariff_count": view.tariff_count,
             "tariffs": None
             if view.tariffs is None
-            else [_show_tariff(tariff, currency) for tariff in view.tariffs],
+            else [show_tariff(tariff, currency) for tariff in view.tariffs],
             "included_minutes": view.version.included_minutes,
             "included_prefixes": view.version.included_prefixes,
             "permits_blocking": view.version.permits_blocking,

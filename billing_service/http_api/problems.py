@@ -43,7 +43,11 @@ class Problem(Exception):
             "detail": self.detail,
         }
         if self.errors:
-            body["errors"] = [{"field": error.field, "message": error.message} for error in self.errors]
+            body["errors"] = [
+                {"field": error.field, "message": error.message}
+                | ({} if error.line is None else {"line": error.line})
+                for error in self.errors
+            ]
         return web.Response(
             status=self.status.value,
             body=json.dumps(body).encode(),

@@ -10,6 +10,7 @@ from billing_service.domain.errors import InvalidFields
 from billing_service.errors import Conflict, NotFound
 from billing_service.storage.account_history import change_plan_version, change_state, lock_account
 from billing_service.storage.audit import record_change
+from billing_service.storage.call_blocking import refresh_blocking
 from billing_service.storage.plan_queries import newest_version
 from billing_service.storage.row_versions import require_unchanged
 from billing_service.storage.tables import BillingPlan, PhoneAccount
@@ -32,12 +33,13 @@ def edit_account(
     """Change some of an account's fields (see EDITABLE), in the form in which they are stored.
 
     The open billing period stays as it is; the one after it follows a new billing day.
-    Raises NotFound, Conflict when the account is closed, and Stale when the row's version is none of those
-    expected.
+    Raises NotFound, Conflict when the account is closed or its plan permits no block list, and Stale when the
+    row's version is none of those expected.
     """
     assert changes.keys() <= EDITABLE
     account = _open_account(session, number)
     require_unchanged(account.row_version, expected)
+    _require_permitted(account, changes.get("block_list") or [])
     before = {field: getattr(account, field) for field in changes}
     if account.period_billing_day is None and "billing_day" in changes:
         account.period_billing_day = account.billing_day
@@ -83,8 +85,18 @@ def close_account(session: Session, number: str, *, actor: str, at: datetime) ->
     _change_state(session, number, "close", {"active", "suspended", "out_of_service"}, "closed", actor, at)
 
 
-def change_plan(session: Session, number: str, *, plan_id: int, at: datetime, actor: str) -> None:
+def change_plan(
+    session: Session,
+    number: str,
+    *,
+    plan_id: int,
+    at: datetime,
+    actor: str,
+    now: datetime | None = None,
+) -> None:
     """Put another plan in force for an account from an instant on, at the plan's newest version.
+
+    `now` is when this is ordered; without it, the change is no order for later.
 
     Raises NotFound, Conflict when the account is closed or the plan takes no accounts, and InvalidFields
     when there is no such plan or the instant is in a period that is billed.
@@ -100,6 +112,7 @@ def change_plan(session: Session, number: str, *, plan_id: int, at: datetime, ac
     version = newest_version(session, plan_id)
     assert version is not None, "a plan is created with its first version"
     change_plan_version(session, account, plan_version_id=version.id, at=at)
+    refresh_blocking(session, at=now or at, account_id=account.id)
     _audit(
         session, number, "change_plan", actor, {"plan_id": plan_id, "plan": plan.name, "from": at.isoformat()}
     )
@@ -114,6 +127,12 @@ def _change_state(
     before = {"state": account.state}
     change_state(session, account, state=state, at=at, reason=BY_ADMINISTRATOR, actor=actor)
     _audit(session, number, action, actor, {"state": state}, before)
+
+
+def _require_permitted(account: PhoneAccount, block_list: Collection[str]) -> None:
+    # What is on the list from an earlier plan may stay (the exchange isn't told), and go.
+    if not account.blocking_permitted and set(block_list) - set(account.block_list):
+        raise Conflict(f"The billing plan of the account {account.number} does not permit call blocking.")
 
 
 def _open_account(session: Session, number: str) -> PhoneAccount:

@@ -21,6 +21,7 @@ from billing_service.storage.tables import (
     BillingPlan,
     Customer,
     PhoneAccount,
+    PlanVersion,
 )
 from billing_service.use_cases.change_settings import read_settings
 from billing_service.use_cases.sip_password import digest_hashes, draw_password
@@ -74,13 +75,15 @@ def open_account(
     """Open an account at an instant. `draw(n)`, a random integer below `n`, chooses among free numbers.
 
     Raises InvalidFields when the customer or the plan does not exist or the number is none, and Conflict when
-    the number is taken, no number is free, or the plan takes no new accounts.
+    the number is taken, no number is free, or the plan takes no new accounts or permits no block list.
     """
     check_number_pattern(request.number)
     customer = session.get(Customer, request.customer_id)
     if customer is None:
         raise InvalidFields.one("customer_id", f"there is no customer {request.customer_id}")
-    plan_version_id = _plan_version_for_new_account(session, request.plan_id)
+    version = _plan_version_for_new_account(session, request.plan_id)
+    if request.block_list and not version.permits_blocking:
+        raise Conflict("This billing plan does not permit call blocking.")
     number = _take_number(session, request.number, draw)
     billing_day = request.billing_day or at.astimezone(zone).day
     period = first_period(at, billing_day=billing_day, zone=zone)
@@ -98,6 +101,7 @@ def open_account(
         outgoing_filter=filter_to_rows(request.outgoing_filter),
         incoming_filter=filter_to_rows(request.incoming_filter),
         block_list=list(request.block_list),
+        blocking_permitted=version.permits_blocking,
         billing_day=billing_day,
         opened_at=at,
         period_start=period.start,
@@ -105,7 +109,7 @@ def open_account(
     )
     session.add(account)
     session.flush()
-    session.add(AccountPlanHistory(account_id=account.id, plan_version_id=plan_version_id, valid_from=at))
+    session.add(AccountPlanHistory(account_id=account.id, plan_version_id=version.id, valid_from=at))
     session.add(AccountStateHistory(account_id=account.id, state="active", valid_from=at, actor=actor))
     record_change(
         session,
@@ -131,7 +135,7 @@ def filter_to_rows(rules: tuple[FilterRule, ...]) -> list[dict[str, str]]:
     return [{"pattern": rule.pattern, "action": rule.action} for rule in rules]
 
 
-def _plan_version_for_new_account(session: Session, plan_id: int) -> int:
+def _plan_version_for_new_account(session: Session, plan_id: int) -> PlanVersion:
     # Locked, so that an edit of the plan in this moment does not leave the new account with the old version.
     plan = session.get(BillingPlan, plan_id, with_for_update={"read": True})
     if plan is None:
@@ -140,7 +144,7 @@ def _plan_version_for_new_account(session: Session, plan_id: int) -> int:
         raise Conflict(f"The billing plan {plan.name} takes no new accounts.")
     version = newest_version(session, plan_id)
     assert version is not None, "a plan is created with its first version"
-    return version.id
+    return version
 
 
 def _take_number(session: Session, wanted: str, draw: Callable[[int], int]) -> str:

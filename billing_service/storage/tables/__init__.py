@@ -26,8 +26,8 @@ from billing_service.storage.tables.bills import (
 )
 from billing_service.storage.tables.calls import Call, CallRecordReceipt, RejectedCallRecord
 from billing_service.storage.tables.closing import ClosingFailure, ClosingRun
-from billing_service.storage.tables.intake import CallEventPair, CallImport
 from billing_service.storage.tables.events import EventSink, OutboxEvent, Webhook, WebhookDelivery
+from billing_service.storage.tables.intake import CallEventPair, CallImport
 from billing_service.storage.tables.plans import BillingPlan, PlanVersion, RateSheet, Tariff
 
 __all__ = [

@@ -156,7 +156,7 @@ async def test_another_currency_has_its_own_minor_unit_and_the_zone_its_own_midn
     # It is the 22nd in Tokyo already.
     assert bill["period"]["end"] == "2026-12-21T15:00:00.000000Z"
     explained = (await billing.get(f"/v1/calls/{1:032x}")).body["explanation"]
-    assert any(line.endswith("1 min at 12.5 a minute.") for line in explained), explained
+    assert any(line.endswith("1 min at 12.5 a minute, 12.500000.") for line in explained), explained
 
 
 async def test_a_line_of_calls_is_the_sum_of_the_prices_in_its_list(billing: Billing) -> None:

@@ -7,7 +7,8 @@ from billing_service.domain.call import Call, EndedBy, Outcome
 from billing_service.domain.compiled_plan import FREE, CompiledPlan, RatedCall
 from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import Counting, PlanTerms, Price, Tariff, Window
-from billing_service.use_cases.rate_call import CompiledPlans, explain_call, rate_call
+from billing_service.use_cases.explain_price import explain_call
+from billing_service.use_cases.rate_call import CompiledPlans, rate_call
 
 USD = Currency.of("USD")
 NIGHT = Window(None, 22 * 60, 6 * 60, Money(0))
@@ -90,7 +91,8 @@ def test_a_plan_is_compiled_once() -> None:
 
 
 def explain(call: Call, terms: PlanTerms | None = TERMS) -> list[str]:
-    return explain_call(call, terms, currency=USD, zone=UTC)
+    plan = None if terms is None else CompiledPlan(terms)
+    return explain_call(call, plan, currency=USD, zone=UTC)[1]
 
 
 def test_the_explanation_leads_from_the_plan_to_the_price() -> None:
@@ -98,8 +100,8 @@ def test_the_explanation_leads_from_the_plan_to_the_price() -> None:
         "Plan Metro, base price: none of its tariffs fits this call.",
         "Standing charge for an answered call: 0.36.",
         "Only completed increments of 60 s count, in each part of the call between window borders.",
-        "From Mon 21:57:13: 2 min at 0.09 a minute.",
-        "From Mon 22:00:00: 10 min at 0.00 a minute (every day 22:00–06:00).",
+        "From Mon 21:57:13: 2 min at 0.09 a minute, 0.180000.",
+        "From Mon 22:00:00: 10 min at 0.00 a minute (every day 22:00–06:00), 0.000000.",
         "Together 0.540000, rounded to 0.54 USD.",
     ]
 
@@ -108,7 +110,7 @@ def test_the_explanation_of_a_tariff_names_its_prefixes() -> None:
     assert explain(call("2026-11-02T12:00:00", "2026-11-02T12:00:31", callee="0041441234567")) == [
         "Plan Metro, tariff to 0041… from 00….",
         "Every started increment of 30 s, then 6 s counts whole, at the price in force when it starts.",
-        "From Mon 12:00:00: 0 min 36 s at 0.125 a minute.",
+        "From Mon 12:00:00: 0 min 36 s at 0.125 a minute, 0.075000.",
         "Together 0.075000, rounded to 0.08 USD.",
     ]
 
