@@ -13,11 +13,15 @@ from sqlalchemy.orm import Session
 from billing_service.errors import UnableToStart
 from billing_service.http_api import (
     account_actions,
+    administrators,
+    api_tokens,
+    audit_log,
     bills,
     call_records,
     calls,
     customers,
     directory,
+    document,
     payments,
     phone_accounts,
     plans,
@@ -60,8 +64,12 @@ OPERATION_MODULES = (
     calls,
     bills,
     payments,
+    administrators,
+    api_tokens,
+    audit_log,
     directory,
     call_records,
+    document,
 )
 
 log = structlog.get_logger(__name__)
@@ -84,6 +92,7 @@ def make_app(
         client_max_size=LARGEST_BODY, middlewares=[problem_middleware, authentication(token)]
     )
     add_operations(app, [module.operations for module in OPERATION_MODULES])
+    document.make_document_of(app)
     app[TOKENS] = TokenCheck()
     app[sign_in.FAILED_LOGINS] = sign_in.FailedLogins()
     app[sign_in.HASHING] = asyncio.Semaphore(sign_in.MOST_AT_ONCE)

@@ -27,6 +27,8 @@ class Scope(StrEnum):
     ADMINISTRATORS_WRITE = "administrators:write"
     EXCHANGE = "exchange"
     """What an exchange needs: the directory with its digest hashes, and the intake of call records."""
+    OWN_PASSWORD = "own-password"
+    """Change the own password, which every administrator may."""
     SIGN_IN = "sign-in"
     """Ask whether an administrator's password is right."""
 
@@ -43,7 +45,7 @@ ALL_SCOPES = frozenset(Scope)
 
 _VIEWER = frozenset(
     scope for scope in Scope if scope.endswith(":read") and scope is not Scope.ADMINISTRATORS_READ
-)
+) | {Scope.OWN_PASSWORD}
 _OPERATOR = _VIEWER | {Scope.CUSTOMERS_WRITE, Scope.CALLS_WRITE, Scope.PAYMENTS_WRITE}
 # Programs of the system do these, never a person.
 _ADMINISTRATOR = ALL_SCOPES - {Scope.EXCHANGE, Scope.SIGN_IN}

@@ -23,7 +23,7 @@ from billing_service.use_cases.edit_account import (
     suspend_account,
 )
 
-operations = Operations("phone accounts")
+operations = Operations("phone-accounts")
 
 
 class NewPassword(RequestModel):

@@ -9,7 +9,7 @@ from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
 from billing_service.http_api.answers import AnswerModel, InstantText
 from billing_service.http_api.bodies import ChangesModel, RequestModel
-from billing_service.http_api.fields import Line, Number, SearchText, Text, format_instant
+from billing_service.http_api.fields import Line, LocaleName, Number, SearchText, Text, format_instant
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.pages import Page, PageQuery, page
 from billing_service.http_api.preconditions import expected_versions, tag_answer
@@ -38,6 +38,8 @@ class NewCustomer(RequestModel):
     email: Email | None = None
     address: Text | None = None
     alternative_number: Number | None = None
+    locale: LocaleName | None = None
+    tax_exempt: bool = False
 
 
 class CustomerChanges(ChangesModel):
@@ -47,6 +49,8 @@ class CustomerChanges(ChangesModel):
     email: Email | None = None
     address: Text | None = None
     alternative_number: Number | None = None
+    locale: LocaleName | None = None
+    tax_exempt: bool = False
 
 
 class CustomerAnswer(AnswerModel):
@@ -57,6 +61,8 @@ class CustomerAnswer(AnswerModel):
     email: str | None
     address: str | None
     alternative_number: str | None
+    locale: str | None
+    tax_exempt: bool
     created_at: InstantText
     account_count: int
 
@@ -120,6 +126,8 @@ def _show(view: CustomerView) -> CustomerAnswer:
         email=customer.email,
         address=customer.address,
         alternative_number=customer.alternative_number,
+        locale=customer.locale,
+        tax_exempt=customer.tax_exempt,
         created_at=format_instant(customer.created_at),
         account_count=view.account_count,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from billing_service.bill_rendering.wording import locale_of
 from billing_service.domain.money import Currency, Money
 from billing_service.domain.phone_number import check_filter_pattern, check_number, check_number_pattern
 
@@ -84,6 +85,12 @@ def _without_control_characters(text: str) -> str:
     return text
 
 
+def _known_locale(name: str) -> str:
+    if locale_of(name) is None:
+        raise ValueError("a locale is named like en, de_CH or zh-Hans-CN; there is no such one")
+    return name
+
+
 def _schema(**keywords: object) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", **keywords}, mode="validation")
 
@@ -123,6 +130,11 @@ OptionalLine = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_without_control_characters)
 ]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
+LocaleName = Annotated[
+    str,
+    StringConstraints(max_length=30, pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$"),
+    AfterValidator(_known_locale),
+]
 SearchText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)]
 
 JsonObject = dict[str, Any]

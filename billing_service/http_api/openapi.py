@@ -14,6 +14,7 @@ JsonSchema = dict[str, Any]
 _Mode = Literal["validation", "serialization"]
 _REFERENCE = "#/components/schemas/{model}"
 _PROBLEM = "application/problem+json"
+_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _DESCRIPTION = (
     "The billing service of the Tollbell telephone exchange. Money is a decimal string in the billing "
@@ -79,8 +80,23 @@ def _schemas(
     """Return the schema of each operation's query, body and answer by `name part`, and what they refer to."""
     wanted = list(_adapters(operations))
     schemas, definitions = TypeAdapter.json_schemas(wanted, ref_template=_REFERENCE)
+    _use_its_own_words([*schemas.values(), definitions])
     components: dict[str, JsonSchema] = definitions.get("$defs", {})
     return {(str(key), mode): schema for (key, mode), schema in schemas.items()}, components
+
+
+def _use_its_own_words(value: Any) -> None:
+    """Give the bounds of fields that are read by a function of ours the names that JSON Schema has for them.
+
+    pydantic leaves them as they stand in `Field`.
+    """
+    if isinstance(value, dict):
+        for name in value.keys() & _BOUNDS.keys():
+            if not isinstance(value[name], dict):
+                value[_BOUNDS[name]] = value.pop(name)
+    if isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _use_its_own_words(inner)
 
 
 def _adapters(operations: list[Operation]) -> Iterator[tuple[str, _Mode, TypeAdapter[Any]]]:

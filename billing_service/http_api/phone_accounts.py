@@ -30,7 +30,7 @@ from billing_service.storage.account_queries import AccountView, find_account, l
 from billing_service.use_cases.edit_account import edit_account
 from billing_service.use_cases.open_account import AccountRequest, FilterRule, filter_to_rows, open_account
 
-operations = Operations("phone accounts")
+operations = Operations("phone-accounts")
 
 ACCOUNT = r"/v1/phone-accounts/{number:[0-9]{1,15}}"
 LONGEST_LIST = 1000

@@ -18,7 +18,12 @@ from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.problems import Problem
 from billing_service.http_api.services import services
-from billing_service.use_cases.administrators import LONGEST_PASSWORD, find_credentials, password_matches
+from billing_service.use_cases.administrators import (
+    LONGEST_PASSWORD,
+    Credentials,
+    find_credentials,
+    password_matches,
+)
 
 CLIENT_ADDRESS = "Tollbell-Client-Address"
 MOST_FAILURES_FROM_ONE_PLACE = 10
@@ -141,8 +146,17 @@ class SignedInAnswer(AnswerModel):
 @operations.post("/v1/login", scope=Scope.SIGN_IN, refuses=(HTTPStatus.TOO_MANY_REQUESTS,))
 async def post_login(request: web.Request, body: LoginBody) -> SignedInAnswer:
     """Answer with the administrator when the password is right."""
+    credentials = await require_password(request, body.login, body.password)
+    return SignedInAnswer(login=credentials.login, name=credentials.name, role=Role(credentials.role))
+
+
+async def require_password(request: web.Request, given_login: str, password: str) -> Credentials:
+    """Return the administrator whose password it is.
+
+    Raises Problem when it is wrong (401), or there were too many wrong ones (429).
+    """
     parts, failed, now = services(request), request.app[FAILED_LOGINS], services(request).now()
-    login = body.login.lower()
+    login = given_login.lower()
     place = _place(request)
     wait_s = failed.wait_s(login, place, now)
     if wait_s:
@@ -155,9 +169,9 @@ async def post_login(request: web.Request, body: LoginBody) -> SignedInAnswer:
     failed.note(login, place, now)
     credentials = await parts.database.run(lambda session: find_credentials(session, login))
     async with request.app[HASHING]:
-        matches = await parts.database.in_thread(lambda: password_matches(credentials, body.password))
+        matches = await parts.database.in_thread(lambda: password_matches(credentials, password))
     if not matches:
         log.warning("login_failed", login=login, place=place)
         raise Problem(HTTPStatus.UNAUTHORIZED, "Login or password is wrong.")
     failed.forget(login, place)
-    return SignedInAnswer(login=credentials.login, name=credentials.name, role=Role(credentials.role))
+    return credentials

@@ -11,7 +11,15 @@ from sqlalchemy import text
 from billing_service.domain.permissions import Scope
 from billing_service.http_api.answers import AnswerModel, InstantText, MoneyText
 from billing_service.http_api.bodies import ChangesModel
-from billing_service.http_api.fields import Identifier, Number, format_instant, format_money
+from billing_service.http_api.fields import (
+    Identifier,
+    LocaleName,
+    Number,
+    OptionalLine,
+    Text,
+    format_instant,
+    format_money,
+)
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.services import actor, services
@@ -37,6 +45,11 @@ class SettingsChanges(ChangesModel):
     payment_term_days: Annotated[int, Field(ge=0, le=365)] = 14
     phone_test_interval_s: Annotated[int, Field(ge=0, le=86_400)] = 0
     default_plan_id: Identifier | None = None
+    company_name: OptionalLine = ""
+    company_address: Text = ""
+    company_tax_number: OptionalLine = ""
+    payment_instructions: Text = ""
+    locale: LocaleName = ""
 
 
 class HealthAnswer(AnswerModel):
@@ -87,6 +100,11 @@ class SettingsAnswer(AnswerModel):
     payment_term_days: int
     phone_test_interval_s: int
     default_plan_id: int | None
+    company_name: str
+    company_address: str
+    company_tax_number: str
+    payment_instructions: str
+    locale: str
 
 
 @operations.get("/health", scope=None, answer=HealthAnswer, also=(HTTPStatus.SERVICE_UNAVAILABLE,))

@@ -2,9 +2,11 @@
 
 import re
 import secrets
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
@@ -13,12 +15,14 @@ from sqlalchemy.orm import Session
 
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.permissions import Role
-from billing_service.errors import Conflict
+from billing_service.errors import Conflict, NotFound
 from billing_service.storage.audit import record_change
+from billing_service.storage.row_versions import require_unchanged
 from billing_service.storage.tables import Administrator
 
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 1024
+EDITABLE = frozenset({"name", "role", "active"})
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}", re.ASCII)
 
 _hasher = PasswordHasher()
@@ -42,7 +46,14 @@ class Credentials:
 
 
 def create_administrator(
-    session: Session, *, login: str, name: str, password: str, actor: str, at: datetime
+    session: Session,
+    *,
+    login: str,
+    name: str,
+    password: str,
+    role: Role = Role.ADMINISTRATOR,
+    actor: str,
+    at: datetime,
 ) -> Administrator:
     """Add an administrator; slow on purpose, as the password is hashed with Argon2.
 
@@ -51,12 +62,15 @@ def create_administrator(
     login = login.lower()
     if not _LOGIN.fullmatch(login):
         raise InvalidFields.one("login", "a login is up to 64 letters, digits, and . _ @ -")
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise InvalidFields.one("password", f"a password has at least {SHORTEST_PASSWORD} characters")
+    _check_password(password)
     if session.scalar(select(Administrator.id).where(Administrator.login == login)) is not None:
         raise Conflict(f"There is already an administrator {login}.")
     administrator = Administrator(
-        login=login, name=name or login, password_hash=_hasher.hash(password), created_at=at
+        login=login,
+        name=name or login,
+        role=role.value,
+        password_hash=_hasher.hash(password),
+        created_at=at,
     )
     session.add(administrator)
     session.flush()
@@ -66,9 +80,98 @@ def create_administrator(
         action="create",
         subject_kind="administrator",
         subject=login,
-        changes={"name": name},
+        after={"name": administrator.name, "role": administrator.role},
     )
     return administrator
+
+
+def edit_administrator(
+    session: Session,
+    login: str,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    expected: Collection[str] | None = None,
+) -> Administrator:
+    """Change an administrator's name, role, or whether he may sign in (see EDITABLE).
+
+    Raises NotFound, Stale when the row's version is none of those expected, and Conflict when nobody would
+    be left who may do everything.
+    """
+    assert changes.keys() <= EDITABLE
+    # In one order, so that two who remove each other wait for each other, and one of them is refused.
+    in_charge = session.scalars(
+        select(Administrator.login)
+        .where(Administrator.active, Administrator.role == Role.ADMINISTRATOR.value)
+        .order_by(Administrator.id)
+        .with_for_update()
+    ).all()
+    administrator = _locked(session, login)
+    require_unchanged(administrator.row_version, expected)
+    before = {field: getattr(administrator, field) for field in changes}
+    for field, value in changes.items():
+        setattr(administrator, field, value)
+    may_all = administrator.active and administrator.role == Role.ADMINISTRATOR.value
+    if not may_all and set(in_charge) == {administrator.login}:
+        raise Conflict(f"{administrator.login} is the last administrator; make another one first.")
+    session.flush()
+    session.refresh(administrator)
+    record_change(
+        session,
+        actor=actor,
+        action="edit",
+        subject_kind="administrator",
+        subject=administrator.login,
+        before=before,
+        after=changes,
+    )
+    return administrator
+
+
+def set_password(session: Session, login: str, password: str, *, actor: str) -> None:
+    """Give an administrator a password; slow on purpose.
+
+    Raises NotFound, and InvalidFields for a password that won't do.
+    """
+    _check_password(password)
+    administrator = _locked(session, login)
+    administrator.password_hash = _hasher.hash(password)
+    record_change(
+        session, actor=actor, action="set_password", subject_kind="administrator", subject=administrator.login
+    )
+
+
+def find_administrator(session: Session, login: str) -> Administrator:
+    """Return an administrator, who need not be active; raise NotFound."""
+    found = session.scalar(select(Administrator).where(Administrator.login == login.lower()))
+    if found is None:
+        raise NotFound(f"There is no administrator {login}.")
+    return found
+
+
+def list_administrators(session: Session, *, after: str | None, limit: int) -> Sequence[Administrator]:
+    """Return administrators by login, those who may not sign in any more too."""
+    query = select(Administrator).order_by(Administrator.login).limit(limit)
+    if after is not None:
+        query = query.where(Administrator.login > after)
+    return session.scalars(query).all()
+
+
+def _locked(session: Session, login: str) -> Administrator:
+    found = session.scalar(
+        select(Administrator)
+        .where(Administrator.login == login.lower())
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if found is None:
+        raise NotFound(f"There is no administrator {login}.")
+    return found
+
+
+def _check_password(password: str) -> None:
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise InvalidFields.one("password", f"a password has at least {SHORTEST_PASSWORD} characters")
 
 
 def find_role(session: Session, login: str) -> Role | None:

@@ -20,6 +20,11 @@ EDITABLE = frozenset(
         "payment_term_days",
         "phone_test_interval_s",
         "default_plan_id",
+        "company_name",
+        "company_address",
+        "company_tax_number",
+        "payment_instructions",
+        "locale",
     }
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -10,7 +11,7 @@ from billing_service.storage.audit import record_change
 from billing_service.storage.row_versions import require_unchanged
 from billing_service.storage.tables import Customer
 
-EDITABLE = frozenset({"name", "email", "address", "alternative_number"})
+EDITABLE = frozenset({"name", "email", "address", "alternative_number", "locale", "tax_exempt"})
 
 
 def create_customer(
@@ -20,13 +21,21 @@ def create_customer(
     email: str | None = None,
     address: str | None = None,
     alternative_number: str | None = None,
+    locale: str | None = None,
+    tax_exempt: bool = False,
     actor: str,
     at: datetime,
 ) -> Customer:
     """Add a customer."""
-    customer = Customer(
-        name=name, email=email, address=address, alternative_number=alternative_number, created_at=at
-    )
+    fields = {
+        "name": name,
+        "email": email,
+        "address": address,
+        "alternative_number": alternative_number,
+        "locale": locale,
+        "tax_exempt": tax_exempt,
+    }
+    customer = Customer(**fields, created_at=at)
     session.add(customer)
     session.flush()
     record_change(
@@ -35,7 +44,7 @@ def create_customer(
         action="create",
         subject_kind="customer",
         subject=customer.id,
-        changes={"name": name, "email": email, "address": address, "alternative_number": alternative_number},
+        after=fields,
     )
     return customer
 
@@ -43,7 +52,7 @@ def create_customer(
 def edit_customer(
     session: Session,
     customer_id: int,
-    changes: Mapping[str, str | None],
+    changes: Mapping[str, Any],
     *,
     actor: str,
     expected: Collection[str] | None = None,

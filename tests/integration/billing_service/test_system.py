@@ -211,6 +211,11 @@ async def test_settings_are_read_and_changed_one_by_one(billing: Billing) -> Non
         "payment_term_days": 14,
         "phone_test_interval_s": 0,
         "default_plan_id": None,
+        "company_name": "",
+        "company_address": "",
+        "company_tax_number": "",
+        "payment_instructions": "",
+        "locale": "en",
     }
     assert (await billing.get("/v1/settings")).body == defaults
     answer = await billing.patch("/v1/settings", {"concurrent_call_limit": 100, "emergency_numbers": ["112"]})
@@ -241,6 +246,11 @@ async def test_settings_are_read_and_changed_one_by_one(billing: Billing) -> Non
         ({"phone_test_interval_s": 86_401}, "phone_test_interval_s"),
         ({"default_plan_id": 404}, "default_plan_id"),
         ({"default_plan_id": 0}, "default_plan_id"),
+        ({"company_name": "a\nb"}, "company_name"),
+        ({"company_address": "x" * 2001}, "company_address"),
+        ({"locale": "xx"}, "locale"),
+        ({"locale": "../en"}, "locale"),
+        ({"locale": None}, "locale"),
     ],
 )
 async def test_a_setting_without_sense_is_refused(
