@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from billing_service.domain.bill import BillContents, BilledCall, BillLine
-from billing_service.domain.money import Currency, Money
+from billing_service.domain.money import ZERO, Currency, Money
 from billing_service.domain.period import Period
 
 BillDocument = dict[str, Any]
@@ -118,17 +118,37 @@ def _span(period: Period) -> BillDocument:
     return {"start": _instant(period.start), "end": _instant(period.end)}
 
 
-def present(
-    frozen: Mapping[str, Any], *, state: str, total: Money, paid: Money, currency: Currency
-) -> BillDocument:
+@dataclass(frozen=True, slots=True)
+class BillStanding:
+    """What is not frozen of a bill: where it stands now."""
+
+    state: str
+    total: Money
+    paid: Money = ZERO
+    voided_at: datetime | None = None
+    void_reason: str = ""
+    replaces: str | None = None
+    replaced_by: str | None = None
+    revision_reason: str = ""
+
+
+def present(frozen: Mapping[str, Any], standing: BillStanding, currency: Currency) -> BillDocument:
     """A bill as it is now: the frozen document with its state and what has been paid."""
-    due = Money(0) if state == "void" else total - paid
+    owed = standing.state in ("open", "closed", "paid")
+    due = standing.total - standing.paid if owed else ZERO
+    void = None
+    if standing.voided_at is not None:
+        void = {"at": _instant(standing.voided_at), "reason": standing.void_reason}
     return {
         "number": frozen["number"],
-        "state": state,
+        "state": standing.state,
         **frozen,
-        "paid": paid.format(currency),
+        "paid": standing.paid.format(currency),
         "amount_due": due.format(currency),
+        "void": void,
+        "replaces": standing.replaces,
+        "replaced_by": standing.replaced_by,
+        "revision_reason": standing.revision_reason,
     }
 
 

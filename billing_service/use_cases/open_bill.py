@@ -7,11 +7,11 @@ from datetime import datetime, tzinfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing_service.domain.money import ZERO, Currency
+from billing_service.domain.money import Currency
 from billing_service.errors import NotFound
 from billing_service.storage.tables import Customer, PhoneAccount
 from billing_service.use_cases.account_bill import assemble_bill
-from billing_service.use_cases.bill_document import BillDocument, freeze, present
+from billing_service.use_cases.bill_document import BillDocument, BillStanding, freeze, present
 from billing_service.use_cases.bill_heading import head_bill, read_letterhead
 from billing_service.use_cases.rate_call import CompiledPlans
 
@@ -40,10 +40,5 @@ def open_bill(
     contents = assemble_bill(
         session, account, as_of=as_of, currency=currency, zone=zone, compiled_plans=compiled_plans
     )
-    return present(
-        freeze(heading, contents, currency),
-        state="open",
-        total=contents.total,
-        paid=ZERO,
-        currency=currency,
-    )
+    standing = BillStanding("open", contents.total)
+    return present(freeze(heading, contents, currency), standing, currency)

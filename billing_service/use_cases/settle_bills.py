@@ -9,8 +9,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from billing_service.domain.events import EventKind
 from billing_service.domain.ledger import AvailableMoney, EntryKind, UnpaidBill, settle
 from billing_service.domain.money import ZERO, Money
+from billing_service.storage.publishing import publish_bills
 from billing_service.storage.tables import Bill, BillSettlement, LedgerEntry, SystemSettings
 
 _MONEY_THAT_PAYS = (EntryKind.PAYMENT.value, EntryKind.CREDIT.value)
@@ -64,7 +66,7 @@ def settle_bills(session: Session, account_id: int, *, at: datetime) -> list[Bil
     """
     bills = {bill.id: bill for bill in _closed_bills(session, account_id)}
     unpaid = _what_is_due(session, bills)
-    money = _available_money(session, account_id)
+    money = available_money(session, account_id)
     due = {bill.bill_id: bill.due for bill in unpaid}
     for settlement in settle(unpaid, money):
         session.add(
@@ -80,6 +82,8 @@ def settle_bills(session: Session, account_id: int, *, at: datetime) -> list[Bil
     for bill in settled:
         bill.state = "paid"
     session.flush()
+    if settled:
+        publish_bills(session, EventKind.BILL_PAID, Bill.id.in_([bill.id for bill in settled]), at=at)
     return settled
 
 
@@ -111,7 +115,8 @@ def _what_is_due(session: Session, bills: dict[int, Bill]) -> list[UnpaidBill]:
     return [bill for bill in due if bill.due > ZERO]
 
 
-def _available_money(session: Session, account_id: int) -> list[AvailableMoney]:
+def available_money(session: Session, account_id: int) -> list[AvailableMoney]:
+    """What is left of an account's payments and credits, the oldest first. Lock the account first."""
     used = func.coalesce(func.sum(BillSettlement.amount), 0)
     rows = session.execute(
         select(LedgerEntry.id, LedgerEntry.amount - used, LedgerEntry.bill_id)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, select
@@ -14,6 +16,7 @@ from billing_service.domain.allowance import Allowance
 from billing_service.domain.call import Call, EndedBy, Outcome
 from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import PlanTerms, Price
+from billing_service.domain.tax import Taxable, TaxRate
 from billing_service.storage.account_queries import AccountView, find_account
 from billing_service.storage.tables import (
     AccountStateHistory,
@@ -26,13 +29,20 @@ from billing_service.storage.tables import (
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.close_bills import Closing, close_due
 from billing_service.use_cases.edit_account import change_plan
+from billing_service.use_cases.find_bills import find_bill
+from billing_service.use_cases.give_credit import Credit, give_credit
 from billing_service.use_cases.manage_customers import create_customer
 from billing_service.use_cases.manage_plans import create_plan
+from billing_service.use_cases.manage_taxes import add_tax
 from billing_service.use_cases.open_account import AccountRequest, open_account
 from billing_service.use_cases.open_bill import open_bill
 from billing_service.use_cases.rate_call import CompiledPlans
-from billing_service.use_cases.record_payment import Payment, PaymentReceipt, record_payment
+from billing_service.use_cases.reclose_bill import Correction, RecloseResult, reclose_bill
+from billing_service.use_cases.record_payment import Payment, record_payment
+from billing_service.use_cases.refund_credit import Refund, RefundReceipt, refund_credit
 from billing_service.use_cases.store_call_records import Delivery, Receipt, store_call_records
+from billing_service.use_cases.take_money import MoneyReceipt
+from billing_service.use_cases.void_bill import VoidedBill, void_bill
 
 USD = Currency.of("USD")
 ACTOR = "test"
@@ -146,11 +156,43 @@ class BillingWorld:
     def close(self, as_of: datetime) -> Closing:
         return close_due(self.database, as_of=as_of, currency=USD, zone=self.zone)
 
-    def pay(self, account: str, amount: str, when: datetime, *, bill: str | None = None) -> PaymentReceipt:
+    def pay(self, account: str, amount: str, when: datetime, *, bill: str | None = None) -> MoneyReceipt:
         payment = Payment(account, Money.parse(amount), bill, "", ACTOR)
         return self.database.run_blocking(
             lambda session: record_payment(session, payment, at=when, currency=USD)
         )
+
+    def credit(self, account: str, amount: str, when: datetime, *, bill: str | None = None) -> MoneyReceipt:
+        credit = Credit(account, Money.parse(amount), bill, "Sorry", ACTOR)
+        return self.database.run_blocking(lambda session: give_credit(session, credit, at=when, currency=USD))
+
+    def refund(self, account: str, amount: str, when: datetime) -> RefundReceipt:
+        refund = Refund(account, Money.parse(amount), "Paid twice", ACTOR)
+        return self.database.run_blocking(
+            lambda session: refund_credit(session, refund, at=when, currency=USD)
+        )
+
+    def void(self, bill: str, when: datetime) -> VoidedBill:
+        return self.database.run_blocking(
+            lambda session: void_bill(session, bill, reason="Wrong", at=when, actor=ACTOR)
+        )
+
+    def reclose(self, bill: str, when: datetime) -> RecloseResult:
+        why = Correction("Put right", when, ACTOR)
+        return self.database.run_blocking(
+            lambda session: reclose_bill(session, bill, why, compiled_plans=self.plans)
+        )
+
+    def bill(self, number: str, *, revision: int | None = None) -> dict[str, Any]:
+        """A closed bill as the API shows it."""
+        document = self.database.run_blocking(lambda session: find_bill(session, number, revision=revision))
+        assert document is not None
+        return document
+
+    def tax(self, name: str, percent: str, since: date, to: date | None = None) -> int:
+        """A tax on fees and calls."""
+        rate = TaxRate(name, Decimal(percent), frozenset(Taxable), since, to)
+        return self.database.run_blocking(lambda session: add_tax(session, rate, actor=ACTOR).id)
 
     def change_plan(self, account: str, plan_id: int, when: datetime) -> None:
         self.database.run_blocking(
@@ -201,34 +243,55 @@ class BillingWorld:
         )
 
     def check_books(self) -> None:
-        """What must always hold: documents, bills, ledger and settlements tell the same story."""
+        """What must always hold: documents, bills, ledger and settlements tell the same story.
+
+        An account's balance is the sum of its entries, and that is its money less what is due on its bills.
+        """
 
         def work(session: Any) -> None:
+            balance: defaultdict[int, Decimal] = defaultdict(Decimal)
+            available: defaultdict[int, Decimal] = defaultdict(Decimal)
+            due: defaultdict[int, Decimal] = defaultdict(Decimal)
             for bill in session.scalars(select(Bill)):
                 revision = session.get(BillRevision, (bill.id, bill.revision))
                 document = revision.document
                 lines = sum(Money.parse(line["amount"]).micros for line in document["lines"])
                 assert Money.parse(document["total"]).micros == lines == Money.from_decimal(bill.total).micros
+                owed = Decimal(0) if bill.state == "void" else bill.total
                 charged = session.scalar(
                     select(func.coalesce(func.sum(LedgerEntry.amount), 0)).where(
-                        LedgerEntry.bill_id == bill.id, LedgerEntry.kind == "charge"
+                        LedgerEntry.bill_id == bill.id, LedgerEntry.kind.in_(("charge", "reversal"))
                     )
                 )
-                assert charged == -bill.total
+                assert charged == -owed
                 paid = session.scalar(
                     select(func.coalesce(func.sum(BillSettlement.amount), 0)).where(
                         BillSettlement.bill_id == bill.id
                     )
                 )
-                assert paid <= bill.total
-                assert (bill.state == "paid") == (paid == bill.total)
-            for entry in session.scalars(select(LedgerEntry).where(LedgerEntry.amount > 0)):
+                assert 0 <= paid <= owed
+                assert bill.state == "void" or (bill.state == "paid") == (paid == owed)
+                due[bill.account_id] += owed - paid
+            for entry in session.scalars(select(LedgerEntry)):
+                balance[entry.account_id] += entry.amount
                 used = session.scalar(
                     select(func.coalesce(func.sum(BillSettlement.amount), 0)).where(
                         BillSettlement.ledger_entry_id == entry.id
                     )
                 )
-                assert used <= entry.amount
+                if entry.kind in ("payment", "credit"):
+                    assert 0 <= used <= entry.amount
+                    available[entry.account_id] += entry.amount - used
+                else:
+                    assert used == 0
+                if entry.kind == "refund":
+                    refunded = select(func.sum(BillSettlement.amount)).where(
+                        BillSettlement.refund_id == entry.id
+                    )
+                    assert session.scalar(refunded) == -entry.amount
+            for account_id in balance:
+                assert balance[account_id] == available[account_id] - due[account_id]
+                assert not (available[account_id] and due[account_id]), "money lies beside an unpaid bill"
             numbers = sorted(session.scalars(select(Bill.number)))
             for year, group in itertools.groupby(numbers, key=lambda number: number[:4]):
                 assert [int(number[5:]) for number in group] == list(

@@ -96,7 +96,7 @@ def database_url(postgres_var: Path, template_database: str) -> Iterator[URL]:
     name = _clean.pop() if _clean else _clone(postgres_var, template_database)
     url = embedded_url(postgres_var, name)
     yield url
-    _empty(url)
+    empty(url)
     _clean.append(name)
 
 
@@ -114,7 +114,7 @@ def _clone(var: Path, template: str) -> str:
     return name
 
 
-def _empty(url: URL) -> None:
+def empty(url: URL) -> None:
     """Put a database back to how the migrations left it."""
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
