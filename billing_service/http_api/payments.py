@@ -13,7 +13,6 @@ from billing_service.http_api.fields import Amount, Number, OptionalLine
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.preconditions import idempotency_key
 from billing_service.http_api.services import actor, services
-from billing_service.storage.audit import record_change
 from billing_service.storage.idempotency import run_once
 from billing_service.use_cases.record_payment import Payment, record_payment
 
@@ -56,14 +55,6 @@ async def post_payment(request: web.Request, body: NewPayment) -> web.Response:
 
     def pay(session: Session) -> tuple[int, dict[str, Any]]:
         receipt = record_payment(session, payment, at=parts.now(), currency=parts.settings.currency)
-        record_change(
-            session,
-            actor=who,
-            action="pay",
-            subject_kind="account",
-            subject=new.account,
-            changes={**facts, "ledger_entry": receipt.entry_id, "reactivated": receipt.reactivated},
-        )
         return 201, {
             "id": receipt.entry_id,
             "settled": list(receipt.settled),

@@ -27,7 +27,7 @@ from billing_service.storage.tables import Bill, BillRevision, Call, Customer, P
 from billing_service.use_cases.account_bill import load_facts_again
 from billing_service.use_cases.bill_document import BillHeading, freeze
 from billing_service.use_cases.bill_heading import head_bill, read_letterhead
-from billing_service.use_cases.close_bills import next_bill_number
+from billing_service.use_cases.close_periods import next_bill_number
 from billing_service.use_cases.correct_bill import charge_difference, lock_bill, release_beyond
 from billing_service.use_cases.follow_dunning import reactivate_if_paid, suspend_if_unpaid
 from billing_service.use_cases.rate_call import CompiledPlans
