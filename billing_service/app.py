@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 from sqlalchemy.orm import Session
 
+from billing_service.broker import BrokerLink
 from billing_service.errors import UnableToStart
 from billing_service.http_api import (
     account_actions,
@@ -32,11 +33,14 @@ from billing_service.http_api import (
 )
 from billing_service.http_api.authentication import authentication
 from billing_service.http_api.bodies import LARGEST_BODY
+from billing_service.http_api.intake import BROKER, INTAKE, BrokerIntake, DirectIntake
 from billing_service.http_api.operations import add_operations
 from billing_service.http_api.problems import problem_middleware
 from billing_service.http_api.services import SERVICES, Services
 from billing_service.http_api.token_check import TOKENS, TokenCheck
 from billing_service.jobs.closing_scheduler import closing_scheduler
+from billing_service.jobs.intake_workers import IntakeWorkers
+from billing_service.jobs.outbox_sender import OutboxSender
 from billing_service.jobs.plan_changes import follow_plan_changes
 from billing_service.jobs.webhook_sender import WebhookSender
 from billing_service.service_token import read_or_make_token
@@ -48,6 +52,7 @@ from billing_service.storage.migrations import DATABASE_TIMEOUT_S, require_curre
 from billing_service.storage.tables.events import EVENTS_CHANNEL
 from billing_service.storage.triggers import DIRECTORY_CHANNEL
 from billing_service.storage.unit_of_work import Database
+from billing_service.storage.waiting_events import note_broker
 from billing_service.use_cases.rate_call import CompiledPlans
 
 SHUTDOWN_TIMEOUT_S = 10.0
@@ -109,6 +114,12 @@ def make_app(
     if closes_daily:
         app.cleanup_ctx.append(_daily_closing)
         app.cleanup_ctx.append(_plan_changes)
+    if settings.broker_url is None:
+        app[INTAKE] = DirectIntake(app[SERVICES])
+    else:
+        app[BROKER] = _broker_link(app[SERVICES], settings.broker_url)
+        app[INTAKE] = BrokerIntake(app[SERVICES], app[BROKER])
+        app.cleanup_ctx.append(_broker)
     if sends_events:
         app.cleanup_ctx.append(_sending)
     app.on_shutdown.append(_release_waiters)
@@ -210,8 +221,27 @@ async def _plan_changes(app: web.Application) -> AsyncIterator[None]:
         await following
 
 
+def _broker_link(parts: Services, url: str) -> BrokerLink:
+    workers = IntakeWorkers(
+        parts.database,
+        plans=parts.plans,
+        currency=parts.settings.currency,
+        zone=parts.settings.timezone,
+        now=parts.now,
+    )
+    return BrokerLink(url, works=workers.works)
+
+
+async def _broker(app: web.Application) -> AsyncIterator[None]:
+    app[BROKER].start()
+    yield
+    await app[BROKER].stop()
+
+
 async def _sending(app: web.Application) -> AsyncIterator[None]:
     parts = app[SERVICES]
+    configured = BROKER in app
+    await parts.database.run(lambda session: note_broker(session, configured=configured))
     watch = ChangeWatch(parts.settings.database_url, EVENTS_CHANNEL)
     webhooks = WebhookSender(
         parts.database,
@@ -219,9 +249,14 @@ async def _sending(app: web.Application) -> AsyncIterator[None]:
         next_change=watch.next_change,
         allow_private=parts.settings.webhook_private,
     )
+    outbox = OutboxSender(parts.database, app[BROKER], next_change=watch.next_change) if configured else None
     watch.start()
     webhooks.start()
+    if outbox is not None:
+        outbox.start()
     yield
+    if outbox is not None:
+        await outbox.stop()
     await webhooks.stop()
     await watch.close()
 

@@ -9,6 +9,7 @@ from datetime import time
 from enum import Enum
 from pathlib import Path
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import URL
@@ -58,6 +59,8 @@ class Settings:
     closing_time: time
     """When, in the billing time zone, the daily closing runs."""
     log_format: LogFormat
+    broker_url: str | None = None
+    """None: there is no broker, and everything goes straight into the database."""
     webhook_private: bool = True
     """Whether webhooks may lead to addresses that are not on the public internet."""
 
@@ -69,8 +72,8 @@ class Settings:
         """
         source = _Environment(environment)
         var = source.read("TOLLBELL_VAR", "./var", Path)
-        source.refuse("TOLLBELL_BROKER_URL", "RabbitMQ is not supported yet; unset TOLLBELL_BROKER_URL")
         own_database = source.secret("TOLLBELL_DATABASE_URL")
+        broker = source.secret("TOLLBELL_BROKER_URL")
         return cls(
             var=var.absolute(),
             database_url=(
@@ -86,6 +89,7 @@ class Settings:
             currency=source.read("TOLLBELL_CURRENCY", "USD", Currency.of),
             closing_time=source.read("TOLLBELL_CLOSING_TIME", "00:00", _parse_time),
             log_format=source.read("TOLLBELL_LOG", "console", _parse_log_format),
+            broker_url=None if broker is None else source.check("TOLLBELL_BROKER_URL", broker, _parse_broker),
             webhook_private=source.read("TOLLBELL_WEBHOOK_PRIVATE", "yes", _parse_yes),
         )
 
@@ -114,12 +118,6 @@ class _Environment:
             return parse(value)
         except (ValueError, BadSetting) as error:
             raise BadSetting(f"{name}: {error}") from error
-
-    def refuse(self, name: str, why: str) -> None:
-        """Raise BadSetting when a setting is there that would be ignored."""
-        for given in (name, f"{name}_FILE"):
-            if self.values.get(given):
-                raise BadSetting(why.replace(name, given))
 
     def secret(self, name: str) -> str | None:
         file = self.values.get(f"{name}_FILE")
@@ -154,6 +152,18 @@ def _parse_time(value: str) -> time:
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
         raise ValueError("it is not a time of day such as 00:00")
     return time.fromisoformat(value)
+
+
+def _parse_broker(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        # Not the value itself: it may hold a password.
+        raise ValueError("it is not a broker's address such as amqp://user:password@host/vhost")
+    return value
 
 
 def _parse_yes(value: str) -> bool:

@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.support.billing",
     "tests.support.billing_process",
     "tests.support.printing",
+    "tests.support.rabbitmq",
     "tests.support.receiver",
 ]
 

@@ -56,16 +56,16 @@ def signed_headers(secrets: Iterable[str], *, message_id: str, timestamp: int, b
     }
 
 
-def retry_after(attempts: int, *, chance: float) -> timedelta | None:
+def retry_after(attempts: int, *, chance: int) -> timedelta | None:
     """How long to wait after so many vain attempts; None: give up.
 
-    Each wait is three times the one before. `chance`, from 0 to 1, spreads them over 20 % each way, so that
-    receivers that failed together are not tried together.
+    Each wait is three times the one before. `chance`, from 0 to 100, spreads them over 20 % each way, so
+    that receivers that failed together are not tried together.
     """
     if attempts >= MOST_ATTEMPTS:
         return None
     plain: timedelta = min(FIRST_RETRY * 3 ** min(attempts - 1, 20), LONGEST_RETRY)
-    return plain * (0.8 + 0.4 * chance)
+    return plain * (200 + chance) / 250
 
 
 def pause_after(failures: int) -> timedelta:

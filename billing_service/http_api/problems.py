@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from sqlalchemy.exc import IntegrityError
 
+from billing_service.broker import BrokerUnavailable
 from billing_service.domain.errors import DomainError, FieldProblem, InvalidFields
 from billing_service.errors import Conflict, Forbidden, NotFound, Stale
 from billing_service.storage.unit_of_work import DatabaseUnavailable
@@ -97,6 +98,13 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "The database is away; try again in a moment.",
+            headers={"Retry-After": "1"},
+        ).response()
+    except BrokerUnavailable as error:
+        log.warning("broker_unavailable", path=request.path, reason=str(error))
+        return Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The broker is away; try again in a moment.",
             headers={"Retry-After": "1"},
         ).response()
     except Exception:

@@ -163,7 +163,7 @@ class WebhookSender:
         result = await self._attempt(delivery)
         now = self._now()
         await self._database.run(
-            lambda session: note_attempt(session, delivery, result, now=now, chance=random.random())
+            lambda session: note_attempt(session, delivery, result, now=now, chance=random.randrange(101))
         )
         log.info(
             "webhook_attempted",

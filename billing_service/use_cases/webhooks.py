@@ -161,11 +161,11 @@ def redeliver(
 
 
 def note_attempt(
-    session: Session, delivery: ClaimedDelivery, result: AttemptResult, *, now: datetime, chance: float
+    session: Session, delivery: ClaimedDelivery, result: AttemptResult, *, now: datetime, chance: int
 ) -> None:
     """Keep what came of an attempt: delivered, to be tried again, or given up and the webhook disabled.
 
-    `chance`, from 0 to 1, spreads the next attempts.
+    `chance`, from 0 to 100, spreads the next attempts.
     """
     if result.delivered:
         note_success(session, delivery, result, now=now)

@@ -185,8 +185,9 @@ async def make_billing(database_url: URL, tmp_path: Path) -> AsyncIterator[MakeB
 
     async def start(**changes: Any) -> Billing:
         clock = FakeClock()
+        sends_events = changes.pop("sends_events", False)
         settings = make_settings(**{"database_url": database_url, "var": tmp_path, **changes})
-        app = make_app(settings, token=TOKEN, now=clock)
+        app = make_app(settings, token=TOKEN, now=clock, sends_events=sends_events)
         app.middlewares.insert(0, as_documented)
         client = TestClient(TestServer(app))
         clients.append(client)

@@ -55,8 +55,8 @@ def test_a_secret_that_is_none_is_refused() -> None:
         sign("whsec_!", message_id="m", timestamp=1, body=b"")
 
 
-@pytest.mark.parametrize(("chance", "days"), [(0.0, 2.4), (0.5, 3.0), (1.0, 3.6)])
-def test_attempts_go_on_for_about_three_days(chance: float, days: float) -> None:
+@pytest.mark.parametrize(("chance", "days"), [(0, 2.4), (50, 3.0), (100, 3.6)])
+def test_attempts_go_on_for_about_three_days(chance: int, days: float) -> None:
     waits = [retry_after(attempts, chance=chance) for attempts in range(1, MOST_ATTEMPTS)]
     real = [wait for wait in waits if wait is not None]
 
@@ -66,7 +66,7 @@ def test_attempts_go_on_for_about_three_days(chance: float, days: float) -> None
 
 
 def test_waits_grow_and_have_an_end() -> None:
-    waits = [retry_after(attempts, chance=0.5) for attempts in range(1, MOST_ATTEMPTS)]
+    waits = [retry_after(attempts, chance=50) for attempts in range(1, MOST_ATTEMPTS)]
 
     assert waits[:3] == [timedelta(seconds=5), timedelta(seconds=15), timedelta(seconds=45)]
     assert waits[-1] == LONGEST_RETRY
