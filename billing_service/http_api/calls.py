@@ -1,4 +1,4 @@
-"""Calls with their prices, and the call records that were rejected."""
+"""Calls with their prices."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
-from billing_service.http_api.answers import AnswerModel, InstantText, JsonObject, MoneyText, PreciseText
+from billing_service.http_api.answers import AnswerModel, InstantText, MoneyText, PreciseText
 from billing_service.http_api.fields import (
     Instant,
     format_instant,
@@ -27,11 +27,9 @@ from billing_service.storage.call_queries import (
     CallView,
     find_call,
     list_calls,
-    list_rejected,
     to_domain,
 )
 from billing_service.storage.plan_queries import load_terms
-from billing_service.storage.storable_text import make_document_storable
 from billing_service.use_cases.explain_price import explain_call
 
 operations = Operations("calls")
@@ -94,15 +92,6 @@ class ExplainedCallAnswer(CallAnswer):
     explanation: list[str]
 
 
-class RejectedRecordAnswer(AnswerModel):
-    """A call record that was rejected. In `record`, U+FFFD stands for what no text can hold."""
-
-    id: int
-    received_at: InstantText
-    reason: str
-    record: JsonObject
-
-
 @operations.get("/v1/calls", scope=Scope.CALLS_READ)
 async def get_calls(request: web.Request, query: CallQuery) -> Page[CallAnswer]:
     """List calls, newest first."""
@@ -142,27 +131,6 @@ async def get_call(request: web.Request) -> ExplainedCallAnswer:
         return ExplainedCallAnswer(**dict(_show(view, parts.settings)), rating=rating, explanation=text)
 
     return await parts.database.run(work)
-
-
-@operations.get("/v1/rejected-call-records", scope=Scope.CALLS_READ)
-async def get_rejected(request: web.Request, query: PageQuery) -> Page[RejectedRecordAnswer]:
-    """List rejected call records, newest first."""
-    after = query.after(int)
-    found = await services(request).database.run(
-        lambda session: list_rejected(session, before_id=after[0] if after else None, limit=query.limit + 1)
-    )
-    return page(
-        query,
-        found,
-        key=lambda row: (row.id,),
-        show=lambda row: RejectedRecordAnswer(
-            id=row.id,
-            received_at=format_instant(row.received_at),
-            reason=row.reason,
-            # Also here: rows of earlier versions have what was sent, and one must not spoil the page.
-            record=make_document_storable(row.record),
-        ),
-    )
 
 
 def _show(view: CallView, settings: Settings) -> CallAnswer:

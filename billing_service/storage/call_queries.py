@@ -110,9 +110,13 @@ def to_domain(call: Call) -> domain.Call:
     )
 
 
-def list_rejected(session: Session, *, before_id: int | None, limit: int) -> Sequence[RejectedCallRecord]:
-    """Return rejected call records, newest first."""
+def list_rejected(
+    session: Session, *, state: str | None = None, before_id: int | None, limit: int
+) -> Sequence[RejectedCallRecord]:
+    """Return rejected call records and events, newest first."""
     query = select(RejectedCallRecord).order_by(RejectedCallRecord.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(RejectedCallRecord.state == state)
     if before_id is not None:
         query = query.where(RejectedCallRecord.id < before_id)
     return session.scalars(query).all()

@@ -117,7 +117,9 @@ def _bill_of(session: Session, account: PhoneAccount, period: Period) -> str | N
 def _pass_over_silence(session: Session, account: PhoneAccount, wanted: Period, zone: tzinfo) -> None:
     """Move the open period on to the next one in which a call ended, at most to the one wanted."""
     first_ended_at = session.scalar(
-        select(func.min(Call.ended_at)).where(Call.account_id == account.id, *WAITS_FOR_A_BILL)
+        select(func.min(Call.ended_at)).where(
+            Call.account_id == account.id, Call.ended_at >= account.period_start, *WAITS_FOR_A_BILL
+        )
     )
     calendar = BillingCalendar(zone, account.billing_day)
     until = wanted if first_ended_at is None else calendar.period_containing(first_ended_at)
