@@ -20,6 +20,8 @@ pytestmark = pytest.mark.soak
 # `make soak` asks for more of them.
 KILLS = int(os.environ.get("TOLLBELL_TEST_KILLS", "10"))
 CALLS_PER_S = 30
+# Long enough for what is done some seconds after a restart.
+LONGEST_LIFE_S = 8.0
 # A short T1 lets the phones give up in 13 s where they can't succeed, and try at all instants of a restart.
 T1_S = 0.2
 
@@ -46,7 +48,7 @@ def test_the_exchange_is_killed_at_random_instants(
     with crowd(proxy.address("udp"), accounts, seed=seed, plan=impatient_plan, t1_s=T1_S) as phones:
         phones.start_calling(CALLS_PER_S)
         for _ in range(KILLS):
-            time.sleep(dice.uniform(0.3, 2))
+            time.sleep(dice.uniform(0.3, LONGEST_LIFE_S))
             proxy.kill()
             proxy.start()
         time.sleep(1)

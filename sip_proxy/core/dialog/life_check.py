@@ -22,6 +22,7 @@ NO_SIGN_OF_LIFE = frozenset({408, _DOES_NOT_KNOW_THE_CALL})
 # How often the last proof of life goes into the journal: a restart must not forget hours of a call.
 _SAVE_INTERVAL_S = 300.0
 _RESTORED_PER_S = 100
+_REPEATED_BY_S = 5.0
 # The phone that answered repeats its answer after 0.5, 1.5, 3.5 and 7.5 s (RFC 3261 §13.3.1.4).
 _ANSWER_HEARD_S = 8.0
 
@@ -55,12 +56,12 @@ class LifeCheck:
     def begin_restored(self, call: Call, now: float) -> None:
         """Start the first check of a restored call: soon, as its BYE may have come while nobody was here.
 
-        Thousands of them must not come at the same instant.
+        A phone that is still repeating its BYE (§17.1.2.2: every 4 s) gets the time to be heard, because then
+        the instant of its hanging up is known. Thousands of calls must not be asked at the same instant.
         """
         self._restored += 1
-        call.timer = self._exchange.timers.start(
-            self._restored / _RESTORED_PER_S, call, CallTimer.RESTORED_CHECK, now
-        )
+        delay_s = _REPEATED_BY_S + self._restored / _RESTORED_PER_S
+        call.timer = self._exchange.timers.start(delay_s, call, CallTimer.RESTORED_CHECK, now)
 
     def check(self, call: Call, now: float, *, silent_s: float | None = None) -> None:
         """See whether both sides are there; ask those that were silent for so long (half an interval)."""
