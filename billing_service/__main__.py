@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     load.add_argument("--dry-run", action="store_true", help="say what would come of it, and store nothing")
     load.set_defaults(command=_import_calls)
+    close = commands.add_parser(
+        "close-bills", help="close every billing period that is over, beside other closers if there are any"
+    )
+    close.add_argument("--as-of", type=_instant, help="up to this instant (RFC 3339); default: now")
+    close.add_argument("--workers", type=_count, default=1, help="processes that share the work")
+    close.set_defaults(command=_close_bills)
     create = commands.add_parser("create-administrator", help="add somebody who may use the admin console")
     create.add_argument("login")
     create.add_argument("--name", default="", help="the full name")
@@ -152,6 +158,47 @@ def _import_calls(settings: Settings, options: argparse.Namespace) -> None:
         file_zone=options.timezone or settings.timezone,
         dry_run=options.dry_run,
     )
+
+
+def _close_bills(settings: Settings, options: argparse.Namespace) -> None:
+    from billing_service.jobs.closing_workers import run_workers
+    from billing_service.use_cases.close_bills import close_due
+
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: stopping.append(received))
+    as_of = options.as_of or datetime.now(UTC)
+    database = Database.at(settings.database_url, threads=1)
+    try:
+        require_current(database.engine)
+        if options.workers > 1:
+            run_workers(options.workers, as_of=as_of, should_stop=lambda: bool(stopping))
+        closing = close_due(
+            database,
+            as_of=as_of,
+            currency=settings.currency,
+            zone=settings.timezone,
+            should_stop=lambda: bool(stopping),
+        )
+    finally:
+        database.close()
+    log.info("closing_done", as_of=as_of.isoformat(), bills=len(closing.bills))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no instant such as 2026-11-21T20:00:00Z") from error
+    if instant.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} needs an offset, such as Z or +01:00")
+    return instant.astimezone(UTC)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError("between 1 and 64")
+    return int(text)
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -18,11 +18,7 @@ INDEXES = (
     " WHERE bill_id IS NULL AND price IS NOT NULL AND account_id IS NOT NULL",
     "ix_calls_bill_id ON calls (bill_id) WHERE bill_id IS NOT NULL",
 )
-FOREIGN_KEYS = (
-    ("account_id", "phone_accounts"),
-    ("plan_version_id", "plan_versions"),
-    ("bill_id", "bills"),
-)
+FOREIGN_KEYS = (("account_id", "phone_accounts"), ("plan_version_id", "plan_versions"))
 # As storage/call_partitions.py: a partition a month from 2020 on, before that one a year.
 MAKE_PARTITIONS = """
 DO $$
@@ -84,6 +80,9 @@ def downgrade() -> None:
     op.drop_table("closing_runs")
     _remake("")
     op.execute("CREATE INDEX ix_calls_record_id ON calls (record_id)")
+    op.execute(
+        "ALTER TABLE calls ADD CONSTRAINT fk_calls_bill_id FOREIGN KEY (bill_id) REFERENCES bills (id)"
+    )
 
 
 def _remake(partitioning: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Final, Self
 
 from billing_service.domain.errors import DomainError
@@ -116,12 +116,11 @@ class Money:
 
     def format_precise(self) -> str:
         """`0.123456`: all six places, as the REST API shows precise amounts."""
-        return f"{self.to_decimal():f}"
+        return _written(self.micros, 6)
 
     def format(self, currency: Currency) -> str:
         """`12.50`: rounded to the currency's minor unit."""
-        exponent = Decimal(1).scaleb(-currency.minor_digits)
-        return f"{self.to_decimal().quantize(exponent, rounding=ROUND_HALF_UP, context=_EXACT):f}"
+        return _written(self.rounded(currency).micros // currency.minor_unit_micros, currency.minor_digits)
 
     def rounded(self, currency: Currency) -> Money:
         """The nearest amount that can be paid; a half goes away from zero (half-up)."""
@@ -143,6 +142,13 @@ class Money:
 
     def __bool__(self) -> bool:
         return self.micros != 0
+
+
+def _written(amount: int, places: int) -> str:
+    """A whole number of the smallest units as a decimal number with so many places."""
+    digits = f"{abs(amount):0{places + 1}d}"
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
 
 
 ZERO: Final = Money(0)

@@ -11,9 +11,10 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from billing_service.domain.money import Currency
+from billing_service.jobs.closing_workers import close_with_workers
 from billing_service.jobs.daily_trigger import DailyTrigger
 from billing_service.storage.unit_of_work import Database
-from billing_service.use_cases.close_bills import Closing, close_due
+from billing_service.use_cases.close_bills import Closing
 
 FIRST_RETRY: Final = timedelta(seconds=10)
 LONGEST_RETRY: Final = timedelta(minutes=15)
@@ -104,7 +105,9 @@ def closing_scheduler(
 
     async def close(as_of: datetime, should_stop: Callable[[], bool]) -> Closing:
         return await database.in_thread(
-            lambda: close_due(database, as_of=as_of, currency=currency, zone=zone, should_stop=should_stop)
+            lambda: close_with_workers(
+                database, as_of=as_of, currency=currency, zone=zone, should_stop=should_stop
+            )
         )
 
     return ClosingScheduler(close, closing_time=closing_time, zone=zone, now=now)

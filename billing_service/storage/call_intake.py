@@ -80,7 +80,7 @@ def store_new_calls(session: Session, rows: Sequence[CallRow]) -> set[str]:
         _copy(session, rows)
         new = session.scalars(_STORE_STAGED)
     else:
-        arrays = [_array(values) for values in zip(*rows, strict=True)]
+        arrays = [as_array(values) for values in zip(*rows, strict=True)]
         names = (name for name, _ in CALL_COLUMNS)
         new = session.scalars(_STORE_ARRAYS, dict(zip(names, arrays, strict=True)))
     return set(new)
@@ -95,7 +95,7 @@ def stored_digests(session: Session, record_ids: Iterable[str]) -> dict[str, str
     return dict(rows.all())
 
 
-def _array(values: Iterable[str | None]) -> str:
+def as_array(values: Iterable[str | None]) -> str:
     """The values as the text of a PostgreSQL array."""
     return (
         "{"

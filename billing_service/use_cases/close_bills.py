@@ -251,11 +251,17 @@ class _Closer:
         return bills
 
     def _note(self, closed: list[ClosedBill]) -> None:
-        for bill in closed:
-            log.info("bill_closed", bill=bill.number, number=bill.account, suspended=bill.suspended)
-            self.bills.append(bill.number)
-            if bill.suspended:
-                self.suspended.append(bill.account)
+        if closed:
+            suspended = [bill.account for bill in closed if bill.suspended]
+            log.info(
+                "bills_closed",
+                bills=len(closed),
+                first=closed[0].number,
+                last=closed[-1].number,
+                suspended=suspended,
+            )
+            self.bills.extend(bill.number for bill in closed)
+            self.suspended.extend(suspended)
 
     def _begin(self, session: Session) -> int:
         ensure_coming_partitions(session, self.as_of)

@@ -25,6 +25,7 @@ from billing_service.domain.ledger import EntryKind
 from billing_service.domain.money import ZERO, Currency
 from billing_service.domain.period import BillingCalendar, Period
 from billing_service.storage.account_history import change_state
+from billing_service.storage.call_intake import as_array
 from billing_service.storage.publishing import publish_bills
 from billing_service.storage.tables import (
     Bill,
@@ -167,7 +168,8 @@ def _take_calls(session: Session, closings: Sequence[_Closing], bill_ids: Sequen
             "bills": list(bill_ids),
             "starts": [one.contents.period.start for one in closings],
             "ends": [one.contents.period.end for one in closings],
-            "records": records,
+            # As PostgreSQL writes an array: binding thousands of values one by one takes longer.
+            "records": as_array(records),
         },
     )
     session.execute(text("SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"))

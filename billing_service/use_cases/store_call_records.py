@@ -63,6 +63,8 @@ class StoredCalls:
     """What became of many calls: a result each, in order, and what those now stored cost together."""
 
     results: Sequence[DeliveryResult]
+    prices: Sequence[Money | None]
+    """What each of those now stored costs; None for all others, and where there is no price."""
     price: Money
     unrated: int
     """How many of those now stored should have a price and have none: no plan was in force for them."""
@@ -165,13 +167,16 @@ def store_calls(
     known = {}
     if len(new) < len(digests):
         known = stored_digests(session, {calls[index].record_id for index in digests})
+    prices: list[Money | None] = [None] * len(calls)
     price, unrated = 0, 0
     for index, digest in digests.items():
         record_id = calls[index].record_id
         if record_id in new and rows[record_id][0] == index:
             results[index] = _STORED
             rated = assigned[index].rated
-            price += 0 if rated is None else rated.rounded.micros
+            if rated is not None:
+                prices[index] = rated.rounded
+                price += rated.rounded.micros
             if assigned[index].is_unrated:
                 unrated += 1
                 log.warning("call_not_rated", record_id=record_id, number=calls[index].caller)
@@ -181,7 +186,7 @@ def store_calls(
             results[index] = DeliveryResult(Receipt.REJECTED, ANOTHER_RECORD)
     final = [result for result in results if result is not None]
     assert len(final) == len(calls), "every call has its result"
-    return StoredCalls(final, Money(price), unrated)
+    return StoredCalls(final, prices, Money(price), unrated)
 
 
 def _judge(call: Call, received_at: datetime) -> DeliveryResult | None:

@@ -1,0 +1,86 @@
+"""Closing a month: the product beside plain SQL over the same data."""
+
+import os
+from dataclasses import dataclass
+
+from bench.billing.population import NEXT_MONTH, add_accounts, add_calls
+from bench.billing.server import running_server
+
+# ruff: noqa: E501 - statements of SQL, as PostgreSQL would log them
+# What anybody would write first: a sum for each account, and a bill with it.
+AGGREGATE = f"""
+INSERT INTO plain_bills (number, account_id, customer_id, period_start, period_end, state, revision, currency,
+    total, due_on, closed_at)
+SELECT '2026-' || lpad((row_number() OVER ())::text, 6, '0'), a.id, a.customer_id, a.period_start, a.period_end,
+    'closed', 1, 'USD', 5 + coalesce(sum(c.price), 0), date '2026-11-15', timestamptz '{NEXT_MONTH}'
+FROM phone_accounts a LEFT JOIN calls c ON c.account_id = a.id AND c.bill_id IS NULL AND c.ended_at < a.period_end
+GROUP BY a.id
+"""
+# The same outcome as the product's in plain SQL: the calls listed in the document, and marked as billed.
+SAME_OUTCOME = f"""
+{AGGREGATE};
+INSERT INTO plain_documents (bill_id, document)
+SELECT b.id, jsonb_build_object('number', b.number, 'total', b.total, 'calls', (
+    SELECT jsonb_agg(jsonb_build_object('record_id', c.record_id, 'callee', c.callee, 'answered_at', c.answered_at,
+        'duration_us', c.duration_us, 'price_precise', c.price_precise::text, 'price', c.price::text, 'late', false,
+        'included_s', 0, 'included', '0.00', 'plan_version_id', c.plan_version_id)
+        ORDER BY c.ended_at, c.record_id)
+    FROM calls c WHERE c.account_id = b.account_id AND c.bill_id IS NULL AND c.price IS NOT NULL
+      AND c.ended_at < b.period_end))
+FROM plain_bills b;
+UPDATE calls SET bill_id = b.id FROM plain_bills b WHERE b.account_id = calls.account_id AND calls.bill_id IS NULL
+  AND calls.ended_at < b.period_end;
+INSERT INTO plain_ledger (account_id, kind, amount, bill_id, reason, actor, occurred_at)
+SELECT account_id, 'charge', -total, id, 'Bill ' || number, 'plain', closed_at FROM plain_bills
+"""
+_PLAIN_TABLES = """
+CREATE TABLE plain_bills (LIKE bills INCLUDING ALL);
+ALTER TABLE plain_bills ADD FOREIGN KEY (account_id) REFERENCES phone_accounts (id),
+  ADD FOREIGN KEY (customer_id) REFERENCES customers (id);
+CREATE TABLE plain_documents (bill_id bigint PRIMARY KEY REFERENCES plain_bills (id), document jsonb);
+CREATE TABLE plain_ledger (LIKE ledger_entries INCLUDING ALL)
+"""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """How long the closing of a month took, and the same in plain SQL (seconds); memory of one worker."""
+
+    accounts: int
+    calls: int
+    aggregate_s: float
+    same_outcome_s: float
+    product_s: float
+    one_worker_peak_bytes: int
+
+
+def close_a_month(accounts: int, calls: int, *, workers: int | None = None) -> Closed:
+    """Measure the references and the product on data of the same content, each in a database of its own."""
+    with running_server() as server:
+        version = add_accounts(server, accounts)
+        add_calls(server, calls, version=version)
+        server.analyse()
+        server.sql(_PLAIN_TABLES)
+        aggregate_s = server.timed(AGGREGATE)
+        total = server.sql("SELECT sum(total) FROM plain_bills")[0][0]
+        server.sql("DROP TABLE plain_documents, plain_bills, plain_ledger")
+        server.analyse()
+        finished = server.run(
+            "close-bills", "--as-of", NEXT_MONTH.isoformat(), "--workers", str(workers or os.cpu_count() or 1)
+        )
+        bills, billed, listed = server.sql(
+            "SELECT count(*), sum(total), sum(jsonb_array_length(document->'calls'))"
+            " FROM bills JOIN bill_revisions ON bill_id = bills.id"
+        )[0]
+        assert (bills, billed, listed) == (accounts, total, calls), "the product and plain SQL must agree"
+    with running_server() as server:
+        version = add_accounts(server, accounts)
+        add_calls(server, calls, version=version)
+        server.analyse()
+        server.sql(_PLAIN_TABLES)
+        server.sql("ALTER TABLE calls DROP CONSTRAINT fk_calls_bill_id")
+        server.sql(
+            "ALTER TABLE calls ADD CONSTRAINT fk_plain FOREIGN KEY (bill_id) REFERENCES plain_bills (id)"
+        )
+        same_outcome_s = server.timed(SAME_OUTCOME)
+    return Closed(accounts, calls, aggregate_s, same_outcome_s, finished.seconds, finished.peak_bytes)

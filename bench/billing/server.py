@@ -1,0 +1,117 @@
+"""A PostgreSQL for the benchmark alone, as the product runs it, and programs of the product on it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from sqlalchemy import URL
+
+from billing_service.storage.embedded_postgres import EmbeddedPostgres, database_url, server_directory
+from billing_service.storage.engine import make_engine
+from billing_service.storage.migrations import migrate
+from billing_service.storage.unit_of_work import Database
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running PostgreSQL with a migrated database."""
+
+    var: Path
+    url: URL
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, "TOLLBELL_VAR": str(self.var), "TOLLBELL_LOG": "json"}
+
+    def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run statements as one transaction, without the product's limits of time."""
+        connection = psycopg2.connect(
+            host=self.url.query["host"], user=self.url.username, dbname=self.url.database
+        )
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SET timezone = 'UTC'; SET statement_timeout = 0")
+                cursor.execute(statement, parameters or None)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def timed(self, statement: str) -> float:
+        """How many seconds statements take, as one transaction with its commit."""
+        started = time.perf_counter()
+        self.sql(statement)
+        return time.perf_counter() - started
+
+    def analyse(self) -> None:
+        """What autovacuum would have done by now, and a checkpoint, so that no phase pays for another."""
+        connection = psycopg2.connect(
+            host=self.url.query["host"], user=self.url.username, dbname=self.url.database
+        )
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+            cursor.execute("CHECKPOINT")
+        connection.close()
+
+    def run(self, *arguments: str) -> "Finished":
+        """Run a command of the billing service to its end."""
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "billing_service", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        output = process.stdout.read() if process.stdout else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"billing_service {' '.join(arguments)} failed:\n{output[-3000:]}")
+        return Finished(time.perf_counter() - started, usage.ru_maxrss * 1024, output)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended: how long it took, and the most memory that any of its processes had."""
+
+    seconds: float
+    peak_bytes: int
+    output: str
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """A PostgreSQL with the product's own options, in a temporary directory."""
+    var = Path(tempfile.mkdtemp(prefix="bench-billing-"))
+    server = EmbeddedPostgres(server_directory(var))
+    server.start()
+    try:
+        url = database_url(var)
+        engine = make_engine(url, connections=1)
+        migrate(engine)
+        engine.dispose()
+        yield Server(var, url)
+    finally:
+        server.stop()
+        shutil.rmtree(var, ignore_errors=True)
+        shutil.rmtree(server.sockets, ignore_errors=True)
+
+
+@contextmanager
+def units_of_work(server: Server) -> Iterator[Database]:
+    """The product's own way to the database."""
+    database = Database.at(server.url, threads=1)
+    try:
+        yield database
+    finally:
+        database.close()
