@@ -10,7 +10,6 @@ import structlog
 from aiohttp import web
 from sqlalchemy.orm import Session
 
-from billing_service.broker import BrokerLink
 from billing_service.errors import UnableToStart
 from billing_service.http_api import (
     account_actions,
@@ -22,6 +21,7 @@ from billing_service.http_api import (
     call_records,
     calls,
     customers,
+    dead_letters,
     directory,
     document,
     payments,
@@ -33,29 +33,25 @@ from billing_service.http_api import (
     rejected_records,
     sign_in,
     system,
+    webhooks,
 )
 from billing_service.http_api.authentication import authentication
 from billing_service.http_api.bodies import LARGEST_BODY
-from billing_service.http_api.intake import BROKER, INTAKE, BrokerIntake, DirectIntake
 from billing_service.http_api.operations import add_operations
 from billing_service.http_api.problems import problem_middleware
 from billing_service.http_api.services import SERVICES, Services
 from billing_service.http_api.token_check import TOKENS, TokenCheck
 from billing_service.jobs.closing_scheduler import closing_scheduler
-from billing_service.jobs.intake_workers import IntakeWorkers
-from billing_service.jobs.outbox_sender import OutboxSender
 from billing_service.jobs.plan_changes import follow_plan_changes
-from billing_service.jobs.webhook_sender import WebhookSender
+from billing_service.message_flow import add_intake, add_sending
 from billing_service.service_token import read_or_make_token
 from billing_service.settings import Settings
 from billing_service.storage.change_watch import ChangeWatch
 from billing_service.storage.directory_queries import count_other_realms
 from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import DATABASE_TIMEOUT_S, require_current, wait_for_database
-from billing_service.storage.tables.events import EVENTS_CHANNEL
 from billing_service.storage.triggers import DIRECTORY_CHANNEL
 from billing_service.storage.unit_of_work import Database
-from billing_service.storage.waiting_events import note_broker
 from billing_service.use_cases.rate_call import CompiledPlans
 
 SHUTDOWN_TIMEOUT_S = 10.0
@@ -78,6 +74,8 @@ OPERATION_MODULES = (
     administrators,
     api_tokens,
     audit_log,
+    webhooks,
+    dead_letters,
     directory,
     call_records,
     document,
@@ -120,14 +118,9 @@ def make_app(
     if closes_daily:
         app.cleanup_ctx.append(_daily_closing)
         app.cleanup_ctx.append(_plan_changes)
-    if settings.broker_url is None:
-        app[INTAKE] = DirectIntake(app[SERVICES])
-    else:
-        app[BROKER] = _broker_link(app[SERVICES], settings.broker_url)
-        app[INTAKE] = BrokerIntake(app[SERVICES], app[BROKER])
-        app.cleanup_ctx.append(_broker)
+    add_intake(app)
     if sends_events:
-        app.cleanup_ctx.append(_sending)
+        add_sending(app)
     app.on_shutdown.append(_release_waiters)
     return app
 
@@ -225,46 +218,6 @@ async def _plan_changes(app: web.Application) -> AsyncIterator[None]:
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await following
-
-
-def _broker_link(parts: Services, url: str) -> BrokerLink:
-    workers = IntakeWorkers(
-        parts.database,
-        plans=parts.plans,
-        currency=parts.settings.currency,
-        zone=parts.settings.timezone,
-        now=parts.now,
-    )
-    return BrokerLink(url, works=workers.works)
-
-
-async def _broker(app: web.Application) -> AsyncIterator[None]:
-    app[BROKER].start()
-    yield
-    await app[BROKER].stop()
-
-
-async def _sending(app: web.Application) -> AsyncIterator[None]:
-    parts = app[SERVICES]
-    configured = BROKER in app
-    await parts.database.run(lambda session: note_broker(session, configured=configured))
-    watch = ChangeWatch(parts.settings.database_url, EVENTS_CHANNEL)
-    webhooks = WebhookSender(
-        parts.database,
-        now=parts.now,
-        next_change=watch.next_change,
-        allow_private=parts.settings.webhook_private,
-    )
-    outbox = OutboxSender(parts.database, app[BROKER], next_change=watch.next_change) if configured else None
-    watch.start()
-    webhooks.start()
-    if outbox is not None:
-        outbox.start()
-    yield
-    if outbox is not None:
-        await outbox.stop()
-    await webhooks.stop()
-    await watch.close()
 
 
 async def _release_waiters(app: web.Application) -> None:

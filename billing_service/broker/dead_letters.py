@@ -80,22 +80,27 @@ async def remove_dead_letters(link: BrokerLink, wanted: Callable[[DeadLetter], b
 async def _go_through(link: BrokerLink, is_done: IsDone, *, limit: int | None = None) -> int:
     """Take the letters that are there from their queue as far as they are done; returns how many that were.
 
-    The others stay unacknowledged, so that none is met twice, and go back when the channel closes. Letters
-    that die meanwhile, perhaps again, are left for the next time.
+    The others are held, so that none is met twice, and given back at the end. So are letters that were done
+    here and have died again: they are left for the next time.
     """
     channel = await link.open_channel()
     try:
-        queue = await channel.declare_queue(DEAD_LETTERS, passive=True)
-        there = queue.declaration_result.message_count or 0
-        done = 0
-        for _ in range(there if limit is None else min(there, limit)):
+        queue = await channel.get_queue(DEAD_LETTERS, ensure=False)
+        done: list[str] = []
+        held: list[AbstractIncomingMessage] = []
+        while limit is None or len(held) < limit:
             message = await queue.get(fail=False)
             if message is None:
                 break
-            if await is_done(channel, _read(message), message):
+            letter = _read(message)
+            if letter.letter_id not in done and await is_done(channel, letter, message):
                 await message.ack()
-                done += 1
-        return done
+                done.append(letter.letter_id)
+            else:
+                held.append(message)
+        for message in held:
+            await message.nack(requeue=True)
+        return len(done)
     except BROKER_ERRORS as error:
         raise BrokerUnavailable(f"the broker is away: {error}") from error
     finally:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,6 +21,7 @@ from billing_service.domain.webhook import SECRET_OVERLAP, pause_after, retry_af
 from billing_service.errors import Conflict, NotFound
 from billing_service.storage.audit import record_change
 from billing_service.storage.outbox import publish
+from billing_service.storage.row_versions import require_unchanged
 from billing_service.storage.tables import OutboxEvent, Webhook, WebhookDelivery
 from billing_service.storage.webhook_deliveries import (
     AttemptResult,
@@ -72,20 +75,44 @@ def create_webhook(
     return webhook
 
 
-def edit_webhook(session: Session, webhook_id: int, changes: Mapping[str, Any], *, actor: str) -> Webhook:
+def webhook_version(webhook: Webhook) -> str:
+    """What tells one state of a webhook's settings from another; what its deliveries do to it is left out."""
+    settings = {field: getattr(webhook, field) for field in sorted(EDITABLE)}
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+
+def edit_webhook(
+    session: Session,
+    webhook_id: int,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    expected: Collection[str] | None = None,
+) -> Webhook:
     """Change some of a webhook's fields (see EDITABLE); activating it sends what waits, at once.
 
-    Raises NotFound, or InvalidFields for an address or a kind that can't be.
+    Raises NotFound, Stale when its version is none of those expected, or InvalidFields for an address or a
+    kind that can't be.
     """
     assert changes.keys() <= EDITABLE
     webhook = _locked(session, webhook_id)
+    require_unchanged(webhook_version(webhook), expected)
     _check(changes.get("url", webhook.url), changes.get("kinds", webhook.kinds))
     if changes.get("active", False) and not webhook.active:
         webhook.disabled_at = webhook.disabled_reason = None
         webhook.failures, webhook.resume_at = 0, None
+    before = {field: getattr(webhook, field) for field in changes}
     for field, value in changes.items():
         setattr(webhook, field, value)
-    _audit(session, webhook_id, "edit", actor, changes)
+    record_change(
+        session,
+        actor=actor,
+        action="edit",
+        subject_kind="webhook",
+        subject=webhook_id,
+        before=before,
+        after=changes,
+    )
     session.flush()
     return webhook
 
