@@ -42,7 +42,7 @@ def create_plan(session: Session, terms: PlanTerms, *, actor: str, at: datetime)
         action="create",
         subject_kind="plan",
         subject=plan.id,
-        changes=_described(terms, plan, rate_sheet_id),
+        after=_described(terms, plan, rate_sheet_id),
     )
     return plan
 
@@ -125,7 +125,8 @@ def edit_plan(session: Session, plan_id: int, edit: PlanEdit, *, actor: str, at:
             action="edit",
             subject_kind="plan",
             subject=plan.id,
-            changes={field: after[field] for field in changed},
+            before={field: before[field] for field in changed},
+            after={field: after[field] for field in changed},
         )
     return plan
 

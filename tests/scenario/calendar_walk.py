@@ -76,12 +76,14 @@ class Walk:
     closed: list[ClosedPeriod] = field(default_factory=list)
 
     @classmethod
-    def drawn(cls, zone: tzinfo, billing_day: int, first_year: int, seed: int) -> Walk:
-        """A walk of three years with everything that can happen in it."""
+    def drawn(
+        cls, zone: tzinfo, billing_day: int, first_year: int, seed: int, *, days: int = 3 * 365
+    ) -> Walk:
+        """A walk of three years (unless told) with everything that can happen in it."""
         chance = Random(f"{zone} {billing_day} {seed}")
         start = datetime(first_year, 1, 1, tzinfo=UTC)
         opened_at = start + timedelta(microseconds=chance.randrange(366 * 86_400 * 10**6))
-        walk = cls(zone, billing_day, opened_at, opened_at + timedelta(days=3 * 365), chance)
+        walk = cls(zone, billing_day, opened_at, opened_at + timedelta(days=days), chance)
         walk._draw_plans()
         walk._draw_suspensions()
         if chance.random() < 0.5:
@@ -111,8 +113,8 @@ class Walk:
             self.closed.append(ClosedPeriod(bill, whole, tuple(charged), period.end))
             billed = {call.record_id for call in bill.calls}
             waiting = [arriving for arriving in waiting if arriving.call.record_id not in billed]
-            if self.closed_at is not None and self.closed_at < period.end and not waiting:
-                return
+            if self.closed_at is not None and self.closed_at < period.end:
+                return  # What arrives later goes on a bill of its own, which is another story.
             period = calendar.period_after(period)
 
     def _instant(self) -> datetime:
