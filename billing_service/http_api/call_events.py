@@ -12,11 +12,12 @@ from billing_service.domain.permissions import Scope
 from billing_service.http_api.answers import AnswerModel, InstantText
 from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import format_instant, format_optional_instant, parse_instant
+from billing_service.http_api.intake import INTAKE
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.pages import Page, PageQuery, page
 from billing_service.http_api.services import services
 from billing_service.storage.tables import CallEventPair
-from billing_service.use_cases.take_call_event import list_unpaired, take_call_events
+from billing_service.use_cases.take_call_event import list_unpaired
 
 operations = Operations("call events")
 
@@ -112,19 +113,8 @@ async def post_call(request: web.Request, body: CallEventBody) -> TransactionAns
     Start and end come in either order; with both the call is rated. Posting an event again is harmless. One
     that contradicts what is known is kept among the rejected records.
     """
-    parts = services(request)
-    event = body.to_event(parts.settings.timezone)
-    received_at = parts.now()
-    await parts.database.run(
-        lambda session: take_call_events(
-            session,
-            [event],
-            plans=parts.plans,
-            currency=parts.settings.currency,
-            zone=parts.settings.timezone,
-            received_at=received_at,
-        )
-    )
+    event = body.to_event(services(request).settings.timezone)
+    await request.app[INTAKE].accept_call_event(event)
     return TransactionAnswer(transaction_id=event.transaction_id)
 
 

@@ -15,10 +15,11 @@ from billing_service.http_api.answers import AnswerModel, DateText, MoneyText
 from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.call_events import TransactionAnswer
 from billing_service.http_api.fields import QueryInteger
+from billing_service.http_api.intake import INTAKE
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.services import services
 from billing_service.use_cases.bill_document import BillDocument
-from billing_service.use_cases.close_bill_request import close_bill_request, find_bill_of_month
+from billing_service.use_cases.close_bill_request import find_bill_of_month
 
 operations = Operations("phone bills")
 
@@ -71,16 +72,10 @@ async def post_bill_close(request: web.Request, body: ReferencePeriodBody) -> Tr
 
     Asking again is harmless. A period that is not over is answered 409.
     """
-    parts = services(request)
     wish = CloseRequest.from_document(
         {"subscriber": request.match_info["subscriber"], "month": body.month, "year": body.year}
     )
-    at = parts.now()
-    await parts.database.run(
-        lambda session: close_bill_request(
-            session, wish, currency=parts.settings.currency, zone=parts.settings.timezone, at=at
-        )
-    )
+    await request.app[INTAKE].accept_close(wish)
     return TransactionAnswer(transaction_id=wish.transaction_id)
 
 

@@ -13,10 +13,9 @@ import pytest_asyncio
 from aio_pika.abc import AbstractChannel
 from sqlalchemy import URL, func, select, text
 
-from billing_service.broker import CALL_EVENTS, CLOSE_REQUESTS, DEAD_LETTERS, EVENTS, BrokerUnavailable
-from billing_service.broker.dead_letters import list_dead_letters, remove_dead_letters, requeue_dead_letters
+from billing_service.broker import CALL_EVENTS, CLOSE_REQUESTS, DEAD_LETTERS, EVENTS
+from billing_service.broker.dead_letters import list_dead_letters
 from billing_service.domain.call_event import CallEvent, CloseRequest, EventKind
-from billing_service.errors import Conflict
 from billing_service.http_api.intake import BROKER, INTAKE
 from billing_service.storage.tables import Call, CallEventPair
 from billing_service.storage.unit_of_work import Database
@@ -120,13 +119,13 @@ async def test_events_are_accepted_while_the_database_is_away_and_stored_when_it
     )
     await billing.add_account("0001")
     await connected(billing)
-    intake = billing.client.app[INTAKE]
-    await intake.accept_call_event(start_of(1))
+    assert (await billing.post("/v1/call", start_of(1).to_document())).status == 202
 
     await relay.cut()
     assert (await billing.get("/v1/customers")).status == 503
     for event in (end_of(1), start_of(2), end_of(2)):
-        await intake.accept_call_event(event)
+        answer = await billing.post("/v1/call", event.to_document())
+        assert (answer.status, answer.body) == (202, {"transaction_id": event.transaction_id})
     await relay.open()
 
     await stored(database, 2)
@@ -142,20 +141,16 @@ async def test_without_the_broker_nothing_is_accepted_and_it_comes_back_by_itsel
     brokered: Billing, broker_relay: TcpRelay
 ) -> None:
     await brokered.add_account("0001")
-    intake = brokered.client.app[INTAKE]
 
     await broker_relay.cut()
-    with pytest.raises(BrokerUnavailable):
-        await intake.accept_call_event(start_of(1))
+    refused = await brokered.post("/v1/call", start_of(1).to_document())
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    assert "broker" in refused.body["detail"]
     await broker_relay.open()
 
     async def accepted() -> bool:
-        try:
-            await intake.accept_call_event(start_of(1))
-            await intake.accept_call_event(end_of(1))
-        except BrokerUnavailable:
-            return False
-        return True
+        answers = [await brokered.post("/v1/call", event.to_document()) for event in (start_of(1), end_of(1))]
+        return [answer.status for answer in answers] == [202, 202]
 
     await until(accepted)
     await stored(brokered.database, 1)
@@ -197,12 +192,16 @@ async def test_a_dead_letter_can_be_put_back_or_removed(brokered: Billing, chann
 
     await until(all_buried)
     letters = await list_dead_letters(link)
+    shown = (await brokered.get("/v1/dead-letters")).body["items"]
+    assert {letter["id"] for letter in shown} == {letter.letter_id for letter in letters}
     assert {letter.reason for letter in letters} == {"There is no phone account 0001."}
     first, second = letters[0].letter_id, letters[1].letter_id
 
-    assert await requeue_dead_letters(link, lambda letter: letter.letter_id == first) == 1
+    put_back = await brokered.post(f"/v1/dead-letters/{first}/requeue")
+    assert put_back.body == {"messages": 1}
     await until(all_buried)  # it died again: there is still no such account
-    assert await remove_dead_letters(link, lambda letter: letter.letter_id == second) == 1
+    assert (await brokered.request("DELETE", f"/v1/dead-letters/{second}")).body == {"messages": 1}
+    assert (await brokered.request("DELETE", f"/v1/dead-letters/{second}")).status == 404
 
     async def only_second_is_gone() -> bool:
         left = {letter.letter_id for letter in await list_dead_letters(link)}
@@ -216,7 +215,9 @@ async def test_a_close_request_closes_the_bill(brokered: Billing, channel: Abstr
     await brokered.add_account("0001", billing_day=1)
     brokered.clock.at = datetime(2026, 11, 21, tzinfo=UTC)
 
-    await brokered.client.app[INTAKE].accept_close(CloseRequest("0001", 9, 2026))
+    answer = await brokered.post("/v1/bill/0001/close", {"month": 9, "year": 2026})
+
+    assert answer.status == 202
 
     async def closed() -> bool:
         return bool((await brokered.get("/v1/bills", account="0001")).body["items"])
@@ -226,8 +227,10 @@ async def test_a_close_request_closes_the_bill(brokered: Billing, channel: Abstr
 
 
 async def test_a_month_that_is_not_over_is_refused_at_once(brokered: Billing) -> None:
-    with pytest.raises(Conflict, match="before it is over"):
-        await brokered.client.app[INTAKE].accept_close(CloseRequest("0001", 11, 2026))
+    answer = await brokered.post("/v1/bill/0001/close", {"month": 11, "year": 2026})
+
+    assert answer.status == 409
+    assert "before it is over" in answer.body["detail"]
 
 
 async def test_events_reach_the_topic_exchange_in_order_even_when_the_broker_was_away(
