@@ -24,6 +24,7 @@ from billing_service.http_api import (
     dead_letters,
     directory,
     document,
+    imports,
     payments,
     phone_accounts,
     phone_bills,
@@ -42,6 +43,7 @@ from billing_service.http_api.problems import problem_middleware
 from billing_service.http_api.services import SERVICES, Services
 from billing_service.http_api.token_check import TOKENS, TokenCheck
 from billing_service.jobs.closing_scheduler import closing_scheduler
+from billing_service.jobs.import_runner import ImportRunner
 from billing_service.jobs.plan_changes import follow_plan_changes
 from billing_service.message_flow import add_intake, add_sending
 from billing_service.service_token import read_or_make_token
@@ -69,6 +71,7 @@ OPERATION_MODULES = (
     rejected_records,
     call_events,
     phone_bills,
+    imports,
     bills,
     payments,
     administrators,
@@ -118,6 +121,8 @@ def make_app(
     if closes_daily:
         app.cleanup_ctx.append(_daily_closing)
         app.cleanup_ctx.append(_plan_changes)
+    app[imports.IMPORTS] = ImportRunner(settings, plans=app[SERVICES].plans, now=now)
+    app.cleanup_ctx.append(_imports)
     add_intake(app)
     if sends_events:
         add_sending(app)
@@ -188,6 +193,13 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
 async def _database(app: web.Application) -> AsyncIterator[None]:
     yield
     await asyncio.to_thread(app[SERVICES].database.close)
+
+
+async def _imports(app: web.Application) -> AsyncIterator[None]:
+    runner = app[imports.IMPORTS]
+    runner.start()
+    yield
+    await runner.close()
 
 
 async def _directory_watch(app: web.Application) -> AsyncIterator[None]:

@@ -18,6 +18,7 @@ from billing_service.domain.money import Money
 from billing_service.errors import BillingServiceError
 from billing_service.settings import Settings
 from billing_service.storage.migrations import require_current
+from billing_service.storage.patience import wait_for_ever
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.import_calls import (
     Counts,
@@ -44,6 +45,8 @@ def import_file(
     """
     database = Database.at(settings.database_url, threads=1)
     try:
+        # Whoever sits at a terminal decides how long; and COPY takes connections that wait like this.
+        wait_for_ever()
         require_current(database.engine)
         try:
             size_bytes = path.stat().st_size

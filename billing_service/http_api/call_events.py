@@ -19,7 +19,7 @@ from billing_service.http_api.services import services
 from billing_service.storage.tables import CallEventPair
 from billing_service.use_cases.take_call_event import list_unpaired
 
-operations = Operations("call events")
+operations = Operations("call-events")
 
 _NUMBER = re.compile(r"[0-9]{2,15}", re.ASCII)
 

@@ -21,7 +21,7 @@ from billing_service.http_api.services import services
 from billing_service.use_cases.bill_document import BillDocument
 from billing_service.use_cases.close_bill_request import find_bill_of_month
 
-operations = Operations("phone bills")
+operations = Operations("phone-bills")
 
 SUBSCRIBER = "/v1/bill/{subscriber:[^/]{1,40}}"
 MonthNumber = Annotated[int, Field(ge=1, le=12)]

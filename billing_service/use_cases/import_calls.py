@@ -8,9 +8,11 @@ written in the transactions that store the calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from decimal import Decimal
+from itertools import chain
 from typing import BinaryIO, Final
 
 import structlog
@@ -19,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from billing_service.call_files.formats import reader_of, recognise
 from billing_service.call_files.lines import Block, Line, read_blocks
-from billing_service.call_files.parsed import CallFileReader, Parsed
+from billing_service.call_files.parsed import Parsed
 from billing_service.domain.call import Call, Outcome
 from billing_service.domain.call_event import CallEvent, record_id_of
 from billing_service.domain.money import Currency
@@ -29,8 +31,8 @@ from billing_service.storage.tables import CallImport, CallRecordReceipt
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
 from billing_service.use_cases.change_settings import read_settings
 from billing_service.use_cases.rate_call import CompiledPlans
-from billing_service.use_cases.store_call_records import Delivery, Receipt, store_call_records
-from billing_service.use_cases.take_call_event import EventReceipt, call_document, take_call_events
+from billing_service.use_cases.store_call_records import Receipt, store_calls
+from billing_service.use_cases.take_call_event import EventReceipt, take_call_events
 from billing_service.use_cases.unassigned_numbers import NO_DEFAULT_PLAN, find_accounts_for
 
 RUNNING: Final = "running"
@@ -116,21 +118,36 @@ def import_calls(database: Database, file: BinaryIO, wish: Import) -> Counts:
         Stopped: `pause` raised it.
     """
     emergency = database.run_blocking(lambda session: frozenset(read_settings(session).emergency_numbers))
-    reader: CallFileReader | None = None
+    blocks = read_blocks(file)
+    first = next(blocks, None)
+    name = wish.format or recognise([] if first is None else first.lines)
+    _note_format(database, wish, name)
+    reader = reader_of(name, zone=wish.file_zone, emergency_numbers=emergency)
     total = Counts()
-    for block in read_blocks(file):
-        if reader is None:
-            name = wish.format or recognise(block.lines)
-            _note_format(database, wish, name)
-            reader = reader_of(name, zone=wish.file_zone, emergency_numbers=emergency)
-        outcome = _store(database, list(reader.read(block.lines)), block, wish)
+
+    def finish(block: Block, storing: Future[_Outcome]) -> None:
+        nonlocal total
+        outcome = storing.result()
         for line, reason in outcome.rejects:
             wish.reject(line, reason)
         total += outcome.counts
         wish.on_progress(total, block.read_bytes)
         wish.pause(0)
-    if reader is None:
-        recognise([])
+
+    # One block is read while the one before is stored.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as thread:
+        under_way: tuple[Block, Future[_Outcome]] | None = None
+        try:
+            for block in chain([] if first is None else [first], blocks):
+                parsed = list(reader.read(block.lines))
+                last, under_way = under_way, None
+                if last is not None:
+                    finish(*last)
+                under_way = block, thread.submit(_store, database, parsed, block, wish)
+        finally:
+            # Also when the file can't be read on: what was read counts.
+            if under_way is not None:
+                finish(*under_way)
     return total
 
 
@@ -178,9 +195,9 @@ def _store_calls(
     callers = find_accounts_for(session, (call for _, call in lines), zone=wish.zone)
     rejects = [(line, NO_DEFAULT_PLAN) for line, call in lines if call.caller in callers.unknown]
     known = [(line, call) for line, call in lines if call.caller not in callers.unknown]
-    results = store_call_records(
+    intake = store_calls(
         session,
-        [Delivery(call_document(call), call) for _, call in known],
+        [call for _, call in known],
         plans=wish.plans,
         currency=wish.currency,
         zone=wish.zone,
@@ -188,7 +205,7 @@ def _store_calls(
     )
     stored: list[Call] = []
     had = 0
-    for (line, call), result in zip(known, results, strict=True):
+    for (line, call), result in zip(known, intake.results, strict=True):
         match result.receipt:
             case Receipt.STORED:
                 stored.append(call)
@@ -196,15 +213,14 @@ def _store_calls(
                 had += 1
             case Receipt.REJECTED:
                 rejects.append((line, result.reason or "it was rejected"))
-    price, unrated = _prices(session, [call.record_id for call in stored])
     return _Outcome(
         Counts(
             stored=len(stored),
             already_had=had,
             rejected=len(rejects),
             unassigned=sum(call.caller in callers.unassigned for call in stored),
-            unrated=unrated,
-            total_price=price,
+            unrated=intake.unrated,
+            total_price=intake.price.to_decimal(),
         ),
         rejects,
     )
@@ -250,7 +266,7 @@ def _take_events(
 
 
 def _prices(session: Session, record_ids: Sequence[str]) -> tuple[Decimal, int]:
-    """The sum of the prices of calls that were just stored, and how many answered ones have none."""
+    """The sum of the prices of calls that events just made, and how many of them have none."""
     if not record_ids:
         return Decimal(0), 0
     call, receipt = tables.Call, CallRecordReceipt
