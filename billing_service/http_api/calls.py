@@ -9,8 +9,11 @@ from sqlalchemy.orm import Session
 from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
 from billing_service.http_api.answers import AnswerModel, InstantText, MoneyText, PreciseText
+from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import (
+    BillNumber,
     Instant,
+    Number,
     format_instant,
     format_money,
     format_optional_instant,
@@ -37,13 +40,16 @@ operations = Operations("calls")
 Party = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
-class CallQuery(PageQuery):
-    """What the list takes."""
+class CallFilterQuery(RequestModel):
+    """Which calls are wanted: those that fit everything that is given."""
 
     number: Party | None = None
     caller: Party | None = None
     callee: Party | None = None
     outcome: Literal["answered", "cancelled", "busy", "no_answer", "rejected", "failed"] | None = None
+    kind: Literal["charged", "free", "unrated", "emergency", "unanswered"] | None = None
+    account: Number | None = None
+    bill: BillNumber | None = None
     invited_from: Annotated[Instant | None, Field(alias="from")] = None
     invited_to: Annotated[Instant | None, Field(alias="to")] = None
 
@@ -54,9 +60,16 @@ class CallQuery(PageQuery):
             caller=self.caller,
             callee=self.callee,
             outcome=self.outcome,
+            kind=self.kind,
+            account=self.account,
+            bill=self.bill,
             invited_from=self.invited_from,
             invited_to=self.invited_to,
         )
+
+
+class CallQuery(PageQuery, CallFilterQuery):
+    """What the list takes."""
 
 
 class CallAnswer(AnswerModel):
@@ -104,7 +117,7 @@ async def get_calls(request: web.Request, query: CallQuery) -> Page[CallAnswer]:
         query,
         found,
         key=lambda view: (format_instant(view.call.invited_at), view.call.record_id),
-        show=lambda view: _show(view, parts.settings),
+        show=lambda view: show_call(view, parts.settings),
     )
 
 
@@ -128,12 +141,13 @@ async def get_call(request: web.Request) -> ExplainedCallAnswer:
             to_domain(view.call), plan, currency=currency, zone=parts.settings.timezone
         )
         rating = None if explanation is None else show_rating(explanation, currency)
-        return ExplainedCallAnswer(**dict(_show(view, parts.settings)), rating=rating, explanation=text)
+        return ExplainedCallAnswer(**dict(show_call(view, parts.settings)), rating=rating, explanation=text)
 
     return await parts.database.run(work)
 
 
-def _show(view: CallView, settings: Settings) -> CallAnswer:
+def show_call(view: CallView, settings: Settings) -> CallAnswer:
+    """Return a call as it is shown."""
     call = view.call
     return CallAnswer(
         record_id=call.record_id,

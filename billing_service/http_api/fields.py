@@ -118,6 +118,7 @@ Number = Annotated[str, AfterValidator(check_number), _schema(pattern="^[0-9]{1,
 NumberPattern = Annotated[
     str, AfterValidator(check_number_pattern), _schema(pattern="^[0-9#]{1,15}$", examples=["55##"])
 ]
+BillNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{6,9}$")]
 FilterPattern = Annotated[
     str, AfterValidator(check_filter_pattern), _schema(pattern=r"^(?=.)[0-9#]{0,15}\*?$", examples=["9#*"])
 ]

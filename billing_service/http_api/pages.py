@@ -36,7 +36,9 @@ class PageQuery(RequestModel):
 
     limit: Annotated[QueryInteger, Field(ge=1, le=200)] = 50
     cursor: Annotated[
-        Key | None, BeforeValidator(_decode), WithJsonSchema({"type": "string", "maxLength": 1000})
+        Key | None,
+        BeforeValidator(_decode),
+        WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,1000}$"}),
     ] = None
 
     def after(self, *kinds: Callable[[Any], Any]) -> tuple[Any, ...] | None:

@@ -22,14 +22,14 @@ def expected_versions(request: web.Request) -> frozenset[str] | None:
     Who acts for an administrator must say what that person has seen, so that two of them can't overwrite
     each other unknowingly; other programs may. Raises Problem (428, 422).
     """
-    given = request.headers.get("If-Match", "").strip()
-    if not given:
+    if "If-Match" not in request.headers:
         if caller(request).administrator:
             raise Problem(
                 HTTPStatus.PRECONDITION_REQUIRED,
                 "An edit for an administrator needs If-Match, with the ETag of what he has read.",
             )
         return None
+    given = request.headers["If-Match"].strip()
     if given == "*":
         return None
     if not _ENTITY_TAGS.fullmatch(given):

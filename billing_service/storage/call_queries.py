@@ -1,10 +1,10 @@
 """Reading calls and rejected call records as the API shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, select, tuple_, union
 from sqlalchemy.orm import Session
 
 from billing_service.domain import call as domain
@@ -18,15 +18,31 @@ from billing_service.storage.tables import (
     RejectedCallRecord,
 )
 
+_ANSWERED_FOR_MONEY = Call.answered_at.is_not(None) & Call.emergency.is_(False)
+# Every call is of one kind.
+KINDS: Mapping[str, ColumnElement[bool]] = {
+    "charged": _ANSWERED_FOR_MONEY & (Call.price > 0),
+    "free": _ANSWERED_FOR_MONEY & (Call.price == 0),
+    "unrated": _ANSWERED_FOR_MONEY & Call.price.is_(None),
+    "emergency": Call.emergency.is_(True),
+    "unanswered": Call.answered_at.is_(None) & Call.emergency.is_(False),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls to list; `number` on either side, instants on `invited_at`, half-open."""
+    """Which calls to list; `number` on either side, instants on `invited_at`, half-open.
+
+    `account` and `bill` are the numbers of who pays and of the bill that a call is on; see `KINDS`.
+    """
 
     number: str | None = None
     caller: str | None = None
     callee: str | None = None
     outcome: str | None = None
+    kind: str | None = None
+    account: str | None = None
+    bill: str | None = None
     invited_from: datetime | None = None
     invited_to: datetime | None = None
 
@@ -70,23 +86,50 @@ def list_calls(
     session: Session, wanted: CallFilter, *, before: tuple[datetime, str] | None, limit: int
 ) -> Sequence[CallView]:
     """Return calls, newest first."""
-    query = _calls().order_by(Call.invited_at.desc(), Call.record_id.desc()).limit(limit)
+    newest_first = (Call.invited_at.desc(), Call.record_id.desc())
+    conditions = list(_conditions(wanted, before))
+    query = _calls().order_by(*newest_first).limit(limit)
+    if wanted.number is None:
+        query = query.where(*conditions)
+    else:
+        # Either side has an index in this order; an OR of the two would sort all that the number ever had.
+        sides = (
+            select(Call.invited_at, Call.record_id)
+            .where(side == wanted.number, *conditions)
+            .order_by(*newest_first)
+            .limit(limit)
+            .subquery()
+            for side in (Call.caller, Call.callee)
+        )
+        found = union(*(select(side) for side in sides)).subquery()
+        query = query.join(
+            found, (found.c.invited_at == Call.invited_at) & (found.c.record_id == Call.record_id)
+        )
+    return [CallView(*row) for row in session.execute(query)]
+
+
+def _conditions(wanted: CallFilter, before: tuple[datetime, str] | None) -> Iterator[ColumnElement[bool]]:
     for column, value in (
         (Call.caller, wanted.caller),
         (Call.callee, wanted.callee),
         (Call.outcome, wanted.outcome),
     ):
         if value is not None:
-            query = query.where(column == value)
-    if wanted.number is not None:
-        query = query.where(or_(Call.caller == wanted.number, Call.callee == wanted.number))
+            yield column == value
+    if wanted.kind is not None:
+        yield KINDS[wanted.kind]
+    if wanted.account is not None:
+        payer = select(PhoneAccount.id).where(PhoneAccount.number == wanted.account)
+        # It is the caller who pays, and callers have an index.
+        yield (Call.caller == wanted.account) & (Call.account_id == payer.scalar_subquery())
+    if wanted.bill is not None:
+        yield Call.bill_id == select(Bill.id).where(Bill.number == wanted.bill).scalar_subquery()
     if wanted.invited_from is not None:
-        query = query.where(Call.invited_at >= wanted.invited_from)
+        yield Call.invited_at >= wanted.invited_from
     if wanted.invited_to is not None:
-        query = query.where(Call.invited_at < wanted.invited_to)
+        yield Call.invited_at < wanted.invited_to
     if before is not None:
-        query = query.where(tuple_(Call.invited_at, Call.record_id) < before)
-    return [CallView(*row) for row in session.execute(query)]
+        yield tuple_(Call.invited_at, Call.record_id) < before
 
 
 def to_domain(call: Call) -> domain.Call:

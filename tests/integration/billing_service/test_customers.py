@@ -163,6 +163,7 @@ async def test_an_edit_that_changes_nothing_leaves_what_others_have_read_in_forc
         ('W/"1"', 412),
         ('""', 412),
         ("1", 422),
+        ("", 422),
         ('"1', 422),
         ('"1" "2"', 422),
         ('"' + "9" * 5000 + '"', 412),
