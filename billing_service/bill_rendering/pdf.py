@@ -24,6 +24,7 @@ LONGEST_S = 300.0
 """A bill with 5,000 calls takes about 4 s."""
 # Tags let a screen reader tell cells from headings, and make a long list of calls fifteen times larger.
 _MOST_TAGGED_CALLS = 500
+_MOST_CALLS_A_PROCESS = 5_000
 _AT_ONCE = BoundedSemaphore(2)
 
 
@@ -43,8 +44,17 @@ def bills_as_pdf(bills: Sequence[ReadableBill]) -> bytes:
 
 
 def each_as_pdf(bills: Iterable[ReadableBill]) -> list[bytes]:
-    """A document for each bill, all set by one process; otherwise as `bills_as_pdf`."""
-    return _set([[bill] for bill in bills])
+    """A document for each bill, set by as few processes as memory allows; otherwise as `bills_as_pdf`."""
+    files: list[bytes] = []
+    together: list[list[ReadableBill]] = []
+    calls = 0
+    for bill in bills:
+        if together and calls + len(bill.calls) > _MOST_CALLS_A_PROCESS:
+            files += _set(together)
+            together, calls = [], 0
+        together.append([bill])
+        calls += len(bill.calls)
+    return files + _set(together) if together else files
 
 
 def _set(documents: Sequence[Sequence[ReadableBill]]) -> list[bytes]:

@@ -8,7 +8,13 @@ from aiohttp import web
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
-from billing_service.http_api.bill_answers import BillAnswer, BillSummaryAnswer, ClosedAnswer
+from billing_service.http_api.bill_answers import (
+    BILL,
+    BillAnswer,
+    BillSummaryAnswer,
+    ClosedAnswer,
+    RevisionQuery,
+)
 from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import (
     Instant,
@@ -39,6 +45,8 @@ class BillListQuery(PageQuery):
     customer_id: QueryIdentifier | None = None
     state: Literal["closed", "paid", "void"] | None = None
     unpaid: QueryBoolean | None = None
+    overdue: QueryBoolean | None = None
+    """Whether it was due before today and is not paid."""
 
 
 class CloseDueRequest(RequestModel):
@@ -54,7 +62,12 @@ async def get_open_bill(request: web.Request) -> web.Response:
     settings = parts.settings
     document = await parts.database.run(
         lambda session: open_bill(
-            session, number, as_of=parts.now(), currency=settings.currency, zone=settings.timezone
+            session,
+            number,
+            as_of=parts.now(),
+            currency=settings.currency,
+            zone=settings.timezone,
+            compiled_plans=parts.plans,
         ),
         one_snapshot=True,
     )
@@ -65,8 +78,17 @@ async def get_open_bill(request: web.Request) -> web.Response:
 async def get_bills(request: web.Request, query: BillListQuery) -> Page[BillSummaryAnswer]:
     """List closed bills, newest first."""
     key = query.after(parse_instant, int)
-    wanted = BillQuery(query.account, query.customer_id, query.state, query.unpaid)
-    found = await services(request).database.run(
+    parts = services(request)
+    today = parts.now().astimezone(parts.settings.timezone).date()
+    wanted = BillQuery(
+        query.account,
+        query.customer_id,
+        query.state,
+        query.unpaid,
+        overdue_on=today if query.overdue is True else None,
+        not_overdue_on=today if query.overdue is False else None,
+    )
+    found = await parts.database.run(
         lambda session: list_bills(
             session, wanted, before=(key[0], key[1]) if key else None, limit=query.limit + 1
         )
@@ -79,13 +101,16 @@ async def get_bills(request: web.Request, query: BillListQuery) -> Page[BillSumm
     )
 
 
-@operations.get(r"/v1/bills/{number:[0-9]{4}-[0-9]{6,9}}", scope=Scope.BILLS_READ, answer=BillAnswer)
-async def get_bill(request: web.Request) -> web.Response:
-    """Read one closed bill in full."""
-    number = request.match_info["number"]
-    document = await services(request).database.run(lambda session: find_bill(session, number))
+@operations.get(BILL, scope=Scope.BILLS_READ, answer=BillAnswer)
+async def get_bill(request: web.Request, query: RevisionQuery) -> web.Response:
+    """Read one closed bill in full, at its latest revision or another one."""
+    number, revision = request.match_info["number"], query.revision
+    document = await services(request).database.run(
+        lambda session: find_bill(session, number, revision=revision)
+    )
     if document is None:
-        raise NotFound(f"There is no bill {number}.")
+        which = "" if revision is None else f" with a revision {revision}"
+        raise NotFound(f"There is no bill {number}{which}.")
     return web.json_response(document)
 
 

@@ -20,6 +20,7 @@ _INSTANT_PATTERN = (
     r"^(19[7-9]|20[0-9]|21[0-9])[0-9]-[0-9]{2}-[0-9]{2}"
     r"[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -45,6 +46,26 @@ def format_instant(instant: datetime) -> str:
 def format_optional_instant(instant: datetime | None) -> str | None:
     """Write an instant, or null."""
     return None if instant is None else format_instant(instant)
+
+
+def parse_day(text: object) -> date:
+    """Read a date, `YYYY-MM-DD`; raise ValueError for anything else or absurd years."""
+    if not isinstance(text, str) or not _DAY.fullmatch(text):
+        raise ValueError("a date is written like 2026-11-21")
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError("there is no such day") from error
+    if not _EARLIEST.date() <= day < _LATEST.date():
+        raise ValueError("a date is between the years 1970 and 2199")
+    return day
+
+
+def parse_plain_decimal(text: object) -> Decimal:
+    """Read a decimal number in quotes, such as `"8.1"`; raise ValueError for anything else."""
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII):
+        raise ValueError('it is a decimal number in quotes, such as "8.1"')
+    return Decimal(text)
 
 
 def format_date(day: date) -> str:
@@ -104,6 +125,11 @@ Instant = Annotated[
         examples=["2026-11-21T20:00:00.000000Z"],
         description="RFC 3339, in the years 1970 to 2199",
     ),
+]
+Day = Annotated[
+    date,
+    BeforeValidator(parse_day),
+    _schema(type="string", format="date", examples=["2026-11-21"]),
 ]
 Amount = Annotated[
     Money,
