@@ -25,6 +25,7 @@ from billing_service.http_api.fields import (
     Instant,
     Line,
     OptionalLine,
+    QueryBoolean,
     format_instant,
     format_optional_instant,
 )
@@ -33,7 +34,13 @@ from billing_service.http_api.pages import Page, PageQuery, page
 from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.services import actor, services
 from billing_service.storage import tables
-from billing_service.storage.plan_queries import PlanView, find_plan, list_plans, newest_version
+from billing_service.storage.plan_queries import (
+    PlanView,
+    find_plan,
+    list_plans,
+    list_versions,
+    newest_version,
+)
 from billing_service.storage.row_versions import require_unchanged
 from billing_service.use_cases.manage_plans import PlanEdit, create_plan, edit_plan
 
@@ -114,6 +121,12 @@ class PlanChanges(ChangesModel):
     active: bool = True
 
 
+class PlanQuery(PageQuery):
+    """What the list takes: `active` false are the retired plans."""
+
+    active: QueryBoolean | None = None
+
+
 class WindowAnswer(AnswerModel):
     """A discount period, in local wall-clock time."""
 
@@ -145,6 +158,20 @@ class TariffAnswer(AnswerModel):
     price: PriceAnswer
 
 
+class PlanVersionAnswer(AnswerModel):
+    """A version of a plan, in force from `created_at` until the next one's."""
+
+    version: int
+    monthly_fee: str
+    base_price: PriceAnswer
+    tariff_count: int
+    included_minutes: int
+    included_prefixes: list[str]
+    permits_blocking: bool
+    created_at: InstantText
+    created_by: str
+
+
 class PlanAnswer(AnswerModel):
     """A billing plan at its newest version."""
 
@@ -164,12 +191,14 @@ class PlanAnswer(AnswerModel):
 
 
 @operations.get("/v1/plans", scope=Scope.PLANS_READ)
-async def get_plans(request: web.Request, query: PageQuery) -> Page[PlanAnswer]:
+async def get_plans(request: web.Request, query: PlanQuery) -> Page[PlanAnswer]:
     """List plans by name."""
     after = query.after(str, int)
     parts = services(request)
     found = await parts.database.run(
-        lambda session: list_plans(session, after=after, limit=query.limit + 1, at=parts.now())
+        lambda session: list_plans(
+            session, active=query.active, after=after, limit=query.limit + 1, at=parts.now()
+        )
     )
     return page(
         query,
@@ -205,6 +234,33 @@ async def post_plan(request: web.Request, body: NewPlan) -> PlanAnswer:
 async def get_plan(request: web.Request) -> PlanAnswer:
     """Read one plan, at its newest version."""
     return await read_plan(request, int(request.match_info["id"]))
+
+
+@operations.get(PLAN + "/versions", scope=Scope.PLANS_READ)
+async def get_versions(request: web.Request, query: PageQuery) -> Page[PlanVersionAnswer]:
+    """List the versions of a plan, newest first."""
+    after = query.after(int)
+    parts, plan_id = services(request), int(request.match_info["id"])
+    found = await parts.database.run(
+        lambda session: list_versions(
+            session, plan_id, before=after[0] if after else None, limit=query.limit + 1
+        )
+    )
+    if not found and after is None:
+        raise NotFound(f"There is no billing plan {plan_id}.")
+    return page(
+        query,
+        found,
+        key=lambda row: (row[0].version,),
+        show=lambda row: PlanVersionAnswer.model_validate(
+            {
+                **_show_terms(row[0], parts.settings.currency),
+                "tariff_count": row[1],
+                "created_at": format_instant(row[0].created_at),
+                "created_by": row[0].created_by,
+            }
+        ),
+    )
 
 
 @operations.patch(PLAN, scope=Scope.PLANS_WRITE, if_match=True)
@@ -301,23 +357,27 @@ def show_tariff(tariff: tables.Tariff, currency: Currency) -> dict[str, Any]:
     }
 
 
+def _show_terms(version: tables.PlanVersion, currency: Currency) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "monthly_fee": format_price(Money.from_decimal(version.monthly_fee), places=currency.minor_digits),
+        "base_price": show_price(version.base_price, currency),
+        "included_minutes": version.included_minutes,
+        "included_prefixes": version.included_prefixes,
+        "permits_blocking": version.permits_blocking,
+    }
+
+
 def _show(view: PlanView, currency: Currency) -> PlanAnswer:
     return PlanAnswer.model_validate(
         {
             "id": view.plan.id,
             "name": view.plan.name,
-            "version": view.version.version,
-            "monthly_fee": format_price(
-                Money.from_decimal(view.version.monthly_fee), places=currency.minor_digits
-            ),
-            "base_price": show_price(view.version.base_price, currency),
+            **_show_terms(view.version, currency),
             "tariff_count": view.tariff_count,
             "tariffs": None
             if view.tariffs is None
             else [show_tariff(tariff, currency) for tariff in view.tariffs],
-            "included_minutes": view.version.included_minutes,
-            "included_prefixes": view.version.included_prefixes,
-            "permits_blocking": view.version.permits_blocking,
             "active": view.plan.active,
             "account_count": view.account_count,
             "created_at": format_instant(view.plan.created_at),

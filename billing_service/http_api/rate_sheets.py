@@ -4,20 +4,22 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from aiohttp import web
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.permissions import Scope
 from billing_service.domain.rate_sheet import read_rate_sheet, write_rate_sheet
 from billing_service.errors import NotFound
+from billing_service.http_api.bodies import RequestModel
+from billing_service.http_api.fields import QueryInteger
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.pages import Page, PageQuery, page
 from billing_service.http_api.plans import PLAN, PlanAnswer, TariffAnswer, plan_tag, read_plan, show_tariff
 from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.problems import Problem
 from billing_service.http_api.services import actor, services
-from billing_service.storage.plan_queries import list_tariffs, load_tariffs, newest_version
+from billing_service.storage.plan_queries import find_version, list_tariffs, load_tariffs
 from billing_service.storage.row_versions import require_unchanged
 from billing_service.storage.tables import BillingPlan, PlanVersion
 from billing_service.use_cases.manage_plans import PlanEdit, edit_plan
@@ -31,10 +33,20 @@ MOST_PROBLEMS_LISTED: Final = 1_000
 _WITHIN_S: Final = 60.0
 
 
+QueryVersion = Annotated[QueryInteger, Field(ge=1, le=2**31)]
+
+
 class TariffQuery(PageQuery):
     """What the list of tariffs takes: `destination` are the first digits of destination prefixes."""
 
     destination: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,15}$")] = ""
+    version: QueryVersion | None = None
+
+
+class SheetQuery(RequestModel):
+    """What the export takes: the version of the plan, the newest unless told."""
+
+    version: QueryVersion | None = None
 
 
 @operations.get(PLAN + "/tariffs", scope=Scope.PLANS_READ)
@@ -45,7 +57,7 @@ async def get_tariffs(request: web.Request, query: TariffQuery) -> Page[TariffAn
     found = await parts.database.run(
         lambda session: list_tariffs(
             session,
-            _version(session, plan_id).rate_sheet_id,
+            _version(session, plan_id, query.version).rate_sheet_id,
             destination=query.destination,
             after=after,
             limit=query.limit + 1,
@@ -60,12 +72,12 @@ async def get_tariffs(request: web.Request, query: TariffQuery) -> Page[TariffAn
 
 
 @operations.get(PLAN + "/rate-sheet", scope=Scope.PLANS_READ, produces=(CSV,), etag=True)
-async def get_rate_sheet(request: web.Request) -> web.StreamResponse:
+async def get_rate_sheet(request: web.Request, query: SheetQuery) -> web.StreamResponse:
     """Export the tariffs of a plan as CSV."""
     parts, plan_id = services(request), _plan_id(request)
 
     def work(session: Session) -> tuple[str, int]:
-        version = _version(session, plan_id)
+        version = _version(session, plan_id, query.version)
         tag_answer(request, plan_tag(session.get_one(BillingPlan, plan_id), version))
         return "".join(write_rate_sheet(load_tariffs(session, version.rate_sheet_id))), version.version
 
@@ -107,10 +119,11 @@ def _plan_id(request: web.Request) -> int:
     return int(request.match_info["id"])
 
 
-def _version(session: Session, plan_id: int) -> PlanVersion:
-    version = newest_version(session, plan_id)
+def _version(session: Session, plan_id: int, number: int | None = None) -> PlanVersion:
+    version = find_version(session, plan_id, number)
     if version is None:
-        raise NotFound(f"There is no billing plan {plan_id}.")
+        of_it = "" if number is None else f" with a version {number}"
+        raise NotFound(f"There is no billing plan {plan_id}{of_it}.")
     return version
 
 

@@ -144,11 +144,43 @@ def find_plan(session: Session, plan_id: int, *, at: datetime) -> PlanView | Non
     return None if plan is None else _views(session, [plan], at)[0]
 
 
+def list_versions(
+    session: Session, plan_id: int, *, before: int | None, limit: int
+) -> Sequence[tuple[PlanVersion, int]]:
+    """Return the versions of a plan with the sizes of their rate sheets, newest first."""
+    query = (
+        select(PlanVersion, RateSheet.tariff_count)
+        .join(RateSheet, RateSheet.id == PlanVersion.rate_sheet_id)
+        .where(PlanVersion.plan_id == plan_id)
+        .order_by(PlanVersion.version.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(PlanVersion.version < before)
+    return [(version, count) for version, count in session.execute(query)]
+
+
+def find_version(session: Session, plan_id: int, number: int | None = None) -> PlanVersion | None:
+    """Return a version of a plan by its number (None: the newest), or None when there is none."""
+    if number is None:
+        return newest_version(session, plan_id)
+    return session.scalar(
+        select(PlanVersion).where(PlanVersion.plan_id == plan_id, PlanVersion.version == number)
+    )
+
+
 def list_plans(
-    session: Session, *, after: tuple[str, int] | None, limit: int, at: datetime
+    session: Session,
+    *,
+    active: bool | None = None,
+    after: tuple[str, int] | None,
+    limit: int,
+    at: datetime,
 ) -> Sequence[PlanView]:
-    """Return plans by name."""
+    """Return plans by name: all, or those that are active, or those that are retired."""
     query = select(BillingPlan).order_by(BillingPlan.name, BillingPlan.id).limit(limit)
+    if active is not None:
+        query = query.where(BillingPlan.active.is_(active))
     if after is not None:
         query = query.where(tuple_(BillingPlan.name, BillingPlan.id) > after)
     return _views(session, session.scalars(query).all(), at)

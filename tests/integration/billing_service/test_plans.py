@@ -283,3 +283,57 @@ async def test_a_fee_finer_than_the_minor_unit_is_kept_and_rounded_on_the_bill(
     bills = (await billing.get("/v1/bills", account="0001")).body["items"]
     (line,) = (await billing.get(f"/v1/bills/{bills[0]['number']}")).body["lines"]
     assert (line["amount_precise"], line["amount"]) == ("30.500000", "31")
+
+
+async def test_the_versions_of_a_plan_are_listed_newest_first(billing: Billing) -> None:
+    plan = (await billing.post("/v1/plans", EVENING)).body["id"]
+    await billing.patch(f"/v1/plans/{plan}", {"monthly_fee": "6.00"})
+    await billing.patch(f"/v1/plans/{plan}", {"included_minutes": 0, "tariffs": []})
+    first = (await billing.get(f"/v1/plans/{plan}/versions", limit=2)).body
+    last = (await billing.get(f"/v1/plans/{plan}/versions", limit=2, cursor=first["next_cursor"])).body
+    assert [
+        (row["version"], row["monthly_fee"], row["included_minutes"], row["tariff_count"])
+        for row in first["items"] + last["items"]
+    ] == [(3, "6.00", 0, 0), (2, "6.00", 100, 1), (1, "5.00", 100, 1)]
+    assert last["items"][0]["base_price"] == EVENING["base_price"]
+    assert last["next_cursor"] is None
+    assert (await billing.get("/v1/plans/99/versions")).status == 404
+    # Their tariffs are there too.
+    for version, count in ((1, 1), (3, 0)):
+        tariffs = (await billing.get(f"/v1/plans/{plan}/tariffs", version=version)).body["items"]
+        assert len(tariffs) == count
+    assert (await billing.get(f"/v1/plans/{plan}/tariffs", version=4)).status == 404
+    assert (await billing.get(f"/v1/plans/{plan}/rate-sheet", version=4)).status == 404
+
+
+async def test_active_and_retired_plans_are_told_apart(billing: Billing) -> None:
+    plan = await billing.add_plan("Old")
+    await billing.add_plan("New")
+    await billing.patch(f"/v1/plans/{plan}", {"active": False})
+    for active, names in (("true", ["New"]), ("false", ["Old"])):
+        assert [
+            found["name"] for found in (await billing.get("/v1/plans", active=active)).body["items"]
+        ] == names
+
+
+WRONG_NEW_FIELDS: list[tuple[dict[str, Any], str]] = [
+    ({"included_minutes": -1}, "included_minutes"),
+    ({"included_minutes": 10**30}, "included_minutes"),
+    ({"included_minutes": "100"}, "included_minutes"),
+    ({"included_prefixes": ["41", "+41"]}, "included_prefixes[1]"),
+    ({"included_prefixes": [""]}, "included_prefixes[0]"),
+    ({"permits_blocking": "yes"}, "permits_blocking"),
+    ({"tariffs": [{"description": "a\nb", "price": {"per_minute": "1"}}]}, "tariffs[0].description"),
+]
+
+
+async def test_minutes_prefixes_and_permissions_that_make_no_sense_are_named(billing: Billing) -> None:
+    existing = await billing.add_plan("Existing")
+    for fields, wrong in WRONG_NEW_FIELDS:
+        plan = {"name": "Plan", "base_price": {"per_minute": "1"}, **fields}
+        created = await billing.post("/v1/plans", plan)
+        assert (created.status, set(created.fields())) == (422, {wrong})
+        edited = await billing.patch(f"/v1/plans/{existing}", fields)
+        assert (edited.status, set(edited.fields())) == (422, {wrong})
+    (plan,) = (await billing.get("/v1/plans")).body["items"]
+    assert plan["version"] == 1

@@ -78,7 +78,7 @@ def answered_call(caller: str, callee: str, answered_at: datetime, duration_us: 
 
 
 @given(plans(), numbers, numbers, answers, st.integers(0, 3 * 10**9), zones)
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(60))
 def test_a_compiled_plan_prices_a_call_by_the_book(
     terms: PlanTerms, caller: str, callee: str, answered_at: datetime, duration_us: int, zone: tzinfo
 ) -> None:
@@ -91,7 +91,7 @@ def test_a_compiled_plan_prices_a_call_by_the_book(
 
 
 @given(prices(), answers, st.integers(0, 3 * 10**9), st.integers(0, 4000), zones)
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(60))
 def test_included_seconds_pay_the_first_seconds_that_cost_something(
     price: Price, answered_at: datetime, duration_us: int, left_s: int, zone: tzinfo
 ) -> None:
