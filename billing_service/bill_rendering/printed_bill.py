@@ -61,6 +61,8 @@ class PrintedCall:
     callee: str
     length: str
     rate: str
+    included: str
+    """What included minutes paid of the price; empty when nothing."""
     price: str
 
 
@@ -218,6 +220,7 @@ def _call(call: ReadableCall, say: Wording) -> PrintedCall:
         callee=call.callee,
         length=talk_length(call.duration_us),
         rate=" + ".join(rates) if len(rates) <= _MOST_RATES else f"{len(rates)} prices",
+        included=say.money(call.included) if call.included else "",
         price=say.money(call.price),
     )
 

@@ -82,6 +82,8 @@ class ReadableCall:
     duration_us: int
     price: Money
     late: bool
+    included: Money
+    """What included minutes took off the price, on a line of its own."""
     standing_charge: Money
     parts: tuple[RatedPart, ...]
 
@@ -257,6 +259,7 @@ def _call(call: Mapping[str, Any], caller: str, plan: CompiledPlan | None, zone:
         duration_us=call["duration_us"],
         price=Money.parse(call["price"]),
         late=call["late"],
+        included=Money.parse(call.get("included", "0")),
         standing_charge=standing_charge,
         parts=parts,
     )

@@ -114,3 +114,10 @@ def test_the_same_bill_is_the_same_file_and_one_process_sets_many() -> None:
 def test_other_scripts_come_out_as_far_as_the_fonts_go() -> None:
     customer = {**bill_document()["customer"], "name": "Ελλάδα Привет Łódź"}
     assert "Ελλάδα Привет Łódź" in text_of(bills_as_pdf([readable(customer=customer)]))
+
+
+def test_only_a_bill_with_included_minutes_has_a_column_for_them() -> None:
+    used = readable([{**call(1), "included_s": 60, "included": "0.10"}, call(2)])
+    for bill, shown in ((used, True), (readable([call(1)]), False)):
+        assert ("Included" in text_of(bills_as_pdf([bill]))) is shown
+        assert ("Included" in "".join(bill_as_html(bill))) is shown

@@ -110,3 +110,8 @@ def test_a_revision_is_named_and_an_unknown_locale_is_english() -> None:
     printed = print_bill(readable(revision=2, locale="xx"))
     assert Fact("Revision", "2") in printed.facts
     assert Fact("Date", "December 1, 2026") in printed.facts
+
+
+def test_what_included_minutes_paid_of_a_call_stands_beside_its_price() -> None:
+    printed = print_bill(readable([{**call(1), "included_s": 60, "included": "0.10"}, call(2)]))
+    assert [(row.included, row.price) for row in printed.calls] == [("US$0.10", "US$0.20"), ("", "US$0.20")]
