@@ -22,9 +22,18 @@ WRITES = [
     ("PATCH", "/v1/settings"),
     ("POST", "/v1/bills/close-due"),
     ("POST", "/v1/payments"),
+    ("POST", "/v1/administrators"),
+    ("PATCH", "/v1/administrators/ann"),
+    ("POST", "/v1/administrators/ann/password"),
+    ("POST", "/v1/own-password"),
+    ("POST", "/v1/tokens"),
     ("POST", "/internal/v1/call-records"),
 ]
 LISTS = [
+    "/v1/administrators",
+    "/v1/tokens",
+    "/v1/audit-log",
+    "/v1/errors",
     "/v1/customers",
     "/v1/phone-accounts",
     "/v1/plans",
