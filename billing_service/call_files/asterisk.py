@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import timedelta, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from billing_service.call_files.csv_rows import read_rows
-from billing_service.call_files.exchange_row import ExchangeRow, to_call
+from billing_service.call_files.exchange_row import make_call
 from billing_service.call_files.lines import Line
 from billing_service.call_files.local_time import LocalClock
 from billing_service.call_files.parsed import (
@@ -112,25 +112,21 @@ class AsteriskReader:
             raise UnreadableLine(f"disposition: {shorten(value('disposition'))} is none that Asterisk knows")
         # The whole line: calls of several channels share their uniqueid, and it may not be logged.
         record_id = derived_record_id(NAME, *values)
-        return to_call(
-            ExchangeRow(
-                record_id=record_id,
-                call_id=(values[16] if self._columns is None and len(values) > 16 else value("uniqueid"))
-                or record_id,
-                caller=value("src"),
-                caller_column="src",
-                callee=value("dst"),
-                callee_column="dst",
-                start=value("start"),
-                answer=value("answer") if "answer" in self._places else None,
-                end=value("end"),
-                duration=timedelta(microseconds=read_seconds_us(value("duration"), "duration")),
-                billed=timedelta(microseconds=read_seconds_us(value("billsec"), "billsec")),
-                outcome=outcome,
-                reason=value("disposition"),
-            ),
-            self._clock,
-            self._emergency_numbers,
+        return make_call(
+            record_id=record_id,
+            call_id=(values[16] if self._columns is None and len(values) > 16 else value("uniqueid"))
+            or record_id,
+            caller=(value("src"), "src"),
+            callee=(value("dst"), "dst"),
+            start=value("start"),
+            answer=value("answer") if "answer" in self._places else None,
+            end=value("end"),
+            duration_us=read_seconds_us(value("duration"), "duration"),
+            billed_us=read_seconds_us(value("billsec"), "billsec"),
+            outcome=outcome,
+            reason=value("disposition"),
+            clock=self._clock,
+            emergency_numbers=self._emergency_numbers,
         )
 
 

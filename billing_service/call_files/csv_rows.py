@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from billing_service.call_files.lines import Line
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The values of a line; or the fault of a line that has none."""
 
     line: Line

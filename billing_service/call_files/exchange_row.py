@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -10,74 +9,66 @@ from billing_service.call_files.local_time import TOLERANCE, LocalClock, nearest
 from billing_service.call_files.own_csv import status_of
 from billing_service.call_files.parsed import UnreadableLine, read_callee, read_caller
 from billing_service.domain.call import Call, EndedBy, Outcome
-from billing_service.domain.wall_clock import MICROSECOND
 
 _LONGEST_CALL_ID: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeRow:
-    """The values of a line. `duration` is from the start to the end, `billed` from the answer to the end.
+def make_call(
+    *,
+    record_id: str,
+    call_id: str,
+    caller: tuple[str, str],
+    callee: tuple[str, str],
+    start: str,
+    answer: str | None,
+    end: str,
+    duration_us: int,
+    billed_us: int,
+    outcome: Outcome,
+    reason: str,
+    clock: LocalClock,
+    emergency_numbers: frozenset[str],
+) -> Call:
+    """The call of a line: `caller` and `callee` with their columns' names, the times as they are written.
 
-    `answer` is empty when there was none, and None when the file has no such column.
-    """
-
-    record_id: str
-    call_id: str
-    caller: str
-    caller_column: str
-    callee: str
-    callee_column: str
-    start: str
-    answer: str | None
-    end: str
-    duration: timedelta
-    billed: timedelta
-    outcome: Outcome
-    reason: str
-
-
-def to_call(row: ExchangeRow, clock: LocalClock, emergency_numbers: frozenset[str]) -> Call:
-    """The call of a line.
-
-    Durations are real time, so the end is found from them: a clock change during the call harms nothing.
+    `duration_us` is from the start to the end, `billed_us` from the answer to the end. `answer` is empty
+    when there was none, and None when the file has no such column. Durations are real time, so the end is
+    found from them: a clock change during the call harms nothing.
 
     Raises:
-        UnreadableLine: its values are none, or contradict each other.
+        UnreadableLine: the values are none, or contradict each other.
     """
-    caller = read_caller(row.caller, row.caller_column)
-    callee = read_callee(row.callee, row.callee_column)
-    starts = clock.instants(row.start, "start")
+    calling, called = read_caller(*caller), read_callee(*callee)
+    duration = timedelta(microseconds=duration_us)
+    starts = clock.instants(start, "start")
     started_at = (
-        start_that_fits(starts, clock.instants(row.end, "end"), row.duration, "duration")
-        if row.end
-        else starts[0]
+        start_that_fits(starts, clock.instants(end, "end"), duration, "duration") if end else starts[0]
     )
-    ended_at = started_at + row.duration
+    ended_at = started_at + duration
     answered_at = None
-    if row.outcome is Outcome.ANSWERED:
-        if row.answer == "":
+    if outcome is Outcome.ANSWERED:
+        if answer == "":
             raise UnreadableLine("answer: the call was answered, but the time is missing")
-        expected = ended_at - row.billed
-        answers = (expected,) if row.answer is None else clock.instants(row.answer, "answer")
+        expected = ended_at - timedelta(microseconds=billed_us)
+        answers = (expected,) if answer is None else clock.instants(answer, "answer")
         answered_at = nearest(answers, expected)
         if abs(answered_at - expected) > TOLERANCE:
             raise UnreadableLine("billsec: it is not the time between answer and end")
-    status, _ = status_of(row.outcome)
+    status, _ = status_of(outcome)
     return Call(
-        record_id=row.record_id,
-        call_id=row.call_id[:_LONGEST_CALL_ID],
-        caller=caller,
-        callee=callee,
-        emergency=callee in emergency_numbers,
+        record_id=record_id,
+        call_id=call_id[:_LONGEST_CALL_ID],
+        caller=calling,
+        callee=called,
+        emergency=called in emergency_numbers,
         invited_at=started_at,
         ringing_at=None,
         answered_at=answered_at,
         acknowledged_at=None,
         ended_at=ended_at,
-        duration_us=row.billed // MICROSECOND if answered_at is not None else 0,
-        outcome=row.outcome,
+        duration_us=billed_us if answered_at is not None else 0,
+        outcome=outcome,
         status=status,
-        reason=row.reason,
+        reason=reason,
         ended_by=EndedBy.UNKNOWN,
     )

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import timedelta, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from billing_service.call_files.csv_rows import read_rows
-from billing_service.call_files.exchange_row import ExchangeRow, to_call
+from billing_service.call_files.exchange_row import make_call
 from billing_service.call_files.lines import Line
 from billing_service.call_files.local_time import LocalClock
 from billing_service.call_files.parsed import Parsed, UnreadableLine, read_seconds_us, shorten
@@ -70,22 +70,18 @@ class FreeswitchReader:
         _, caller, callee, _, start, answer, end, duration, billed, cause, uuid = values[:_FEWEST_COLUMNS]
         if not _UUID.fullmatch(uuid):
             raise UnreadableLine(f"uuid: {shorten(uuid)} is none")
-        return to_call(
-            ExchangeRow(
-                record_id=f"{NAME}-{uuid.lower()}",
-                call_id=uuid,
-                caller=caller,
-                caller_column="caller_id_number",
-                callee=callee,
-                callee_column="destination_number",
-                start=start,
-                answer=answer,
-                end=end,
-                duration=timedelta(microseconds=read_seconds_us(duration, "duration")),
-                billed=timedelta(microseconds=read_seconds_us(billed, "billsec")),
-                outcome=Outcome.ANSWERED if answer else _OUTCOMES.get(cause, Outcome.FAILED),
-                reason=cause,
-            ),
-            self._clock,
-            self._emergency_numbers,
+        return make_call(
+            record_id=f"{NAME}-{uuid.lower()}",
+            call_id=uuid,
+            caller=(caller, "caller_id_number"),
+            callee=(callee, "destination_number"),
+            start=start,
+            answer=answer,
+            end=end,
+            duration_us=read_seconds_us(duration, "duration"),
+            billed_us=read_seconds_us(billed, "billsec"),
+            outcome=Outcome.ANSWERED if answer else _OUTCOMES.get(cause, Outcome.FAILED),
+            reason=cause,
+            clock=self._clock,
+            emergency_numbers=self._emergency_numbers,
         )

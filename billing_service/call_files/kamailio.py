@@ -10,11 +10,11 @@ too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from billing_service.call_files.csv_rows import guess_delimiter, read_rows
-from billing_service.call_files.exchange_row import ExchangeRow, to_call
+from billing_service.call_files.exchange_row import make_call
 from billing_service.call_files.lines import Line
 from billing_service.call_files.local_time import LocalClock
 from billing_service.call_files.parsed import Parsed, UnreadableLine, derived_record_id, read_seconds_us
@@ -79,31 +79,27 @@ class KamailioReader:
                 "the file has no columns with the numbers; name them caller and callee in cdr_extra"
             )
         call_id = row.get(_first(row, _CALL_ID_COLUMNS) or "", "")
-        duration = timedelta(microseconds=read_seconds_us(row["duration"], "duration"))
+        duration_us = read_seconds_us(row["duration"], "duration")
         # A Call-ID may come again in another dialog, with other tags.
         tags = [row.get(tag, "") for tag in ("from_tag", "to_tag", "fromtag", "totag")]
         known_by = (
             [call_id, *tags] if call_id else [row["start_time"], row["end_time"], row[caller], row[callee]]
         )
         record_id = derived_record_id(NAME, *known_by)
-        return to_call(
-            ExchangeRow(
-                record_id=record_id,
-                call_id=call_id or record_id,
-                caller=row[caller],
-                caller_column=caller,
-                callee=row[callee],
-                callee_column=callee,
-                start=row["start_time"],
-                answer=row["start_time"],
-                end=row["end_time"],
-                duration=duration,
-                billed=duration,
-                outcome=Outcome.ANSWERED,
-                reason="OK",
-            ),
-            self._clock,
-            self._emergency_numbers,
+        return make_call(
+            record_id=record_id,
+            call_id=call_id or record_id,
+            caller=(row[caller], caller),
+            callee=(row[callee], callee),
+            start=row["start_time"],
+            answer=row["start_time"],
+            end=row["end_time"],
+            duration_us=duration_us,
+            billed_us=duration_us,
+            outcome=Outcome.ANSWERED,
+            reason="OK",
+            clock=self._clock,
+            emergency_numbers=self._emergency_numbers,
         )
 
 

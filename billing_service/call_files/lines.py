@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from billing_service.errors import BillingServiceError
 
@@ -21,8 +21,7 @@ class UnableToReadFile(BillingServiceError):
     """The file is none that can be read to its end; what came before was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line without its end, and its number in the file, from 1. `text` is empty when there is a `fault`."""
 
     number: int
@@ -60,17 +59,27 @@ def read_blocks(file: BinaryIO, *, block_bytes: int = BLOCK_BYTES) -> Iterator[B
         *whole, rest = (rest + data).split(b"\n")
         if not data:
             whole, rest = [*whole, rest], b""
-        lines = []
-        for raw in whole:
-            lines.append(_line(number, raw, too_long=skipping))
+        if whole:
+            lines = _lines(number, whole, first_too_long=skipping)
             skipping = False
-            number += 1
+            number += len(lines)
+            yield Block(lines, file.tell())
         if len(rest) > LONGEST_LINE_BYTES:
             rest, skipping = b"", True
-        if lines:
-            yield Block(lines, file.tell())
         if not data:
             return
+
+
+def _lines(number: int, raws: list[bytes], *, first_too_long: bool) -> list[Line]:
+    if number > 1 and not first_too_long and max(map(len, raws)) <= LONGEST_LINE_BYTES:
+        try:
+            text = b"\n".join(raws).decode()
+        except UnicodeDecodeError:
+            text = "\0"
+        # The usual block, all at once.
+        if "\0" not in text and "\r" not in text:
+            return [Line(at, one) for at, one in enumerate(text.split("\n"), number)]
+    return [_line(at, raw, too_long=first_too_long and at == number) for at, raw in enumerate(raws, number)]
 
 
 def _line(number: int, raw: bytes, *, too_long: bool) -> Line:

@@ -15,6 +15,12 @@ _FORM: Final = re.compile(
     re.ASCII,
 )
 _HOUR: Final = timedelta(hours=1)
+# What follows the hour, which is `YYYY-MM-DD HH`, in nearly all files.
+_WITHIN_HOUR: Final = {
+    f":{minute:02}:{second:02}": timedelta(minutes=minute, seconds=second)
+    for minute in range(60)
+    for second in range(60)
+}
 _MOST_HOURS: Final = 10_000
 # Exchanges write whole seconds, each rounded by itself.
 TOLERANCE: Final = timedelta(seconds=2)
@@ -25,21 +31,22 @@ class LocalClock:
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
-        self._even_hours: dict[str, timedelta | None] = {}
+        self._even_hours: dict[str, datetime] = {}
 
     def instants(self, text: str, column: str) -> tuple[datetime, ...]:
         """The instants at which a clock showed this time, in UTC, in their order; one with offset is one."""
+        hour_at, within = self._even_hours.get(text[:13]), _WITHIN_HOUR.get(text[13:])
+        if hour_at is not None and within is not None:
+            return (hour_at + within,)
         if not _FORM.fullmatch(text):
             raise UnreadableLine(f"{column}: {shorten(text)} is no time such as 2026-11-21 20:00:00")
         try:
             shown = datetime.fromisoformat(text)
             if shown.tzinfo is not None:
-                return (shown.astimezone(UTC),)
+                return (shown if shown.tzinfo is UTC else shown.astimezone(UTC),)
             if not 1990 <= shown.year < 2200:
                 raise UnreadableLine(f"{column}: {shorten(text)} is not between the years 1990 and 2199")
-            offset = self._even_offset(text[:13], shown)
-            if offset is not None:
-                return ((shown - offset).replace(tzinfo=UTC),)
+            self._look_at_hour(text[:13], shown)
             first = instant_of(shown, self._zone)
             second = shown.replace(tzinfo=self._zone, fold=1).astimezone(UTC)
         except (ValueError, OverflowError) as error:
@@ -49,20 +56,18 @@ class LocalClock:
         shows_it = second.astimezone(self._zone).replace(tzinfo=None) == shown
         return (first, second) if second > first and shows_it else (first,)
 
-    def _even_offset(self, hour: str, shown: datetime) -> timedelta | None:
-        """The offset of an hour in which the clock was not changed; None for other hours."""
-        if hour not in self._even_hours:
-            if len(self._even_hours) >= _MOST_HOURS:
-                self._even_hours.clear()
-            begins = shown.replace(minute=0, second=0, microsecond=0)
-            offsets = {
-                at.replace(tzinfo=self._zone, fold=fold).utcoffset()
-                for at in (begins, begins + _HOUR)
-                for fold in (0, 1)
-            }
-            (*_, offset) = offsets
-            self._even_hours[hour] = offset if len(offsets) == 1 else None
-        return self._even_hours[hour]
+    def _look_at_hour(self, hour: str, shown: datetime) -> None:
+        """Keep when an hour began in which the clock was not changed."""
+        if len(self._even_hours) >= _MOST_HOURS:
+            self._even_hours.clear()
+        begins = shown.replace(minute=0, second=0, microsecond=0)
+        offsets = {
+            at.replace(tzinfo=self._zone, fold=fold).utcoffset()
+            for at in (begins, begins + _HOUR)
+            for fold in (0, 1)
+        }
+        if len(offsets) == 1:
+            self._even_hours[hour] = begins.replace(tzinfo=self._zone).astimezone(UTC)
 
 
 def nearest(instants: Iterable[datetime], to: datetime) -> datetime:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from operator import itemgetter
 from typing import Final
 
 from billing_service.call_files.csv_rows import guess_delimiter, read_rows
@@ -116,89 +117,96 @@ class OwnCsvReader:
     def __init__(self, zone: tzinfo, emergency_numbers: frozenset[str]) -> None:
         self._clock = LocalClock(zone)
         self._emergency_numbers = emergency_numbers
-        self._places: dict[str, int] | None = None
+        self._columns: int | None = None
+        self._values: Callable[[list[str]], tuple[str, ...]] = tuple
+        self._has_reason = False
         self._delimiter = ","
 
     def read(self, lines: Sequence[Line]) -> Iterator[Parsed]:
         """See `CallFileReader`."""
-        if self._places is None and lines:
+        if self._columns is None and lines:
             self._delimiter = guess_delimiter(lines[0].text)
         for row in read_rows(lines, delimiter=self._delimiter):
             if row.fault is not None:
                 yield Parsed(row.line, row.fault)
-            elif self._places is None:
-                self._places = {name.strip(): place for place, name in enumerate(row.values)}
+            elif self._columns is None:
+                self._read_header(row.values)
             else:
                 yield Parsed(row.line, self._read(row.values, row.line.text))
 
+    def _read_header(self, names: list[str]) -> None:
+        places = {name.strip(): place for place, name in enumerate(names)}
+        self._columns = len(names)
+        self._has_reason = "reason" in places
+        # A column that is not there is read from the place after the last.
+        self._values = itemgetter(*(places.get(column, len(names)) for column in (*COLUMNS, *_MORE_COLUMNS)))
+
     def _read(self, values: list[str], text: str) -> Call | str:
-        assert self._places is not None, "the header is read first"
-        if len(values) != len(self._places):
-            return f"it has {len(values)} columns, the header {len(self._places)}"
+        if len(values) != self._columns:
+            return f"it has {len(values)} columns, the header {self._columns}"
         try:
-            return self._call(_Values(values, self._places), text)
+            return self._call(self._values([*values, ""]), text)
         except UnreadableLine as error:
             return str(error)
 
-    def _call(self, row: _Values, text: str) -> Call:
-        ringing_at, answered_at = self._at(row, "ringing_at"), self._at(row, "answered_at")
-        invited_at, ended_at = self._at(row, "invited_at"), self._at(row, "ended_at")
-        outcome = _outcome(row.get("outcome"), answered_at)
+    def _call(self, values: tuple[str, ...], text: str) -> Call:
+        (
+            record_id,
+            call_id,
+            caller,
+            callee,
+            emergency,
+            invited,
+            ringing,
+            answered,
+            acknowledged,
+            ended,
+            in_us,
+            outcome_name,
+            status_text,
+            reason,
+            ended_by,
+            in_s,
+        ) = values
+        answered_at, invited_at = self._at(answered, "answered_at"), self._at(invited, "invited_at")
+        ended_at = self._at(ended, "ended_at")
+        outcome = _outcome(outcome_name, answered_at)
         began_at = answered_at or invited_at or ended_at
         if began_at is None:
             raise UnreadableLine("answered_at: the time of the call is missing")
-        duration_us = _duration_us(row)
-        if duration_us is None and ended_at is None:
-            raise UnreadableLine("ended_at: neither the end nor the duration is given")
+        duration_us = _duration_us(in_us, in_s)
         if ended_at is None:
-            assert duration_us is not None, "one of both is there"
+            if duration_us is None:
+                raise UnreadableLine("ended_at: neither the end nor the duration is given")
             ended_at = began_at + timedelta(microseconds=duration_us)
         if duration_us is None:
-            answered = outcome is Outcome.ANSWERED and answered_at is not None
-            duration_us = (ended_at - began_at) // MICROSECOND if answered else 0
-        callee = _unescape(row.get("callee"))
-        record_id = row.get("record_id") or derived_record_id("csv", text)
+            talked = outcome is Outcome.ANSWERED and answered_at is not None
+            duration_us = (ended_at - began_at) // MICROSECOND if talked else 0
+        callee = read_callee(_unescape(callee), "callee")
+        record_id = record_id or derived_record_id("csv", text)
         if not _RECORD_ID.fullmatch(record_id):
             raise UnreadableLine(f"record_id: {shorten(record_id)} is no identifier")
-        status, reason = status_of(outcome)
-        emergency = row.get("emergency")
+        usual_status, usual_reason = status_of(outcome)
         return Call(
             record_id=record_id,
-            call_id=_text(row, "call_id") or record_id,
-            caller=read_caller(row.get("caller"), "caller"),
-            callee=read_callee(callee, "callee"),
+            call_id=_text(call_id, "call_id") or record_id,
+            caller=read_caller(caller, "caller"),
+            callee=callee,
             emergency=_boolean(emergency) if emergency else callee in self._emergency_numbers,
             invited_at=invited_at or began_at,
-            ringing_at=ringing_at,
+            ringing_at=self._at(ringing, "ringing_at"),
             answered_at=answered_at,
-            acknowledged_at=self._at(row, "acknowledged_at"),
+            acknowledged_at=self._at(acknowledged, "acknowledged_at"),
             ended_at=ended_at,
             duration_us=duration_us,
             outcome=outcome,
-            status=_status(row.get("status"), status),
-            reason=_text(row, "reason") if "reason" in row else reason,
-            ended_by=_ended_by(row.get("ended_by")),
+            status=_status(status_text, usual_status),
+            reason=_text(reason, "reason") if self._has_reason else usual_reason,
+            ended_by=_ended_by(ended_by),
         )
 
-    def _at(self, row: _Values, column: str) -> datetime | None:
-        text = row.get(column)
+    def _at(self, text: str, column: str) -> datetime | None:
         return self._clock.instants(text, column)[0] if text else None
-
-
-class _Values:
-    """The values of a row by the names of their columns; what is not there is empty."""
-
-    __slots__ = ("_places", "_values")
-
-    def __init__(self, values: list[str], places: dict[str, int]) -> None:
-        self._values, self._places = values, places
-
-    def __contains__(self, column: str) -> bool:
-        return column in self._places
-
-    def get(self, column: str) -> str:
-        place = self._places.get(column)
-        return "" if place is None else self._values[place]
 
 
 def _names(header: str) -> dict[str, int]:
@@ -218,15 +226,14 @@ def _unescape(text: str) -> str:
     return _ESCAPED.sub(lambda match: _UNESCAPED[match[0]], text) if "\\" in text else text
 
 
-def _text(row: _Values, column: str) -> str:
-    text = _unescape(row.get(column))
+def _text(text: str, column: str) -> str:
+    text = _unescape(text)
     if len(text) > _LONGEST_TEXT:
         raise UnreadableLine(f"{column}: it is longer than {_LONGEST_TEXT} characters")
     return text
 
 
-def _duration_us(row: _Values) -> int | None:
-    in_us, in_s = row.get("duration_us"), row.get("duration_s")
+def _duration_us(in_us: str, in_s: str) -> int | None:
     if in_us:
         if not re.fullmatch(r"[0-9]{1,16}", in_us, re.ASCII) or int(in_us) > _LARGEST_DURATION_US:
             raise UnreadableLine(f"duration_us: {shorten(in_us)} is no number of microseconds")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from billing_service.call_files.lines import Line
 from billing_service.domain.call import Call
@@ -21,8 +20,7 @@ class UnreadableLine(ValueError):
     """Why a line is no call; the text names the column."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A line and what it says: a call, an event of a call, or, as a text, why it says neither."""
 
     line: Line
@@ -39,6 +37,8 @@ class CallFileReader(Protocol):
 
 def read_caller(text: str, column: str) -> str:
     """The number of a caller, without the + of an international one."""
+    if text.isdigit() and text.isascii() and 2 <= len(text) <= 15:
+        return text
     match = _NUMBER.fullmatch(text.strip())
     if match is None:
         raise UnreadableLine(f"{column}: the caller {shorten(text)} is no number of 2 to 15 digits")
@@ -57,6 +57,8 @@ def read_callee(text: str, column: str) -> str:
 
 def read_seconds_us(text: str, column: str) -> int:
     """A number of seconds, perhaps with a fraction, in microseconds."""
+    if text.isdigit() and text.isascii() and len(text) <= 9:
+        return int(text) * 1_000_000
     match = _SECONDS.fullmatch(text.strip())
     if match is None:
         raise UnreadableLine(f"{column}: {shorten(text)} is no number of seconds")
