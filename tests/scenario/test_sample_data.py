@@ -56,7 +56,7 @@ def test_every_page_has_something_to_look_at(world: BillingWorld) -> None:
     assert world.look("0006", NOW).account.block_list
     assert world.open_bill("0001", NOW)["calls"]
     kinds = {line["kind"] for document in world.documents("0001") for line in document["lines"]}
-    assert kinds == {"fee", "calls", "late_calls"}
+    assert kinds == {"fee", "calls", "late_calls", "allowance"}
     assert len([line for line in world.documents("3001")[1]["lines"] if line["kind"] == "fee"]) == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from billing_service.domain.allowance import Allowance
 from billing_service.domain.money import ZERO, Money
 from billing_service.domain.plan import Counting, PlanTerms, Price, Tariff, Weekday, Window
 from billing_service.domain.plan_document import parse_time_of_day
@@ -26,6 +27,7 @@ _EVENING: Final = PlanTerms(
             _window("00:00", "00:00", "0.01", Weekday.SUNDAY),
         ),
     ),
+    allowance=Allowance(30),
 )
 _METRO: Final = PlanTerms(
     name="Metro",
@@ -40,19 +42,23 @@ _METRO: Final = PlanTerms(
         Tariff(
             Price(Money.parse("0.06"), standing_charge=Money.parse("0.10"), counting=Counting.COMPLETED),
             destination_prefix="2",
+            description="Hotel",
         ),
         Tariff(
             Price(Money.parse("0.02"), standing_charge=Money.parse("0.05"), counting=Counting.COMPLETED),
             destination_prefix="2",
             source_prefix="2",
+            description="Within the hotel",
         ),
         Tariff(
-            Price(Money.parse("0.18"), initial_increment_s=30, next_increment_s=6), destination_prefix="30"
+            Price(Money.parse("0.18"), initial_increment_s=30, next_increment_s=6),
+            destination_prefix="30",
+            description="Laboratory",
         ),
     ),
 )
 _FLAT: Final = PlanTerms(name="Flat", monthly_fee=Money.parse("29.90"), base_price=Price(ZERO))
-_SERVICE: Final = PlanTerms(name="Service", monthly_fee=ZERO, base_price=Price(ZERO))
+_SERVICE: Final = PlanTerms(name="Service", monthly_fee=ZERO, base_price=Price(ZERO), permits_blocking=False)
 
 PLANS: Final = (_EVENING, _METRO, _FLAT, _SERVICE)
 

@@ -1,7 +1,9 @@
 """Call blocking only where the plan permits it: what is refused, and what the exchange is told."""
 
+import asyncio
 from datetime import timedelta
 
+from billing_service.jobs.plan_changes import follow_plan_changes
 from billing_service.storage.call_blocking import refresh_blocking
 from tests.support.billing import Billing
 
@@ -72,6 +74,24 @@ async def test_a_change_ordered_for_later_counts_when_it_comes_into_force(billin
     assert await look(timedelta(minutes=1)) == 1
     assert await told_to_block(billing) == []
     assert await look(timedelta(minutes=1)) == 0
+
+
+async def test_the_service_follows_such_changes_by_itself(billing: Billing) -> None:
+    await billing.add_account("0001", block_list=["0003"])
+    strict = await billing.add_plan("Strict", permits_blocking=False)
+    start = billing.clock() + timedelta(days=3)
+    await billing.post("/v1/phone-accounts/0001/plan", {"plan_id": strict, "from": start.isoformat()})
+    following = asyncio.create_task(follow_plan_changes(billing.database, now=billing.clock, interval_s=0.02))
+    try:
+        for days, expected in ((1, ["0003"]), (2, [])):
+            billing.clock.advance(timedelta(days=days))
+            async with asyncio.timeout(20):
+                while await told_to_block(billing) != expected:
+                    await asyncio.sleep(0.02)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+    assert following.cancelled()
 
 
 async def test_a_retired_plan_stays_with_its_accounts_and_goes_to_no_other(billing: Billing) -> None:
