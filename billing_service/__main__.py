@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     close.add_argument("--as-of", type=_instant, help="up to this instant (RFC 3339); default: now")
     close.add_argument("--workers", type=_count, default=1, help="processes that share the work")
+    close.add_argument("--at-once", type=_count, help="accounts in one transaction; default: 250")
     close.set_defaults(command=_close_bills)
     create = commands.add_parser("create-administrator", help="add somebody who may use the admin console")
     create.add_argument("login")
@@ -162,7 +163,7 @@ def _import_calls(settings: Settings, options: argparse.Namespace) -> None:
 
 def _close_bills(settings: Settings, options: argparse.Namespace) -> None:
     from billing_service.jobs.closing_workers import run_workers
-    from billing_service.use_cases.close_bills import close_due
+    from billing_service.use_cases.close_bills import ACCOUNTS_AT_ONCE, close_due
 
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -179,6 +180,7 @@ def _close_bills(settings: Settings, options: argparse.Namespace) -> None:
             currency=settings.currency,
             zone=settings.timezone,
             should_stop=lambda: bool(stopping),
+            at_once=options.at_once or ACCOUNTS_AT_ONCE,
         )
     finally:
         database.close()
@@ -196,8 +198,8 @@ def _instant(text: str) -> datetime:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError("between 1 and 64")
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError("between 1 and 1000")
     return int(text)
 
 

@@ -4,6 +4,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,16 @@ def database(database_url: URL) -> Iterator[Database]:
     database = Database.at(database_url, threads=4)
     yield database
     database.close()
+
+
+@contextmanager
+def cloned_database(var: Path, url: URL, database: Database) -> Iterator[URL]:
+    """A copy of a test's database, data and all. `database`, who uses it, is disconnected for a moment."""
+    assert url.database is not None, "a test's database has a name"
+    database.engine.dispose()
+    name = _clone(var, url.database)
+    yield embedded_url(var, name)
+    _administer(var, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _clone(var: Path, template: str) -> str:
