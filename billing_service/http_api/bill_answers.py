@@ -136,8 +136,12 @@ class BillAnswer(BillSummaryAnswer):
 
 
 class ClosedAnswer(AnswerModel):
-    """What a closing did: how many bills it made, their numbers, and the accounts that it suspended."""
+    """What a closing did: how many bills it made, their numbers, and the accounts that it suspended.
+
+    `failed` are the accounts that it could not close; they stay due, and `/v1/closing-runs` tells why.
+    """
 
     closed: int
     bills: list[str]
     suspended: list[str]
+    failed: list[str]

@@ -28,7 +28,7 @@ from billing_service.http_api.operations import Operations
 from billing_service.http_api.pages import Page, PageQuery, page
 from billing_service.http_api.phone_accounts import ACCOUNT
 from billing_service.http_api.services import services
-from billing_service.use_cases.close_bills import close_due
+from billing_service.use_cases.close_bills import UnableToCloseBills, close_due
 from billing_service.use_cases.find_bills import BillQuery, find_bill, list_bills
 from billing_service.use_cases.open_bill import open_bill
 
@@ -123,9 +123,16 @@ async def post_close_due(request: web.Request, body: CloseDueRequest) -> ClosedA
     if as_of > now + FURTHEST_AHEAD:
         raise InvalidFields.one("as_of", "at most a year ahead")
     settings = parts.settings
-    closing = await parts.database.in_thread(
-        lambda: close_due(parts.database, as_of=as_of, currency=settings.currency, zone=settings.timezone)
-    )
+    failed: list[str] = []
+    try:
+        closing = await parts.database.in_thread(
+            lambda: close_due(parts.database, as_of=as_of, currency=settings.currency, zone=settings.timezone)
+        )
+    except UnableToCloseBills as error:
+        closing, failed = error.closing, error.accounts
     return ClosedAnswer(
-        closed=len(closing.bills), bills=list(closing.bills), suspended=list(closing.suspended)
+        closed=len(closing.bills),
+        bills=list(closing.bills),
+        suspended=list(closing.suspended),
+        failed=failed,
     )

@@ -46,20 +46,21 @@ ACCOUNTS_AT_ONCE: Final = 250
 log = structlog.get_logger(__name__)
 
 
-class UnableToCloseBills(BillingServiceError):
-    """Some accounts could not be closed; all others were. What is due stays due for the next closing."""
-
-    def __init__(self, accounts: list[str]) -> None:
-        super().__init__(f"could not close the bills of {', '.join(accounts)}; the log tells why")
-        self.accounts = accounts
-
-
 @dataclass(frozen=True, slots=True)
 class Closing:
     """What a closing did: bill numbers, and the numbers of the accounts that it suspended."""
 
     bills: tuple[str, ...]
     suspended: tuple[str, ...]
+
+
+class UnableToCloseBills(BillingServiceError):
+    """Some accounts could not be closed; all others were. What is due stays due for the next closing."""
+
+    def __init__(self, accounts: list[str], closing: Closing) -> None:
+        super().__init__(f"could not close the bills of {', '.join(accounts)}; the log tells why")
+        self.accounts = accounts
+        self.closing = closing
 
 
 def _never() -> bool:
@@ -86,9 +87,10 @@ def close_due(
     """
     closer = _Closer(database, as_of, currency, zone, at_once, should_stop)
     closer.run()
+    closing = Closing(tuple(closer.bills), tuple(closer.suspended))
     if closer.failed:
-        raise UnableToCloseBills(sorted(closer.failed.values()))
-    return Closing(tuple(closer.bills), tuple(closer.suspended))
+        raise UnableToCloseBills(sorted(closer.failed.values()), closing)
+    return closing
 
 
 def count_due(session: Session, as_of: datetime) -> int:
@@ -286,7 +288,7 @@ class _Closer:
         self._update_run(session, failed=ClosingRun.failed + 1)
 
     def _finish(self, session: Session) -> None:
-        self._update_run(session, finished_at=func.now())
+        self._update_run(session, finished_at=func.clock_timestamp())
 
     def _update_run(self, session: Session, **values: object) -> None:
         session.execute(

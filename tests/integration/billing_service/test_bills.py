@@ -50,7 +50,7 @@ async def test_closing_past_the_period_gives_a_bill_with_the_right_total(billing
     await billing.add_account("0001", plan_id=await billing.add_plan(monthly_fee="30.00"))
     await billing.deliver(call_record())
 
-    assert await close(billing) == {"closed": 1, "bills": ["2026-000001"], "suspended": []}
+    assert await close(billing) == {"closed": 1, "bills": ["2026-000001"], "suspended": [], "failed": []}
 
     bill = (await billing.get("/v1/bills/2026-000001")).body
     assert (bill["number"], bill["state"], bill["revision"], bill["account"]) == (
@@ -72,7 +72,7 @@ async def test_closing_past_the_period_gives_a_bill_with_the_right_total(billing
 async def test_closing_again_closes_nothing(billing: Billing) -> None:
     await billing.add_account("0001")
     await close(billing)
-    assert await close(billing) == {"closed": 0, "bills": [], "suspended": []}
+    assert await close(billing) == {"closed": 0, "bills": [], "suspended": [], "failed": []}
 
 
 async def test_closing_without_a_date_closes_up_to_now(billing: Billing) -> None:

@@ -1,0 +1,50 @@
+"""The progress of closings, as the console shows it."""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from tests.support.billing import Billing
+
+
+async def test_a_closing_tells_what_was_due_and_what_it_closed(billing: Billing) -> None:
+    await billing.add_account("0001")
+    await billing.add_account("0002")
+    billing.clock.advance(timedelta(days=70))
+    closed = await billing.post("/v1/bills/close-due", {})
+    assert closed.body["closed"] == 4
+    (run,) = (await billing.get("/v1/closing-runs")).body["items"]
+    assert (run["due"], run["closed"], run["suspended"], run["failed"]) == (2, 4, 0, 0)
+    assert run["finished_at"] is not None
+    assert run["failures"] == []
+
+
+async def test_an_account_that_could_not_be_closed_is_shown_with_the_reason_and_tried_again(
+    billing: Billing,
+) -> None:
+    await billing.add_account("0001")
+    await billing.add_account("0002")
+    billing.clock.advance(timedelta(days=31))
+    obstacle = (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION 'the disk is made of cheese'; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON bills FOR EACH ROW"
+        " WHEN (NEW.account_id = 2) EXECUTE FUNCTION refuse()"
+    )
+    billing.database.run_blocking(lambda session: session.execute(text(obstacle)))
+    try:
+        answer = await billing.post("/v1/bills/close-due", {})
+    finally:
+        removal = "DROP TRIGGER refuse ON bills; DROP FUNCTION refuse()"
+        billing.database.run_blocking(lambda session: session.execute(text(removal)))
+    assert (answer.body["closed"], answer.body["failed"]) == (1, ["0002"])
+    (run,) = (await billing.get("/v1/closing-runs")).body["items"]
+    assert (run["due"], run["closed"], run["failed"]) == (2, 1, 1)
+    (failure,) = run["failures"]
+    assert failure["account"] == "0002"
+    assert "made of cheese" in failure["reason"]
+    assert (await billing.post("/v1/bills/close-due", {})).body["closed"] == 1
+    runs = (await billing.get("/v1/closing-runs", limit=1)).body
+    assert (runs["items"][0]["due"], runs["items"][0]["closed"], runs["items"][0]["failures"]) == (1, 1, [])
+    older = (await billing.get("/v1/closing-runs", cursor=runs["next_cursor"])).body
+    assert [run["failed"] for run in older["items"]] == [1]
