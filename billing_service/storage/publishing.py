@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, case, func, literal, select
+from sqlalchemy import ColumnElement, DateTime, Text, case, func, literal, null, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, aliased
 
@@ -25,6 +25,7 @@ from billing_service.storage.tables import (
     LedgerEntry,
     PhoneAccount,
     PlanVersion,
+    RejectedCallRecord,
 )
 
 _STATE_EVENTS = {
@@ -162,6 +163,25 @@ def publish_changed_plans(session: Session, *which: ColumnElement[bool]) -> None
         .order_by(PhoneAccount.id)
     )
     publish_rows(session, EventKind.PLAN_CHANGED, rows)
+
+
+def publish_rejected_records(session: Session, *which: ColumnElement[bool]) -> None:
+    """Tell of records and call events that were kept apart; `which` are conditions on the table's rows.
+
+    They are nobody's yet: what they say of themselves is not to be believed.
+    """
+    data = _document(
+        id=RejectedCallRecord.id,
+        kind=RejectedCallRecord.kind,
+        reason=RejectedCallRecord.reason,
+        received_at=instant_text(RejectedCallRecord.received_at),
+    )
+    rows = (
+        select(null().cast(Text).label("account"), _instant(None, RejectedCallRecord.received_at), data)
+        .where(*which)
+        .order_by(RejectedCallRecord.id)
+    )
+    publish_rows(session, EventKind.RECORD_REJECTED, rows)
 
 
 def publish_money(session: Session, kind: EventKind, entry_id: int, *, currency: Currency) -> None:

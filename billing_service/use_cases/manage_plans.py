@@ -21,7 +21,8 @@ from billing_service.storage.plan_queries import (
     newest_version,
     store_rate_sheet,
 )
-from billing_service.storage.tables import AccountPlanHistory, BillingPlan, PlanVersion
+from billing_service.storage.publishing import publish_changed_plans
+from billing_service.storage.tables import AccountPlanHistory, BillingPlan, PhoneAccount, PlanVersion
 
 Value = TypeVar("Value")
 
@@ -198,6 +199,11 @@ def _put_in_force(session: Session, version: PlanVersion, at: datetime) -> None:
             }
             for row in rows
         ],
+    )
+    publish_changed_plans(
+        session,
+        PhoneAccount.id.in_({row.account_id for row in rows}),
+        AccountPlanHistory.plan_version_id == version.id,
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from billing_service.domain.call import Call, Outcome, contradictions
@@ -23,8 +22,8 @@ from billing_service.storage.call_partitions import ensure_partitions
 from billing_service.storage.outbox import is_wanted
 from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.publishing import publish_rated_calls
+from billing_service.storage.rejected_records import keep_rejected
 from billing_service.storage.storable_text import make_document_storable
-from billing_service.storage.tables import RejectedCallRecord
 from billing_service.use_cases.rate_call import CompiledPlans, rate_call
 
 log = structlog.get_logger(__name__)
@@ -267,11 +266,7 @@ def _keep_rejected(session: Session, results: Iterable[tuple[Delivery, DeliveryR
             log.warning(
                 "call_record_rejected", record_id=delivery.sent.get("record_id"), reason=result.reason
             )
-    if rows:
-        session.execute(
-            upsert(RejectedCallRecord).on_conflict_do_nothing(index_elements=["digest"]),
-            [rows[digest] for digest in sorted(rows)],
-        )
+    keep_rejected(session, rows)
 
 
 def _row(one: _Assigned) -> CallRow:

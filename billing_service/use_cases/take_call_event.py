@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 from billing_service.domain.call import Call
 from billing_service.domain.call_event import CallEvent, Contradiction, EventKind, EventPair
 from billing_service.domain.money import Currency
+from billing_service.storage.rejected_records import keep_rejected
 from billing_service.storage.storable_text import make_document_storable
-from billing_service.storage.tables import CallEventPair, RejectedCallRecord
+from billing_service.storage.tables import CallEventPair
 from billing_service.use_cases.change_settings import read_settings
 from billing_service.use_cases.rate_call import CompiledPlans
 from billing_service.use_cases.store_call_records import Delivery, Receipt, store_call_records
@@ -152,11 +153,7 @@ def _keep_rejected(session: Session, rejected: Iterable[tuple[CallEvent, str]]) 
         digest = sha256(json.dumps(["event", document], sort_keys=True).encode()).digest()
         rows[digest] = {"digest": digest, "reason": reason, "record": document, "kind": "call_event"}
         log.warning("call_event_rejected", call_id=event.call_id, reason=reason)
-    if rows:
-        session.execute(
-            insert(RejectedCallRecord).on_conflict_do_nothing(index_elements=["digest"]),
-            [rows[digest] for digest in sorted(rows)],
-        )
+    keep_rejected(session, rows)
 
 
 def list_unpaired(
