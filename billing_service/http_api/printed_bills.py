@@ -21,8 +21,9 @@ from billing_service.http_api.bill_answers import BILL, RevisionQuery
 from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import Day
 from billing_service.http_api.operations import Operations
+from billing_service.http_api.phone_accounts import ACCOUNT
 from billing_service.http_api.services import services
-from billing_service.use_cases.read_bill import bills_closed_on, read_bill
+from billing_service.use_cases.read_bill import bills_closed_on, read_bill, read_open_bill
 from billing_service.use_cases.readable_bill import ReadableBill
 
 operations = Operations("bills")
@@ -49,20 +50,7 @@ class PrintRunQuery(RequestModel):
 @operations.get(BILL + ".html", scope=Scope.BILLS_READ, produces=(HTML,))
 async def get_bill_html(request: web.Request, query: RevisionQuery) -> web.StreamResponse:
     """Read a bill as a web page."""
-    bill = await _read(request, request.match_info["number"], query.revision)
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": f"{HTML}; charset=utf-8",
-            "Content-Security-Policy": _NOTHING_ELSE,
-            "X-Content-Type-Options": "nosniff",
-        }
-    )
-    await response.prepare(request)
-    pieces = bill_as_html(bill)
-    while chunk := await asyncio.to_thread(lambda: "".join(itertools.islice(pieces, 5_000))):
-        await response.write(chunk.encode())
-    await response.write_eof()
-    return response
+    return await _html(request, await _read(request, request.match_info["number"], query.revision))
 
 
 @operations.get(BILL + ".pdf", scope=Scope.BILLS_READ, produces=(PDF,))
@@ -87,6 +75,35 @@ async def get_print_run(request: web.Request, query: PrintRunQuery) -> web.Strea
     if query.format == "pdf":
         return await _one_pdf(request, numbers, day)
     return await _zip(request, numbers, day)
+
+
+@operations.get(ACCOUNT + "/open-bill.html", scope=Scope.BILLS_READ, produces=(HTML,))
+async def get_open_bill_html(request: web.Request) -> web.StreamResponse:
+    """Read the bill of an account's open period so far as a web page."""
+    return await _html(request, await _read_open(request))
+
+
+@operations.get(ACCOUNT + "/open-bill.pdf", scope=Scope.BILLS_READ, produces=(PDF,))
+async def get_open_bill_pdf(request: web.Request) -> web.StreamResponse:
+    """Read the bill of an account's open period so far as PDF."""
+    bill = await _read_open(request)
+    return _pdf(await asyncio.to_thread(bills_as_pdf, [bill]), f"bill-so-far-{bill.account}")
+
+
+async def _html(request: web.Request, bill: ReadableBill) -> web.StreamResponse:
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": f"{HTML}; charset=utf-8",
+            "Content-Security-Policy": _NOTHING_ELSE,
+            "X-Content-Type-Options": "nosniff",
+        }
+    )
+    await response.prepare(request)
+    pieces = bill_as_html(bill)
+    while chunk := await asyncio.to_thread(lambda: "".join(itertools.islice(pieces, 5_000))):
+        await response.write(chunk.encode())
+    await response.write_eof()
+    return response
 
 
 async def _one_pdf(request: web.Request, numbers: Sequence[str], day: date) -> web.StreamResponse:
@@ -191,6 +208,22 @@ async def _read(request: web.Request, number: str, revision: int | None) -> Read
     today = parts.now().astimezone(parts.settings.timezone).date()
     return await parts.database.run(
         lambda session: read_bill(session, number, revision=revision, today=today, plans=parts.plans),
+        one_snapshot=True,
+        within_s=_WITHIN_S,
+    )
+
+
+async def _read_open(request: web.Request) -> ReadableBill:
+    parts, number = services(request), request.match_info["number"]
+    return await parts.database.run(
+        lambda session: read_open_bill(
+            session,
+            number,
+            as_of=parts.now(),
+            currency=parts.settings.currency,
+            zone=parts.settings.timezone,
+            plans=parts.plans,
+        ),
         one_snapshot=True,
         within_s=_WITHIN_S,
     )

@@ -24,6 +24,7 @@ from billing_service.storage.account_history import change_state, lock_account
 from billing_service.storage.tables import Administrator, Bill, BillingPlan, Customer, PhoneAccount
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.administrators import create_administrator
+from billing_service.use_cases.change_settings import change_settings
 from billing_service.use_cases.close_bills import close_next_period, due_accounts
 from billing_service.use_cases.edit_account import change_plan, close_account
 from billing_service.use_cases.manage_customers import create_customer
@@ -32,7 +33,13 @@ from billing_service.use_cases.open_account import AccountRequest, open_account
 from billing_service.use_cases.rate_call import CompiledPlans
 from billing_service.use_cases.record_payment import Payment, record_payment
 from billing_service.use_cases.sample_data.calls import Subscriber, calls_of
-from billing_service.use_cases.sample_data.company import ACCOUNTS, CUSTOMERS, PLANS, SampleAccount
+from billing_service.use_cases.sample_data.company import (
+    ACCOUNTS,
+    CUSTOMERS,
+    LETTERHEAD,
+    PLANS,
+    SampleAccount,
+)
 from billing_service.use_cases.store_call_records import Delivery, store_call_records
 
 _ACTOR: Final = "sample data"
@@ -133,6 +140,7 @@ class _Loader:
             return None
         phones = [self._place(sample) for sample in ACCOUNTS]
         founded_at = min(phone.opened_at for phone in phones)
+        change_settings(self._session, LETTERHEAD, actor=_ACTOR)
         self._create_plans(founded_at)
         credentials = self._open_accounts(phones, self._create_customers(founded_at))
         self._live_through(phones)

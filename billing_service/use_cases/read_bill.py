@@ -9,14 +9,21 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from billing_service.domain.compiled_plan import CompiledPlan
-from billing_service.domain.money import Money
+from billing_service.domain.money import Currency, Money
 from billing_service.domain.wall_clock import instant_of
 from billing_service.errors import NotFound
 from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.tables import Bill, BillSettlement, LedgerEntry
 from billing_service.use_cases.find_bills import find_bill
+from billing_service.use_cases.open_bill import open_bill
 from billing_service.use_cases.rate_call import CompiledPlans
-from billing_service.use_cases.readable_bill import OverdueBill, ReadableBill, Received, read_document
+from billing_service.use_cases.readable_bill import (
+    OverdueBill,
+    PlanVersions,
+    ReadableBill,
+    Received,
+    read_document,
+)
 
 
 def read_bill(
@@ -31,18 +38,39 @@ def read_bill(
     if document is None:
         raise NotFound(f"There is no bill {number}." if revision is None else _no_revision(number, revision))
     bill = session.scalars(select(Bill).where(Bill.number == number)).one()
-
-    def plan_version(version_id: int) -> CompiledPlan:
-        return plans.get(version_id, lambda wanted: load_terms(session, wanted))
-
     current = document["state"] in ("closed", "paid")
     return read_document(
         document,
-        plan_versions=plan_version,
+        plan_versions=_versions(session, plans),
         received=_received(session, bill) if current else (),
         is_overdue=document["state"] == "closed" and bill.due_on < today,
         other_overdue=_other_overdue(session, bill, today) if current else (),
     )
+
+
+def read_open_bill(
+    session: Session,
+    number: str,
+    *,
+    as_of: datetime,
+    currency: Currency,
+    zone: tzinfo,
+    plans: CompiledPlans,
+) -> ReadableBill:
+    """The bill of an account's open period so far, as people read it.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    document = open_bill(session, number, as_of=as_of, currency=currency, zone=zone, compiled_plans=plans)
+    return read_document(document, plan_versions=_versions(session, plans))
+
+
+def _versions(session: Session, plans: CompiledPlans) -> PlanVersions:
+    def plan_version(version_id: int) -> CompiledPlan:
+        return plans.get(version_id, lambda wanted: load_terms(session, wanted))
+
+    return plan_version
 
 
 def _no_revision(number: str, revision: int) -> str:

@@ -1,6 +1,7 @@
 """Payments, credits and refunds; and the books after whatever administrators do in whatever order."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
@@ -87,6 +88,26 @@ def test_a_statement_carries_the_balance_from_day_to_day(billed: BillingWorld) -
     )
     assert statement("2027-01-01", "2027-01-31") == ("3.00", [("refund", "0.00")], "0.00")
     assert statement("2026-12-11", "2026-12-30") == ("-6.00", [], "-6.00")
+
+
+def test_the_books_balance_however_many_work_on_them_at_once(billed: BillingWorld) -> None:
+    billed.close(at("2027-03-01"))
+    numbers = ["2026-000001", "2027-000001", "2027-000002", "2027-000003"]
+
+    def work(worker: int) -> None:
+        for step in range(8):
+            when = at("2027-03-01") + timedelta(minutes=10 * step + worker)
+            kind = ("pay", "void", "credit", "reclose", "refund")[(step + worker) % 5]
+            with contextlib.suppress(Conflict, InvalidFields):
+                if kind in ("void", "reclose"):
+                    getattr(billed, kind)(numbers[(step * worker) % 4], when)
+                else:
+                    getattr(billed, kind)("0001", f"{3 + step + worker}.50", when)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    billed.close(at("2027-05-01"))
+    billed.check_books()
 
 
 steps = st.lists(

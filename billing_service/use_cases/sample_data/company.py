@@ -95,6 +95,13 @@ class SampleAccount:
     block_list: tuple[str, ...] = ()
 
 
+LETTERHEAD: Final = {
+    "company_name": "Harbour Town Telephone Cooperative",
+    "company_address": "The Exchange\n1 Exchange Square\nHarbour Town",
+    "company_tax_number": "HT-12345",
+    "payment_instructions": "Please pay at the counter, or to account 12-3456-7 with the bill's number.",
+}
+
 CUSTOMERS: Final = (
     SampleCustomer("Alice Example", "alice@example.org", "1 Harbour Street"),
     SampleCustomer("Bruno Sample", "bruno@example.org", "2 Harbour Street", "3001"),

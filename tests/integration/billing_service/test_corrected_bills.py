@@ -145,3 +145,14 @@ async def test_a_days_bills_come_as_one_archive_or_one_document(billed: Billing)
     assert [number in text_of(pdf) for number in numbers] == [True] * 3
     assert (await billed.get("/v1/bills/print", closed_on="2020-01-01")).status == 404
     assert list((await billed.get("/v1/bills/print", closed_on="1.1.2027")).fields()) == ["closed_on"]
+
+
+async def test_the_open_bill_is_read_on_paper_too_and_says_that_it_is_none_yet(billed: Billing) -> None:
+    path = "/v1/phone-accounts/0001/open-bill"
+    status, kind, pdf = await read(billed, f"{path}.pdf")
+    assert (status, kind) == (200, "application/pdf")
+    assert "Bill so far" in text_of(pdf)
+    status, kind, page = await read(billed, f"{path}.html")
+    assert (status, kind) == (200, "text/html")
+    assert "NOT CLOSED YET" in page.decode()
+    assert (await billed.get("/v1/phone-accounts/0009/open-bill.pdf")).status == 404
