@@ -72,7 +72,8 @@ class CompiledPlan:
         answered_at = call.answered_at
         if not call.is_chargeable or answered_at is None:
             return FREE
-        price = self.price_at(source=call.caller, destination=call.callee, answered_at=answered_at)
+        tariff = self._tariffs.choose(source=call.caller, destination=call.callee, answered_at=answered_at)
+        price = self.terms.base_price if tariff is None else tariff.price
         curve = self._curves.get(id(price)) or self.curve(price)
         precise = Money(curve.price_us(epoch_us(answered_at), call.duration_us, zone_clock(zone)))
         return RatedCall(precise, precise.rounded(currency))

@@ -43,6 +43,6 @@ def rate_call(call: Call, plan: CompiledPlan | None, *, currency: Currency, zone
 
     None when it can't be rated: it is chargeable, but no plan was in force for its caller.
     """
-    if not call.is_chargeable:
-        return FREE
-    return None if plan is None else plan.rate(call, currency=currency, zone=zone)
+    if plan is None:
+        return None if call.is_chargeable else FREE
+    return plan.rate(call, currency=currency, zone=zone)
