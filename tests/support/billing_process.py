@@ -65,6 +65,20 @@ class BillingPrograms:
         self._started.append(process)
         return process
 
+    def start_command(self, *command: str) -> "subprocess.Popen[str]":
+        """Start a program that comes to an end by itself, whose output is wanted."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "billing_service", *command],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._started.append(process)
+        return process
+
     def run(self, *command: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run a program to its end."""
         return subprocess.run(
