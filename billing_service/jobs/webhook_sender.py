@@ -198,7 +198,10 @@ class WebhookSender:
                 self._client().post(url, data=body, headers=headers, allow_redirects=False) as answer,
             ):
                 answer.close()
-                return AttemptResult(answer.status, None, _retry_after(answer.headers.get("Retry-After", "")))
+                error = None if 200 <= answer.status < 300 else f"it answered {answer.status}"
+                return AttemptResult(
+                    answer.status, error, _retry_after(answer.headers.get("Retry-After", ""))
+                )
         except TimeoutError:
             return AttemptResult(None, f"no answer within {self._answer_timeout_s:g} s")
         except (ClientError, OSError, ValueError) as error:

@@ -36,7 +36,7 @@ class ClaimedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What came of an attempt: the receiver's status, or why there is none."""
+    """What came of an attempt: the receiver's status, if it gave one, and what was wrong, if anything."""
 
     status: int | None
     error: str | None
@@ -46,7 +46,7 @@ class AttemptResult:
     @property
     def delivered(self) -> bool:
         """Whether the receiver has taken it."""
-        return self.status is not None and 200 <= self.status < 300
+        return self.error is None
 
 
 def route_events(session: Session, *, now: datetime) -> int:

@@ -217,8 +217,7 @@ def _disable(
     if result.status == _GONE:
         reason = "the receiver answered 410 Gone: it wants no more"
     else:
-        told = f"status {result.status}" if result.error is None else result.error
-        reason = f"{attempts} attempts to deliver an event failed, the last one with: {told}"
+        reason = f"{attempts} attempts to deliver an event failed; the last one: {result.error}"
     if not webhook.active:
         return
     webhook.active, webhook.disabled_at, webhook.disabled_reason = False, now, reason

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from sqlalchemy import select, text
+from sqlalchemy import URL, select, text
 from sqlalchemy.orm import Session
 
 from billing_service.domain.events import Event, EventKind
@@ -22,6 +22,7 @@ from billing_service.storage.unit_of_work import Database
 from billing_service.storage.webhook_deliveries import claim_deliveries, remove_old_events, route_events
 from billing_service.use_cases.webhooks import create_webhook, edit_webhook, redeliver, replace_secret
 from tests.support.billing import FakeClock
+from tests.support.billing_process import BillingPrograms
 from tests.support.receiver import MakeReceiver, Received, Receiver
 
 SECRET = make_secret(b"k" * 32)
@@ -304,6 +305,7 @@ async def test_redirects_are_not_followed(
     assert target.received == []
     (delivery,) = deliveries(database)
     assert (delivery.state, delivery.last_status) == ("pending", 307)
+    assert delivery.last_error == "it answered 307"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1"])
@@ -404,3 +406,34 @@ async def test_old_events_go_with_their_log_but_not_what_waits(
     left = database.run_blocking(lambda session: list(session.scalars(select(OutboxEvent.account))))
     assert len(left) == 1
     assert [one.state for one in deliveries(database)] == ["pending"]
+
+
+def let_claims_end(database: Database) -> None:
+    """As if a minute had passed for what a dead sender had claimed."""
+    later = text("UPDATE webhook_deliveries SET next_attempt_at = next_attempt_at - interval '1 minute'")
+    database.run_blocking(lambda session: session.execute(later))
+
+
+async def test_a_service_killed_while_it_sends_loses_nothing(
+    billing_programs: BillingPrograms, database_url: URL, database: Database, receiver: Receiver
+) -> None:
+    add_webhook(database, receiver.url)
+    accounts = [f"{number % 20:04}" for number in range(300)]
+    tell(database, *accounts)
+    place = {"TOLLBELL_DATABASE_URL": database_url.render_as_string(hide_password=False)}
+    service = billing_programs.start("serve", **place)
+
+    for seen in (40, 150):
+        await receiver.has(seen)
+        service.kill()
+        await asyncio.to_thread(service.wait)
+        assert any(one.state == "pending" for one in deliveries(database)), "killed too late"
+        let_claims_end(database)
+        service = billing_programs.start("serve", **place)
+    async with asyncio.timeout(60):
+        while any(one.state == "pending" for one in deliveries(database)):
+            await asyncio.sleep(0.1)
+
+    first_seen = {one.event["id"]: one.event["account"] for one in receiver.received}
+    assert sorted(first_seen.values()) == sorted(accounts)
+    assert len(receiver.received) <= 300 + 2 * 8, "only what was under way is repeated"
