@@ -145,14 +145,18 @@ class ReadableBill:
     @property
     def rate_groups(self) -> tuple[RateGroup, ...]:
         """The calls by price per minute and window, the dearest first."""
-        groups: dict[tuple[Money, Window | None], list[RatedPart]] = {}
+        groups: dict[tuple[Money, Window | None], list[int]] = {}
         for call in self.calls:
+            # A call that comes back to a price is one call at that price.
+            seconds: dict[tuple[Money, Window | None], int] = {}
             for part in call.parts:
-                groups.setdefault((part.per_minute, part.window), []).append(part)
+                key = (part.per_minute, part.window)
+                seconds[key] = seconds.get(key, 0) + part.charged_s
+            for key, charged_s in seconds.items():
+                groups.setdefault(key, []).append(charged_s)
         return tuple(
-            RateGroup(per_minute, window, len(parts), charged_s, _price(per_minute, charged_s))
-            for (per_minute, window), parts in sorted(groups.items(), key=_dearest_first)
-            for charged_s in (sum(part.charged_s for part in parts),)
+            RateGroup(per_minute, window, len(charged), sum(charged), _price(per_minute, sum(charged)))
+            for (per_minute, window), charged in sorted(groups.items(), key=_dearest_first)
         )
 
     @property
