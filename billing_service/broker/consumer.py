@@ -98,7 +98,8 @@ class BatchConsumer:
         ]
         for message, reason in poison:
             await self._bury(channel, message, reason)
-        await batch[-1].ack(multiple=True)
+        for message in batch:
+            await message.ack()
 
     async def _reasons(self, documents: Sequence[Any]) -> Sequence[str | None]:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ import pytest_asyncio
 from aio_pika.abc import AbstractChannel
 from sqlalchemy import URL, func, select, text
 
-from billing_service.broker import CALL_EVENTS, CLOSE_REQUESTS, DEAD_LETTERS, EVENTS
+from billing_service.broker import CALL_EVENTS, CLOSE_REQUESTS, DEAD_LETTERS, EVENTS, BrokerLink
+from billing_service.broker.consumer import BatchConsumer, Postponed, TakeBatch
 from billing_service.broker.dead_letters import list_dead_letters
+from billing_service.domain import events as events_out
 from billing_service.domain.call_event import CallEvent, CloseRequest, EventKind
 from billing_service.http_api.intake import BROKER, INTAKE
+from billing_service.storage.outbox import publish
 from billing_service.storage.tables import Call, CallEventPair
 from billing_service.storage.unit_of_work import Database
 from tests.support.billing import Billing, MakeBilling
@@ -274,6 +277,102 @@ async def test_events_reach_the_topic_exchange_in_order_even_when_the_broker_was
         return written(billing.database) == []
 
     await until(outbox_is_empty)
+
+
+async def test_hundreds_of_events_keep_their_order(
+    make_billing: MakeBilling, broker_url: str, channel: AbstractChannel
+) -> None:
+    exchange = await channel.declare_exchange(EVENTS, aio_pika.ExchangeType.TOPIC, durable=True)
+    queue = await channel.declare_queue("", exclusive=True)
+    await queue.bind(exchange, "#")
+    billing: Billing = await make_billing(broker_url=broker_url, sends_events=True)
+    await connected(billing)
+    events = [
+        events_out.Event(events_out.EventKind.PLAN_CHANGED, STARTED_AT, "0001", {"place": place})
+        for place in range(1200)
+    ]
+
+    await billing.database.run(lambda session: publish(session, *events))
+
+    places: list[int] = []
+    async with asyncio.timeout(30), queue.iterator(no_ack=True) as messages:
+        async for message in messages:
+            places.append(json.loads(message.body)["data"]["place"])
+            if len(places) == len(events):
+                break
+    assert places == list(range(1200))
+
+
+async def consuming(url: str, take: TakeBatch, until_possible: Callable[[], Awaitable[None]]) -> BrokerLink:
+    link = BrokerLink(url, works=[BatchConsumer(CALL_EVENTS, take, until_possible=until_possible)])
+    link.start()
+    await link.connected.wait()
+    return link
+
+
+async def test_one_message_that_breaks_the_work_does_not_take_its_batch_along(
+    broker_url: str, channel: AbstractChannel
+) -> None:
+    taken: list[Any] = []
+
+    async def take(documents: Sequence[Any]) -> list[str | None]:
+        if "bad" in documents:
+            raise ValueError("nobody expected that")
+        taken.extend(documents)
+        return [None for _ in documents]
+
+    async def at_once() -> None:
+        return None
+
+    link = await consuming(broker_url, take, at_once)
+    for document in ("one", "bad", "two"):
+        await put(channel, CALL_EVENTS, json.dumps(document).encode())
+
+    async def one_is_buried() -> bool:
+        return await waiting(channel, DEAD_LETTERS) == 1
+
+    await until(one_is_buried)
+    (letter,) = await list_dead_letters(link)
+    assert (letter.body, letter.reason) == ('"bad"', "ValueError: nobody expected that")
+    assert sorted(taken) == ["one", "two"]
+    await link.stop()
+
+
+async def test_what_is_postponed_comes_again_when_the_work_is_possible(
+    broker_url: str, channel: AbstractChannel
+) -> None:
+    possible = asyncio.Event()
+    possible.set()
+    taken: list[Any] = []
+
+    async def take(documents: Sequence[Any]) -> list[str | None]:
+        if not possible.is_set():
+            raise Postponed("not now")
+        taken.extend(documents)
+        return [None for _ in documents]
+
+    async def until_possible() -> None:
+        await possible.wait()
+
+    link = await consuming(broker_url, take, until_possible)
+    await put(channel, CALL_EVENTS, b"1")
+
+    async def took(count: int) -> bool:
+        return len(taken) == count
+
+    await until(lambda: took(1))
+    possible.clear()
+    await put(channel, CALL_EVENTS, b"2")
+
+    async def given_back() -> bool:
+        return await waiting(channel, CALL_EVENTS) == 1
+
+    await until(given_back)
+    possible.set()
+    await until(lambda: took(2))
+    assert taken == [1, 2]
+    assert await waiting(channel, DEAD_LETTERS) == 0
+    await link.stop()
 
 
 async def test_without_a_broker_no_event_is_written_for_one(make_billing: MakeBilling) -> None:

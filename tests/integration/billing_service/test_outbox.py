@@ -4,11 +4,12 @@ import itertools
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Integer, func, literal, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from billing_service.domain.events import EVENT_KINDS, Event, EventKind
-from billing_service.storage.outbox import is_wanted, publish
+from billing_service.storage.outbox import is_wanted, publish, publish_rows
 from billing_service.storage.unit_of_work import Database
 from tests.support.billing import Answer, Billing, call_record
 from tests.support.events import listen, written
@@ -34,6 +35,21 @@ def test_nothing_is_written_while_nobody_listens(database: Database) -> None:
     assert written(database) == []
     assert not database.run_blocking(lambda session: is_wanted(session, EventKind.RECORD_REJECTED))
     assert database.run_blocking(lambda session: is_wanted(session, EventKind.BILL_CLOSED))
+
+
+def test_a_query_for_events_is_not_run_while_nobody_listens(database: Database) -> None:
+    fails_when_run = 1 / func.floor(func.random()).cast(Integer)
+    rows = select(
+        literal("0001").label("account"),
+        func.now().label("occurred_at"),
+        func.jsonb_build_object("x", fails_when_run).label("data"),
+    )
+
+    database.run_blocking(lambda session: publish_rows(session, EventKind.BILL_CLOSED, rows))
+
+    listen(database)
+    with pytest.raises(DBAPIError, match="division by zero"):
+        database.run_blocking(lambda session: publish_rows(session, EventKind.BILL_CLOSED, rows))
 
 
 def test_a_broker_listens_to_everything(database: Database) -> None:
