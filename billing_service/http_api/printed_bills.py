@@ -13,7 +13,7 @@ from aiohttp import web
 from sqlalchemy.orm import Session
 
 from billing_service.bill_rendering.html import bill_as_html
-from billing_service.bill_rendering.pdf import bills_as_pdf, each_as_pdf
+from billing_service.bill_rendering.pdf import UnableToSetBills, bills_as_pdf, each_as_pdf
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.permissions import Scope
 from billing_service.errors import NotFound
@@ -22,6 +22,7 @@ from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import Day
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.phone_accounts import ACCOUNT
+from billing_service.http_api.problems import Problem
 from billing_service.http_api.services import services
 from billing_service.use_cases.read_bill import bills_closed_on, read_bill, read_open_bill
 from billing_service.use_cases.readable_bill import ReadableBill
@@ -58,7 +59,7 @@ async def get_bill_pdf(request: web.Request, query: RevisionQuery) -> web.Stream
     """Read a bill as PDF."""
     number = request.match_info["number"]
     bill = await _read(request, number, query.revision)
-    return _pdf(await asyncio.to_thread(bills_as_pdf, [bill]), f"bill-{number}")
+    return _pdf(await _set([bill]), f"bill-{number}")
 
 
 @operations.get(
@@ -87,10 +88,11 @@ async def get_open_bill_html(request: web.Request) -> web.StreamResponse:
 async def get_open_bill_pdf(request: web.Request) -> web.StreamResponse:
     """Read the bill of an account's open period so far as PDF."""
     bill = await _read_open(request)
-    return _pdf(await asyncio.to_thread(bills_as_pdf, [bill]), f"bill-so-far-{bill.account}")
+    return _pdf(await _set([bill]), f"bill-so-far-{bill.account}")
 
 
 async def _html(request: web.Request, bill: ReadableBill) -> web.StreamResponse:
+    pieces = await asyncio.to_thread(bill_as_html, bill)
     response = web.StreamResponse(
         headers={
             "Content-Type": f"{HTML}; charset=utf-8",
@@ -99,7 +101,6 @@ async def _html(request: web.Request, bill: ReadableBill) -> web.StreamResponse:
         }
     )
     await response.prepare(request)
-    pieces = bill_as_html(bill)
     while chunk := await asyncio.to_thread(lambda: "".join(itertools.islice(pieces, 5_000))):
         await response.write(chunk.encode())
     await response.write_eof()
@@ -120,7 +121,7 @@ async def _one_pdf(request: web.Request, numbers: Sequence[str], day: date) -> w
             "format",
             f"one PDF takes {MOST_IN_ONE_PDF} bills with {MOST_CALLS_IN_ONE_PDF} calls at most; take a zip",
         )
-    return _pdf(await asyncio.to_thread(bills_as_pdf, bills), f"bills-{day.isoformat()}")
+    return _pdf(await _set(bills), f"bills-{day.isoformat()}")
 
 
 async def _zip(request: web.Request, numbers: Sequence[str], day: date) -> web.StreamResponse:
@@ -128,7 +129,7 @@ async def _zip(request: web.Request, numbers: Sequence[str], day: date) -> web.S
     batches = _batches(request, numbers)
     # Whatever is wrong shows before the first byte is on its way, as far as it can.
     first = await anext(batches)
-    files = await asyncio.to_thread(each_as_pdf, first)
+    files = await _set_each(first)
     response = web.StreamResponse(
         headers={
             "Content-Type": ZIP,
@@ -140,7 +141,7 @@ async def _zip(request: web.Request, numbers: Sequence[str], day: date) -> web.S
         archive = _GrowingArchive()
         await response.write(archive.add(first, files))
         async for batch in batches:
-            await response.write(archive.add(batch, await asyncio.to_thread(each_as_pdf, batch)))
+            await response.write(archive.add(batch, await _set_each(batch)))
         await response.write(archive.finish())
         await response.write_eof()
     except Exception:
@@ -239,6 +240,28 @@ async def _read_many(request: web.Request, numbers: Sequence[str]) -> list[Reada
         ]
 
     return await parts.database.run(work, one_snapshot=True, within_s=_WITHIN_S)
+
+
+async def _set(bills: Sequence[ReadableBill]) -> bytes:
+    try:
+        return await asyncio.to_thread(bills_as_pdf, bills)
+    except UnableToSetBills as error:
+        raise _not_now(error) from error
+
+
+async def _set_each(bills: Sequence[ReadableBill]) -> list[bytes]:
+    try:
+        return await asyncio.to_thread(each_as_pdf, bills)
+    except UnableToSetBills as error:
+        raise _not_now(error) from error
+
+
+def _not_now(error: UnableToSetBills) -> Problem:
+    log.error("bills_not_set", reason=str(error))
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The PDF can't be made now; the log of the service tells why. The bill can be read as HTML.",
+    )
 
 
 def _pdf(content: bytes, name: str) -> web.Response:

@@ -4,12 +4,19 @@ import asyncio
 import io
 import subprocess
 import zipfile
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import ClientError
 
+from billing_service.bill_rendering import pdf
+from billing_service.bill_rendering.pdf import UnableToSetBills
+from billing_service.http_api import printed_bills
+from billing_service.use_cases.readable_bill import ReadableBill
 from tests.support.billing import TOKEN, Answer, Billing, call_record
 
 BILL = "/v1/bills/2026-000001"
@@ -38,9 +45,9 @@ async def read(billing: Billing, path: str) -> tuple[int, str, bytes]:
         return response.status, response.content_type, await response.read()
 
 
-def text_of(pdf: bytes) -> str:
+def text_of(document: bytes) -> str:
     return subprocess.run(
-        ["pdftotext", "-layout", "-", "-"], input=pdf, capture_output=True, check=True
+        ["pdftotext", "-layout", "-", "-"], input=document, capture_output=True, check=True
     ).stdout.decode()
 
 
@@ -113,10 +120,10 @@ async def test_overdue_bills_are_found_by_the_day_they_were_due(billed: Billing)
 async def test_a_bill_is_read_as_pdf_and_html_with_the_letterhead_of_its_day(billed: Billing) -> None:
     await billed.patch("/v1/settings", {"company_name": "Lakeside <Telephone>", "locale": "de"})
     await put_right(billed, "re-close")
-    status, kind, pdf = await read(billed, f"{BILL}.pdf")
+    status, kind, document = await read(billed, f"{BILL}.pdf")
     assert (status, kind) == (200, "application/pdf")
-    assert "Lakeside <Telephone>" in text_of(pdf)
-    assert "21. Dezember 2026" in text_of(pdf)
+    assert "Lakeside <Telephone>" in text_of(document)
+    assert "21. Dezember 2026" in text_of(document)
     status, kind, page = await read(billed, f"{BILL}.html")
     assert (status, kind) == (200, "text/html")
     assert "Lakeside &lt;Telephone&gt;" in page.decode()
@@ -140,19 +147,51 @@ async def test_a_days_bills_come_as_one_archive_or_one_document(billed: Billing)
     numbers = ["2027-000001", "2027-000002", "2027-000003"]
     assert files.namelist() == [f"bill-{number}.pdf" for number in numbers]
     assert "2027-000002" in text_of(files.read("bill-2027-000002.pdf"))
-    status, kind, pdf = await read(billed, f"/v1/bills/print?closed_on={day}&format=pdf")
+    status, kind, document = await read(billed, f"/v1/bills/print?closed_on={day}&format=pdf")
     assert (status, kind) == (200, "application/pdf")
-    assert [number in text_of(pdf) for number in numbers] == [True] * 3
+    assert [number in text_of(document) for number in numbers] == [True] * 3
     assert (await billed.get("/v1/bills/print", closed_on="2020-01-01")).status == 404
     assert list((await billed.get("/v1/bills/print", closed_on="1.1.2027")).fields()) == ["closed_on"]
 
 
 async def test_the_open_bill_is_read_on_paper_too_and_says_that_it_is_none_yet(billed: Billing) -> None:
     path = "/v1/phone-accounts/0001/open-bill"
-    status, kind, pdf = await read(billed, f"{path}.pdf")
+    status, kind, document = await read(billed, f"{path}.pdf")
     assert (status, kind) == (200, "application/pdf")
-    assert "Bill so far" in text_of(pdf)
+    assert "Bill so far" in text_of(document)
     status, kind, page = await read(billed, f"{path}.html")
     assert (status, kind) == (200, "text/html")
     assert "NOT CLOSED YET" in page.decode()
     assert (await billed.get("/v1/phone-accounts/0009/open-bill.pdf")).status == 404
+
+
+async def test_an_archive_that_cannot_be_finished_is_not_taken_for_a_whole_one(
+    billed: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await billed.add_account("0002")
+    billed.clock.advance(timedelta(days=31))
+    await billed.post("/v1/bills/close-due", {})
+    calls: list[int] = []
+
+    def set_one_and_fail(bills: Sequence[ReadableBill]) -> list[bytes]:
+        calls.append(len(bills))
+        if len(calls) > 1:
+            raise UnableToSetBills("no memory")
+        return [b"%PDF-"] * len(bills)
+
+    monkeypatch.setattr(printed_bills, "_BATCH", 1)
+    monkeypatch.setattr(printed_bills, "each_as_pdf", set_one_and_fail)
+    with pytest.raises(ClientError):
+        await read(billed, f"/v1/bills/print?closed_on={billed.clock.at.date().isoformat()}")
+    assert calls == [1, 1]
+
+
+async def test_a_typesetter_that_fails_is_told_without_anything_internal(
+    billed: Billing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "typesetter.py"
+    broken.write_text("raise SystemExit('secret path')")
+    monkeypatch.setattr(pdf, "TYPESETTER", broken)
+    answer = await billed.get(f"{BILL}.pdf")
+    assert answer.status == 503
+    assert "secret" not in str(answer.body)
