@@ -94,3 +94,26 @@ def test_the_order_in_which_records_arrive_changes_nothing(world: BillingWorld) 
         call["included"] for call in backwards["calls"]
     ]
     assert sum(call["included_s"] for call in forwards["calls"]) == 7 * 60
+
+
+def test_a_bill_that_is_closed_again_gives_late_calls_the_minutes_of_their_period(
+    world: BillingWorld,
+) -> None:
+    world.account("0001", world.plan("Family", "0", included=10), at("2026-11-01"))
+    late = world.record_of("0001", at("2026-11-20T12:00"), minutes=5)
+    world.call("0001", at("2026-11-21T12:00"), minutes=8)
+    (number,) = world.close(at("2026-12-01")).bills
+    world.deliver(late)
+    assert world.open_bill("0001", at("2026-12-02"))["total"] == "0.50"
+
+    world.reclose(number, at("2026-12-02"))
+
+    bill = world.bill(number)
+    # The late one was answered first, so it uses its five minutes before the other its eight.
+    assert lines(bill)[1:] == [
+        ("calls", "2 calls", "1.30"),
+        ("allowance", "Family, included minutes: 10 of 10", "-1.00"),
+    ]
+    assert bill["total"] == "0.30"
+    assert world.open_bill("0001", at("2026-12-02"))["total"] == "0.00"
+    world.check_books()
