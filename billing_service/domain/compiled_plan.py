@@ -99,10 +99,10 @@ class CompiledPlan:
         """
         price, _ = self.choose(source=source, destination=destination, answered_at=answered_at)
         answered_us, clock = epoch_us(answered_at), zone_clock(zone)
-        wanted_s = self._usage_curve(price).minute_seconds_us(answered_us, duration_us, clock)
+        wanted_s = self._usage_curve(price).weighted_seconds(answered_us, duration_us, clock)
         if not wanted_s or left_s <= 0:
             return NOTHING_INCLUDED
-        in_full = self.curve(price).minute_seconds_us(answered_us, duration_us, clock)
+        in_full = self.curve(price).weighted_seconds(answered_us, duration_us, clock)
         if wanted_s <= left_s:
             return IncludedPart(wanted_s, Money(in_full // SECONDS_A_MINUTE))
         paid, still_left_s = 0, left_s

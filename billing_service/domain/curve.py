@@ -89,10 +89,10 @@ class PriceCurve:
     def price_us(self, answered_us: int, duration_us: int, clock: ZoneClock) -> int:
         """The same by whole numbers: microseconds since the epoch in, micro-units out."""
         return self._standing_charge + (
-            self.minute_seconds_us(answered_us, duration_us, clock) // SECONDS_A_MINUTE
+            self.weighted_seconds(answered_us, duration_us, clock) // SECONDS_A_MINUTE
         )
 
-    def minute_seconds_us(self, answered_us: int, duration_us: int, clock: ZoneClock) -> int:
+    def weighted_seconds(self, answered_us: int, duration_us: int, clock: ZoneClock) -> int:
         """Charged seconds times their price per minute in micro-units, before anything is cut."""
         if duration_us <= 0:
             return 0

@@ -10,7 +10,7 @@ from billing_service.domain.plan import Tariff
 from billing_service.domain.plan_document import format_price, price_to_document
 from billing_service.http_api.answers import AnswerModel, InstantText, MoneyText, PreciseText
 from billing_service.http_api.fields import format_instant, format_optional_instant
-from billing_service.http_api.plans import PriceAnswer, WindowAnswer
+from billing_service.http_api.plan_models import PriceAnswer, WindowAnswer
 from billing_service.use_cases.explain_price import Explanation, ItemisedPiece
 
 MOST_PIECES_SHOWN = 1_000

@@ -9,13 +9,15 @@ from sqlalchemy.orm import Session
 
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.permissions import Scope
-from billing_service.domain.rate_sheet import read_rate_sheet, write_rate_sheet
+from billing_service.domain.rate_sheet import write_rate_sheet
+from billing_service.domain.rate_sheet_reader import read_rate_sheet
 from billing_service.errors import NotFound
 from billing_service.http_api.bodies import RequestModel
 from billing_service.http_api.fields import QueryInteger
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.pages import Page, PageQuery, page
-from billing_service.http_api.plans import PLAN, PlanAnswer, TariffAnswer, plan_tag, read_plan, show_tariff
+from billing_service.http_api.plan_models import PlanAnswer, TariffAnswer
+from billing_service.http_api.plans import PLAN, plan_tag, read_plan, show_tariff
 from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.problems import Problem
 from billing_service.http_api.services import actor, services

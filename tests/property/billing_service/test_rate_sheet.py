@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.domain.plan import Tariff
-from billing_service.domain.rate_sheet import read_rate_sheet, write_rate_sheet
+from billing_service.domain.rate_sheet import write_rate_sheet
+from billing_service.domain.rate_sheet_reader import read_rate_sheet
 from tests.property.billing_service.plan_strategies import prices
 from tests.support.examples import examples
 

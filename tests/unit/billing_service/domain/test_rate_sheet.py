@@ -8,7 +8,8 @@ import pytest
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.money import Money
 from billing_service.domain.plan import Counting, Price, Tariff, Weekday, Window
-from billing_service.domain.rate_sheet import read_rate_sheet, write_rate_sheet
+from billing_service.domain.rate_sheet import write_rate_sheet
+from billing_service.domain.rate_sheet_reader import read_rate_sheet
 
 ZURICH = ZoneInfo("Europe/Zurich")
 SWISS = Tariff(Price(Money.parse("0.09")), "0041")
