@@ -1,4 +1,4 @@
-"""What can be done to a phone account: a new SIP password, suspend, reactivate, close, another plan."""
+"""What can be done to a phone account: password, suspend, reactivate, close, assign, another plan."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -15,6 +15,7 @@ from billing_service.http_api.fields import Identifier, Instant
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.phone_accounts import ACCOUNT, AccountAnswer, SipPassword, read_account
 from billing_service.http_api.services import actor, services
+from billing_service.use_cases.assign_number import assign_number
 from billing_service.use_cases.edit_account import (
     change_plan,
     close_account,
@@ -37,6 +38,13 @@ class NewAccountPlan(RequestModel):
 
     plan_id: Identifier
     starts_at: Annotated[Instant | None, Field(alias="from")] = None
+
+
+class NewOwner(RequestModel):
+    """The customer that the number belongs to, and the plan from now on; null leaves the one it has."""
+
+    customer_id: Identifier
+    plan_id: Identifier | None = None
 
 
 class NewPasswordAnswer(AnswerModel):
@@ -80,6 +88,24 @@ async def post_close(request: web.Request) -> AccountAnswer:
     who = actor(request)
     return await _change(
         request, lambda session, number, now: close_account(session, number, actor=who, at=now)
+    )
+
+
+@operations.post(ACCOUNT + "/assign", scope=Scope.CUSTOMERS_WRITE, etag=True)
+async def post_assign(request: web.Request, body: NewOwner) -> AccountAnswer:
+    """Give a number of the customer Unassigned to whom it belongs."""
+    who, zone = actor(request), services(request).settings.timezone
+    return await _change(
+        request,
+        lambda session, number, now: assign_number(
+            session,
+            number,
+            customer_id=body.customer_id,
+            plan_id=body.plan_id,
+            zone=zone,
+            at=now,
+            actor=who,
+        ),
     )
 
 

@@ -36,6 +36,7 @@ from billing_service.use_cases.sample_data.calls import Subscriber, calls_of
 from billing_service.use_cases.sample_data.company import (
     ACCOUNTS,
     CUSTOMERS,
+    DEFAULT_PLAN,
     LETTERHEAD,
     PLANS,
     SampleAccount,
@@ -170,6 +171,7 @@ class _Loader:
     def _create_plans(self, founded_at: datetime) -> None:
         for terms in PLANS:
             self._plan_ids[terms.name] = create_plan(self._session, terms, actor=_ACTOR, at=founded_at).id
+        change_settings(self._session, {"default_plan_id": self._plan_ids[DEFAULT_PLAN]}, actor=_ACTOR)
 
     def _create_customers(self, founded_at: datetime) -> dict[str, int]:
         return {

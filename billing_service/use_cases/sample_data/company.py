@@ -59,8 +59,20 @@ _METRO: Final = PlanTerms(
 )
 _FLAT: Final = PlanTerms(name="Flat", monthly_fee=Money.parse("29.90"), base_price=Price(ZERO))
 _SERVICE: Final = PlanTerms(name="Service", monthly_fee=ZERO, base_price=Price(ZERO), permits_blocking=False)
+# For numbers that nobody has and whose calls are posted or imported.
+_BY_THE_CALL: Final = PlanTerms(
+    name="By the call",
+    monthly_fee=ZERO,
+    base_price=Price(
+        Money.parse("0.09"),
+        standing_charge=Money.parse("0.36"),
+        counting=Counting.COMPLETED,
+        windows=(_window("22:00", "06:00", "0.00"),),
+    ),
+)
 
-PLANS: Final = (_EVENING, _METRO, _FLAT, _SERVICE)
+PLANS: Final = (_EVENING, _METRO, _FLAT, _SERVICE, _BY_THE_CALL)
+DEFAULT_PLAN: Final = _BY_THE_CALL.name
 
 
 @dataclass(frozen=True, slots=True)

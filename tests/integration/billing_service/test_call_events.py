@@ -347,6 +347,31 @@ async def test_a_call_of_an_earlier_month_lets_the_account_reach_back(billing: B
     assert [call["start_date"] for call in bill["calls"]] == ["2025-12-31", "2026-03-01"]
 
 
+async def test_a_number_is_given_to_whom_it_belongs(billing: Billing) -> None:
+    await set_default_plan(billing)
+    await post(billing, start(1), end(1))
+    await post(billing, start(2, "2026-11-03T12:00:00Z"), end(2, "2026-11-03T12:01:00Z"))
+    customer = await billing.add_customer("Alice")
+    plan = await billing.add_plan("Hers")
+    path = f"/v1/phone-accounts/{SOURCE}/assign"
+    unassigned = (await billing.get(f"/v1/phone-accounts/{SOURCE}")).body["customer_id"]
+    for nobody in (99, unassigned):
+        assert (await billing.post(path, {"customer_id": nobody})).fields().keys() == {"customer_id"}
+
+    answer = await billing.post(path, {"customer_id": customer, "plan_id": plan})
+
+    assert answer.status == 200, answer
+    assert (answer.body["customer_name"], answer.body["plan_name"]) == ("Alice", "Hers")
+    assert (await billing.post(path, {"customer_id": customer})).status == 409
+    assert (await billing.post("/v1/phone-accounts/77/assign", {"customer_id": customer})).status == 404
+    closed = await billing.post("/v1/bills/close-due", {"as_of": "2026-12-01T00:00:00Z"})
+    assert closed.body["closed"] == 1, "a month, not one for every month since February"
+    billing.clock.at = datetime(2026, 12, 1, tzinfo=UTC)
+    bill = (await billing.get(f"/v1/bills/{closed.body['bills'][0]}")).body
+    assert [(call["price"], call["late"]) for call in bill["calls"]] == [("0.54", True), ("0.45", False)]
+    assert bill["period"]["start"] == "2026-11-01T00:00:00.000000Z"
+
+
 async def test_an_account_with_a_billing_day_of_its_own_is_closed_by_the_month_it_begins_in(
     billing: Billing,
 ) -> None:
