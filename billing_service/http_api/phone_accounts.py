@@ -15,6 +15,7 @@ from billing_service.http_api.fields import (
     Line,
     Number,
     NumberPattern,
+    QueryBoolean,
     QueryIdentifier,
     SearchText,
     format_instant,
@@ -71,6 +72,8 @@ class AccountQuery(PageQuery):
 
     customer_id: QueryIdentifier | None = None
     state: AccountState | None = None
+    plan_id: QueryIdentifier | None = None
+    unpaid: QueryBoolean | None = None
     q: SearchText | None = None
 
 
@@ -167,6 +170,8 @@ async def get_accounts(request: web.Request, query: AccountQuery) -> Page[Accoun
             session,
             customer_id=query.customer_id,
             state=query.state,
+            plan_id=query.plan_id,
+            unpaid=query.unpaid,
             text=query.q,
             after_number=after[0] if after else None,
             limit=query.limit + 1,

@@ -47,17 +47,30 @@ def list_accounts(
     *,
     customer_id: int | None = None,
     state: str | None = None,
+    plan_id: int | None = None,
+    unpaid: bool | None = None,
     text: str | None = None,
     after_number: str | None = None,
     limit: int,
     at: datetime,
 ) -> Sequence[AccountView]:
-    """Return accounts by number, those that fit everything asked for."""
+    """Return accounts by number, those that fit everything asked for: `plan_id` is the plan in force."""
     query = _accounts(at).order_by(PhoneAccount.number).limit(limit)
     if customer_id is not None:
         query = query.where(PhoneAccount.customer_id == customer_id)
     if state is not None:
         query = query.where(PhoneAccount.state == state)
+    if plan_id is not None:
+        # Whoever has ever had the plan, which an index tells; then those who have it.
+        ever = (
+            select(AccountPlanHistory.account_id)
+            .join(PlanVersion, PlanVersion.id == AccountPlanHistory.plan_version_id)
+            .where(PlanVersion.plan_id == plan_id)
+        )
+        query = query.where(PhoneAccount.id.in_(ever), query.selected_columns.plan_id == plan_id)
+    if unpaid is not None:
+        owes = select(Bill.id).where(Bill.account_id == PhoneAccount.id, Bill.state == "closed").exists()
+        query = query.where(owes if unpaid else ~owes)
     if text:
         query = query.where(
             or_(

@@ -327,3 +327,24 @@ async def test_a_refused_change_leaves_no_trace_in_the_audit_log(billing: Billin
     await billing.post("/v1/phone-accounts/0001/reactivate")
     after = await billing.database.run(lambda session: len(session.scalars(select(AuditEntry)).all()))
     assert after == before
+
+
+async def test_accounts_are_found_by_plan_and_by_what_they_owe(billing: Billing) -> None:
+    first, second = await billing.add_plan("First"), await billing.add_plan("Second")
+    for number, plan in (("0001", first), ("0002", second), ("0003", first)):
+        await billing.add_account(number, plan_id=plan)
+    await billing.post("/v1/phone-accounts/0003/plan", {"plan_id": second, "from": None})
+    await billing.post("/v1/bills/close-due", {"as_of": "2026-12-22T00:00:00Z"})
+    payment = {"account": "0002", "amount": "5.00"}
+    assert (await billing.post("/v1/payments", payment, headers={"Idempotency-Key": "1"})).status == 201
+
+    async def found(**query: Any) -> list[str]:
+        items = (await billing.get("/v1/phone-accounts", **query)).body["items"]
+        return [item["number"] for item in items]
+
+    assert await found(plan_id=first) == ["0001"]
+    assert await found(plan_id=second) == ["0002", "0003"]
+    assert await found(plan_id=404) == []
+    assert await found(unpaid="true") == ["0001", "0003"]
+    assert await found(unpaid="false") == ["0002"]
+    assert await found(plan_id=second, unpaid="true") == ["0003"]
