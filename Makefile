@@ -24,7 +24,7 @@ test: system-test $(VENV)/.installed-dev ## run every test but the soak tests
 	@$(BIN)/pytest -n 4 --dist loadgroup -m "not soak" $(PYTEST_ARGS)
 
 soak: system-test $(VENV)/.installed-dev ## let parts die and be away for long, under load (about 40 minutes)
-	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 TOLLBELL_TEST_INVENT_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py tests/end_to_end/test_engines_at_random.py tests/integration/billing_service/test_invented_requests.py
+	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 TOLLBELL_TEST_INVENT_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py tests/end_to_end/test_engines_at_random.py tests/integration/billing_service/test_invented_requests.py tests/integration/billing_service/test_broker.py tests/integration/billing_service/test_webhook_sending.py
 
 explore: system-test $(VENV)/.installed-dev ## try the properties with fifty times as many examples, new ones each time
 	@TOLLBELL_TEST_EXAMPLES=50 $(BIN)/pytest -n 2 --timeout=3600 tests/property

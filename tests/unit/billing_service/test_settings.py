@@ -26,6 +26,8 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert settings.currency.code == "USD"
     assert settings.closing_time == time(0, 0)
     assert settings.log_format is LogFormat.CONSOLE
+    assert settings.broker_url is None
+    assert settings.webhook_private
 
 
 def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
@@ -47,6 +49,15 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path, name: str) -> None:
     settings = read(tmp_path, **{f"{name}_FILE": str(file)})
     found = settings.service_token or settings.database_url.render_as_string()
     assert found in ("postgresql://db/tollbell", "postgresql+psycopg2://db/tollbell")
+
+
+def test_a_broker_and_where_webhooks_may_lead(tmp_path: Path) -> None:
+    file = tmp_path / "broker"
+    file.write_text("amqps://user:word@broker.example/vhost\n")
+    settings = read(tmp_path, TOLLBELL_BROKER_URL_FILE=str(file), TOLLBELL_WEBHOOK_PRIVATE="no")
+    assert settings.broker_url == "amqps://user:word@broker.example/vhost"
+    assert not settings.webhook_private
+    assert read(tmp_path, TOLLBELL_BROKER_URL="").broker_url is None
 
 
 @pytest.mark.parametrize(
@@ -92,6 +103,9 @@ def test_the_domain_stays_as_it_is_written(tmp_path: Path, domain: str) -> None:
         ("TOLLBELL_CLOSING_TIME", "24:00"),
         ("TOLLBELL_CLOSING_TIME", "midnight"),
         ("TOLLBELL_LOG", "loud"),
+        ("TOLLBELL_WEBHOOK_PRIVATE", "perhaps"),
+        ("TOLLBELL_BROKER_URL", "http://broker.example"),
+        ("TOLLBELL_BROKER_URL", "amqp://:5672"),
         ("TOLLBELL_SERVICE_TOKEN_FILE", "/nonexistent/token"),
     ],
 )
