@@ -101,17 +101,18 @@ def _parse_parameters(value: str) -> dict[str, str]:
     rest = rest.strip().rstrip(",")
     parameters: dict[str, str] = {}
     position = 0
-    for match in _PARAMETER.finditer(rest):
-        if match.start() != position:
-            break
+    # Match by match, each where the last one ended: a search would look from every character of a long
+    # header to its end.
+    while position < len(rest):
+        match = _PARAMETER.match(rest, position)
+        if match is None:
+            raise MalformedCredentials("Malformed digest credentials")
         position = match.end()
         name, quoted, bare = match.groups()
         name = name.lower()
         if name in parameters:
             raise MalformedCredentials(f"Digest with two {name}s")
         parameters[name] = _unescape(quoted) if bare is None else bare
-    if position != len(rest):
-        raise MalformedCredentials("Malformed digest credentials")
     return parameters
 
 

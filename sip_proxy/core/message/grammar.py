@@ -4,13 +4,14 @@ import re
 from urllib.parse import unquote_to_bytes
 
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
-PARAMETER = re.compile(
-    r"""\s*;\s*([^\s;=,"<>]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?""",
+_PARAMETER = re.compile(
+    r"""\s*+;\s*+([^\s;=,"<>]++)\s*+(?:=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s;,"]*+))?""",
     re.DOTALL,
 )
 # What nearly every header has: no spaces, no quotes.
 _SIMPLE_PARAMETERS = re.compile(r"""(?:;[^\s;=,"<>]+(?:=[^\s;,"]*)?)+\Z""")
-_QUOTED_OR_BRACKETED = re.compile(r'"(?:[^"\\]|\\.)*"|<[^>]*>|,', re.DOTALL)
+# A quote or bracket that is never closed reaches to the end: nothing is looked for in the same text again.
+_QUOTED_OR_BRACKETED = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|<[^>]*+(?:>|\Z)|,', re.DOTALL)
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -42,9 +43,7 @@ def parse_parameters(text: str) -> dict[str, str] | None:
         return simple if len(simple) == len(pairs) else None
     parameters: dict[str, str] = {}
     position = 0
-    for match in PARAMETER.finditer(text):
-        if match.start() != position:
-            return None
+    while (match := _PARAMETER.match(text, position)) is not None:
         position = match.end()
         name = match[1].lower()
         if name in parameters:

@@ -11,7 +11,8 @@ from sip_proxy.core.message.message import Message, Request, Response, is_token
 
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+# Looked for only where white space begins: else from every blank of a long run to its end.
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+\r\n[ \t]++")
 _NAMES = re.compile(r"\n([^:\r\n]*:)")
 _LONGEST_STATUS_LINE = 2048
 _USUAL_METHODS = frozenset(

@@ -12,7 +12,7 @@ LONGEST_ADDRESS = 2048  # of a URI, and of an address with its name and paramete
 
 _SIP_URI = re.compile(
     r"(sips?):"
-    r"(?:([^\s\x00-\x1f\x7f@<>\"]*?)(?::[^\s\x00-\x1f\x7f@<>\"]*)?@)?"
+    r"(?:([^\s\x00-\x1f\x7f@<>\":]*+)(?::[^\s\x00-\x1f\x7f@<>\"]*+)?@)?"
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)"
     r"(?::([0-9]{1,5}))?"
     r"((?:;[^?\s\x00-\x1f\x7f<>\"]*)?)"
