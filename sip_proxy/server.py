@@ -87,7 +87,7 @@ class Server:
             directory=Directory(),
             random_bytes=os.urandom,
         )
-        self._events = EventHub()
+        self._events = EventHub(on_watched=self._watched)
         self._limiter = SourceLimiter(is_trusted=self._engine.is_trusted)
         self._driver = Driver(
             self._engine,
@@ -160,6 +160,9 @@ class Server:
         finally:
             await self._stop()
         return 1 if self._is_broken else 0
+
+    def _watched(self, is_watched: bool) -> None:
+        self._engine.is_watched = is_watched
 
     def _restore(self, restored: Restored) -> None:
         now = time.monotonic()

@@ -108,6 +108,7 @@ def make_engine(phones: int) -> Engine:
     )
     engine = Engine(config=config, directory=Directory(1, accounts=accounts), random_bytes=os.urandom)
     engine.wall_offset = 1_790_000_000.0
+    engine.is_watched = False  # as in an exchange whose console nobody has open
     return engine
 
 

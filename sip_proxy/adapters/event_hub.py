@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sip_proxy.adapters.exchange_view import Json
@@ -35,10 +35,15 @@ class Subscription:
 class EventHub:
     """Publishes events to all subscriptions."""
 
-    def __init__(self, *, queue_size: int = _QUEUE_SIZE) -> None:
+    def __init__(
+        self, *, queue_size: int = _QUEUE_SIZE, on_watched: Callable[[bool], None] = lambda is_watched: None
+    ) -> None:
+        """`on_watched` hears whether anybody watches: now, and whenever that changes."""
         self._queue_size = queue_size
         self._subscriptions: set[Subscription] = set()
         self._is_closed = False
+        self._on_watched = on_watched
+        on_watched(self.has_watchers)
 
     @property
     def has_watchers(self) -> bool:
@@ -58,10 +63,12 @@ class EventHub:
         if self._is_closed:
             subscription.over.set()
         self._subscriptions.add(subscription)
+        self._on_watched(self.has_watchers)
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+            self._on_watched(self.has_watchers)
 
     def close(self) -> None:
         """Let every watcher go."""

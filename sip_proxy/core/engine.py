@@ -97,6 +97,15 @@ class Engine:
         """While False, new calls are refused with 503, emergency calls excepted."""
         return self._exchange.online
 
+    @property
+    def is_watched(self) -> bool:
+        """While False, nobody wants to know how calls go on, and no `CallChanged` is handed out."""
+        return self._exchange.is_watched
+
+    @is_watched.setter
+    def is_watched(self, is_watched: bool) -> None:
+        self._exchange.is_watched = is_watched
+
     def is_trusted(self, host: str, now: float) -> bool:
         """Tell whether an account has lately proved itself from this IP address."""
         return self._gatekeeper.is_trusted(host, now)

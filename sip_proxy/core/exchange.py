@@ -23,6 +23,7 @@ class Exchange:
         "config",
         "directory",
         "identifiers",
+        "is_watched",
         "journal_available",
         "layer",
         "online",
@@ -40,6 +41,7 @@ class Exchange:
         self.wall_offset = 0.0
         self.journal_available = True
         self.online = True
+        self.is_watched = True
         self.outputs: list[Output] = []
         self.timers = TimerQueues()
         self.identifiers = Identifiers(random_bytes)

@@ -1,7 +1,7 @@
 """The call record: the immutable facts of one call attempt (`docs/api/internal.md`)."""
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Outcome(Enum):
@@ -23,8 +23,7 @@ class EndedBy(Enum):
     EXCHANGE = "exchange"
 
 
-@dataclass(frozen=True, slots=True)
-class CallRecord:
+class CallRecord(NamedTuple):
     """One call attempt.
 
     Instants are wall-clock seconds since the epoch (UTC); `duration_us` is real elapsed time from answer to

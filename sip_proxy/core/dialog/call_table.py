@@ -56,14 +56,14 @@ class CallTable:
             keeper=self,
         )
         self._add(call)
-        self._exchange.emit(CallChanged(call.live()))
+        self._tell(call)
         return call
 
     def rang(self, call: Call, now: float) -> None:
         """A phone rings."""
         if call.take(CallEvent.RANG):
             call.ringing_at = self._exchange.wall(now)
-            self._exchange.emit(CallChanged(call.live()))
+            self._tell(call)
 
     def answered(self, call: Call, called: Party, now: float) -> None:
         """The call is answered by this party: keep it for a restart before the caller hears of it."""
@@ -76,7 +76,7 @@ class CallTable:
         call.answered_on_clock = call.calling.seen_at = called.seen_at = now
         timeout_s = self._exchange.layer.values.transaction_timeout_s
         call.timer = self._exchange.timers.start(timeout_s, call, CallTimer.NO_ACK, now)
-        self._exchange.emit(CallChanged(call.live()))
+        self._tell(call)
         self.save(call, now)
 
     def save(self, call: Call, now: float) -> None:
@@ -209,6 +209,10 @@ class CallTable:
             # Both phones have given up or are gone (§13.3.1.4); they are told, and the call is over.
             self.hang_up(call, "The answer was never acknowledged", now)
 
+    def _tell(self, call: Call) -> None:
+        if self._exchange.is_watched:
+            self._exchange.emit(CallChanged(call.live()))
+
     def _add(self, call: Call) -> None:
         self._live[call.record_id] = call
         self._by_call_id.setdefault(call.call_id, []).append(call)
@@ -231,7 +235,7 @@ class CallTable:
             ended_by=ended_by,
         )
         self._exchange.emit(CallRecorded(record))
-        self._exchange.emit(CallChanged(call.live()))
+        self._tell(call)
 
     def _forget(self, call: Call) -> None:
         calls = self._by_call_id.get(call.call_id, [])

@@ -26,8 +26,9 @@ class LocationTable:
     def find(self, number: str, now: float) -> tuple[Binding, ...]:
         """Return the bindings of a number that are in force."""
         bindings = self._by_number.get(number, ())
-        if any(binding.expires_at <= now for binding in bindings):
-            return tuple(binding for binding in bindings if binding.expires_at > now)
+        for binding in bindings:
+            if binding.expires_at <= now:
+                return tuple(each for each in bindings if each.expires_at > now)
         return bindings
 
     def replace(self, number: str, bindings: tuple[Binding, ...]) -> None:

@@ -1,13 +1,12 @@
 """May this account call that number now? The order of the checks is part of the product."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sip_proxy.core.directory import Account, AccountState, Directory, is_allowed
 from sip_proxy.core.rejection import Cause, Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """How busy the exchange is. A request that starts no call is not counted against any limit.
 
     The calls of a number are those it made and those it got. Calls to emergency numbers are in none of

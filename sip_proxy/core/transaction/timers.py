@@ -5,7 +5,10 @@ Starting a timer is an append, cancelling it forgets its owner; what is cancelle
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
+
+_NEVER = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,12 @@ class Timer:
 class TimerQueues:
     """All running timers."""
 
-    __slots__ = ("_queues",)
+    __slots__ = ("_earliest", "_queues")
 
     def __init__(self) -> None:
         self._queues: dict[float, deque[Timer]] = {}
+        # No timer fires before this instant; None: not known.
+        self._earliest: float | None = _NEVER
 
     def start(self, delay_s: float, owner: TimerOwner, event: int, now: float) -> Timer:
         """Start a timer. Instants must not go backwards from call to call."""
@@ -60,20 +65,32 @@ class TimerQueues:
         if queue is None:
             queue = self._queues[delay_s] = deque()
         queue.append(timer)
+        if self._earliest is not None and timer.at < self._earliest:
+            self._earliest = timer.at
         return timer
 
     def next_deadline(self) -> float | None:
-        """Return when the next timer fires, or None."""
-        deadline = None
+        """Return an instant before which no timer fires, None when there is no timer.
+
+        It is that of the next timer, or of one that was cancelled since `expire` ran last: looking through
+        all queues again costs more than to find nothing to do then.
+        """
+        if self._earliest is None:
+            self._earliest = self._look_for_earliest()
+        return self._earliest if self._earliest < _NEVER else None
+
+    def _look_for_earliest(self) -> float:
+        earliest = _NEVER
         for queue in self._queues.values():
             while queue and queue[0].owner is None:
                 queue.popleft()
-            if queue and (deadline is None or queue[0].at < deadline):
-                deadline = queue[0].at
-        return deadline
+            if queue and queue[0].at < earliest:
+                earliest = queue[0].at
+        return earliest
 
     def expire(self, now: float) -> None:
         """Fire every timer that is due, in the order of their instants."""
+        self._earliest = None
         while True:
             due = None
             for queue in self._queues.values():

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -388,7 +387,7 @@ def test_a_flood_from_one_source_is_not_looked_at_and_told_of_once(bench: Bench)
 def test_a_call_that_the_rules_refuse_is_one_line(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     answered = recorded("a")
     assert isinstance(answered, CallRecorded)
-    refusal = replace(answered.record, outcome=Outcome.REJECTED, status=403, reason="Your account is closed")
+    refusal = answered.record._replace(outcome=Outcome.REJECTED, status=403, reason="Your account is closed")
     bench.turn(answered, CallRecorded(refusal))
     (line,) = capsys.readouterr().out.splitlines()
 

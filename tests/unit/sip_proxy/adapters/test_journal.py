@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,7 +172,7 @@ async def test_unanswered_attempts_are_let_go_when_memory_is_short_but_never_a_c
     monkeypatch.setattr(journal_module, "_MOST_WAITING", 3)
     store.is_full = True
     attempts = [
-        CallRecorded(replace(RECORD, record_id=f"attempt {number}", outcome=Outcome.REJECTED))
+        CallRecorded(RECORD._replace(record_id=f"attempt {number}", outcome=Outcome.REJECTED))
         for number in range(4)
     ]
     calls = [recorded(f"call {number}") for number in range(2)]

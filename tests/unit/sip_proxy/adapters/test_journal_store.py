@@ -4,7 +4,6 @@ import json
 import sqlite3
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ REGISTRATION = Registration("0001", "sip:0001@192.0.2.1", "UDP", "192.0.2.1:5060
 
 
 def recorded(record_id: str) -> CallRecorded:
-    return CallRecorded(replace(RECORD, record_id=record_id))
+    return CallRecorded(RECORD._replace(record_id=record_id))
 
 
 @pytest.fixture
@@ -219,6 +218,6 @@ def test_a_record_reads_as_the_contract_says() -> None:
 
 
 def test_a_record_holds_nothing_that_a_database_refuses() -> None:
-    document = json.loads(record_json(replace(RECORD, call_id="a\0b\udcff", callee="\udc80", reason="Größe")))
+    document = json.loads(record_json(RECORD._replace(call_id="a\0b\udcff", callee="\udc80", reason="Größe")))
 
     assert (document["call_id"], document["callee"], document["reason"]) == ("a\ufffdb?", "?", "Größe")

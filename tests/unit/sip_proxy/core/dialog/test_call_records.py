@@ -52,6 +52,15 @@ def test_an_administrator_sees_the_call_from_the_invite_to_its_end() -> None:
     assert {change.id for change in changes} == {call.exchange.the_record.record_id}
 
 
+def test_while_nobody_watches_nothing_is_told_of_how_a_call_goes_on() -> None:
+    call = AnsweredCall()
+    told = len(call.exchange.call_states)
+    call.exchange.engine.is_watched = False
+    call.attempt.bye()
+    assert len(call.exchange.call_states) == told
+    assert call.exchange.the_record.ended_by is EndedBy.CALLER
+
+
 def test_the_answer_is_saved_before_the_caller_hears_of_it() -> None:
     call = AnsweredCall(acknowledged=False)
     outputs = call.exchange.outputs
