@@ -33,8 +33,8 @@ HTML, PDF, ZIP = "text/html", "application/pdf", "application/zip"
 # The page is complete in itself: nothing it holds may load or run anything.
 _NOTHING_ELSE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'"
 _WITHIN_S = 60.0
-MOST_IN_ONE_PDF = 500  # bills
-MOST_CALLS_IN_ONE_PDF = 10_000
+MOST_IN_ONE_PDF = 200  # bills; setting them takes 700 MB for a moment
+MOST_CALLS_IN_ONE_PDF = 5_000
 # What is in memory at a time.
 _BATCH = 20
 

@@ -133,7 +133,9 @@ async def test_a_bill_is_read_as_pdf_and_html_with_the_letterhead_of_its_day(bil
     assert (await billed.get("/v1/bills/2026-000099.pdf")).status == 404
 
 
-async def test_a_days_bills_come_as_one_archive_or_one_document(billed: Billing) -> None:
+async def test_a_days_bills_come_as_one_archive_or_one_document(
+    billed: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan_id = await billed.add_plan("Another")
     for number in ("0002", "0003"):
         await billed.add_account(number, plan_id=plan_id)
@@ -150,6 +152,11 @@ async def test_a_days_bills_come_as_one_archive_or_one_document(billed: Billing)
     status, kind, document = await read(billed, f"/v1/bills/print?closed_on={day}&format=pdf")
     assert (status, kind) == (200, "application/pdf")
     assert [number in text_of(document) for number in numbers] == [True] * 3
+    for limit in ("MOST_IN_ONE_PDF", "MOST_CALLS_IN_ONE_PDF"):
+        with monkeypatch.context() as patched:
+            patched.setattr(printed_bills, limit, -1)
+            too_many = await billed.get("/v1/bills/print", closed_on=day, format="pdf")
+        assert list(too_many.fields()) == ["format"]
     assert (await billed.get("/v1/bills/print", closed_on="2020-01-01")).status == 404
     assert list((await billed.get("/v1/bills/print", closed_on="1.1.2027")).fields()) == ["closed_on"]
 
