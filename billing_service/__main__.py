@@ -15,6 +15,7 @@ import structlog
 
 from billing_service.call_files.formats import FORMATS
 from billing_service.domain.errors import DomainError
+from billing_service.domain.permissions import Role
 from billing_service.errors import BadSetting, BillingServiceError, UnableToStart
 from billing_service.log_setup import configure_logging
 from billing_service.private_file import private_file
@@ -84,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("login")
     create.add_argument("--name", default="", help="the full name")
     create.add_argument(
+        "--role",
+        choices=[role.value for role in Role],
+        default=Role.ADMINISTRATOR.value,
+        help="what the administrator may do (default: everything)",
+    )
+    create.add_argument(
         "--draw-password", action="store_true", help="draw a password and print it, instead of asking for one"
     )
     create.set_defaults(command=_create_administrator)
@@ -139,6 +146,7 @@ def _create_administrator(settings: Settings, options: argparse.Namespace) -> No
                 login=options.login,
                 name=options.name,
                 password=password,
+                role=Role(options.role),
                 actor="command line",
                 at=datetime.now(UTC),
             )

@@ -14,12 +14,12 @@ from billing_service.http_api.operations import operation_of
 from billing_service.http_api.problems import Problem
 from billing_service.http_api.services import services
 from billing_service.http_api.token_check import TOKENS
-from billing_service.use_cases.administrators import find_role
+from billing_service.use_cases.administrators import SERVICE_NAME, find_role
 from billing_service.use_cases.api_tokens import looks_like_token
 
 ACTOR = "Tollbell-Actor"
 LONGEST_ACTOR = 100
-SERVICE = Caller("service", ALL_SCOPES)
+SERVICE = Caller(SERVICE_NAME, ALL_SCOPES)
 
 
 def authentication(service_token: str) -> Middleware:

@@ -54,9 +54,17 @@ async def _export(
     parts, wanted = services(request), query.to_filter()
     # Before the answer begins, so that it can still be a refusal.
     found = await _next_calls(parts, wanted, None)
-    response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="{file_name}"'})
+    response = web.StreamResponse(
+        headers={
+            "Content-Disposition": f'attachment; filename="{file_name}"',
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
+    )
     response.content_type = content_type
     response.charset = "utf-8"
+    if request.method == "HEAD":
+        return response
     response.enable_compression()
     await response.prepare(request)
     try:

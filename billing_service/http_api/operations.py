@@ -78,9 +78,13 @@ class Operation:
             arguments["body"] = await read_body(request, self.body)
         result = await self.handler(request, **arguments)
         response = self._written(result)
-        tag = entity_tag(request)
-        if tag is not None:
-            response.headers["ETag"] = tag
+        if not response.prepared:
+            # What only some may read, and passwords that are shown once, belong in nobody's cache.
+            response.headers.setdefault("Cache-Control", "no-store")
+            response.headers.setdefault("X-Content-Type-Options", "nosniff")
+            tag = entity_tag(request)
+            if tag is not None:
+                response.headers["ETag"] = tag
         return response
 
     def _written(self, result: object) -> web.StreamResponse:

@@ -23,6 +23,7 @@ from billing_service.storage.tables import Administrator
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 1024
 EDITABLE = frozenset({"name", "role", "active"})
+SERVICE_NAME = "service"
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}", re.ASCII)
 
 _hasher = PasswordHasher()
@@ -62,6 +63,8 @@ def create_administrator(
     login = login.lower()
     if not _LOGIN.fullmatch(login):
         raise InvalidFields.one("login", "a login is up to 64 letters, digits, and . _ @ -")
+    if login == SERVICE_NAME:
+        raise InvalidFields.one("login", "this is what the audit log calls the service itself")
     _check_password(password)
     if session.scalar(select(Administrator.id).where(Administrator.login == login)) is not None:
         raise Conflict(f"There is already an administrator {login}.")

@@ -57,6 +57,7 @@ async def test_an_administrator_is_added_and_can_sign_in(billing: Billing) -> No
         ({"login": "a b"}, "login"),
         ({"login": ""}, "login"),
         ({"login": "ünn"}, "login"),
+        ({"login": "Service"}, "login"),
         ({"active": False}, "active"),
     ],
 )

@@ -166,3 +166,10 @@ async def test_a_file_that_breaks_off_does_not_look_whole(
         await export(billing, "/v1/calls.jsonl")
     monkeypatch.setattr(call_export, "list_calls", fetch)
     assert len((await export(billing, "/v1/calls.jsonl")).splitlines()) == 11
+
+
+async def test_only_the_head_of_a_file_can_be_asked_for(billing: Billing) -> None:
+    await some_calls(billing)
+    for path in ("/v1/calls.csv", "/v1/calls", "/v1/openapi.json"):
+        async with billing.client.head(path, headers=HEADERS) as response:
+            assert (response.status, await response.read()) == (200, b"")

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import URL, func, select
 
 from billing_service.__main__ import main
+from billing_service.domain.permissions import Role
 from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import require_current
 from billing_service.storage.tables import Call
 from billing_service.storage.unit_of_work import Database
-from billing_service.use_cases.administrators import find_credentials, password_matches
+from billing_service.use_cases.administrators import find_credentials, find_role, password_matches
 from tests.support.billing_process import BillingPrograms, eventually
 from tests.support.ports import free_port
 
@@ -73,6 +74,17 @@ def test_an_administrator_is_created_with_the_password_given(
     assert main(["create-administrator", "ANN"]) == 1
     assert capsys.readouterr().err == "billing_service: There is already an administrator ann.\n"
     assert signs_in(database, "ann", "correct horse battery")
+
+
+def test_an_administrator_may_be_given_less_than_everything(
+    monkeypatch: pytest.MonkeyPatch, database_url: URL, database: Database
+) -> None:
+    use(monkeypatch, database_url)
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))
+    assert main(["create-administrator", "bob", "--role", "viewer"]) == 0
+    assert database.run_blocking(lambda session: find_role(session, "bob")) is Role.VIEWER
+    with pytest.raises(SystemExit):
+        main(["create-administrator", "eve", "--role", "king"])
 
 
 def test_a_drawn_password_is_printed_once(

@@ -290,3 +290,9 @@ async def test_the_front_page_counts(make_billing: MakeBilling) -> None:
         "unpaid_bills": 0,
         "rejected_records": 1,
     }
+
+
+async def test_no_cache_keeps_what_only_some_may_read(billing: Billing) -> None:
+    answer = await billing.get("/v1/customers")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
