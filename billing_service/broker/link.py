@@ -22,6 +22,7 @@ from billing_service.errors import BillingServiceError
 
 CONFIRM_TIMEOUT_S: Final = 5.0
 _CONNECT_TIMEOUT_S: Final = 5.0
+_CLOSE_TIMEOUT_S: Final = 2.0
 _HEARTBEAT_S: Final = 10
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
@@ -71,6 +72,7 @@ class BrokerLink:
     def __init__(self, url: str, *, works: Sequence[Work] = ()) -> None:
         self._url = URL(url).update_query(heartbeat=str(_HEARTBEAT_S))
         self._works = works
+        self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._task: asyncio.Task[None] | None = None
         self.connected = asyncio.Event()
@@ -104,11 +106,12 @@ class BrokerLink:
 
     async def open_channel(self) -> AbstractChannel:
         """Return a channel of one's own, to be closed; raise BrokerUnavailable."""
-        channel = self._channel
-        if channel is None:
+        connection = self._connection
+        if connection is None:
             raise BrokerUnavailable("the broker is away; try again in a moment")
         try:
-            return await self._connection.channel(on_return_raises=True)
+            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                return await connection.channel(on_return_raises=True)
         except BROKER_ERRORS as error:
             raise BrokerUnavailable(f"the broker is away: {_told(error)}") from error
 
@@ -139,10 +142,12 @@ class BrokerLink:
                 except BROKER_ERRORS as error:
                     log.warning("broker_lost", reason=_told(error))
                 finally:
-                    self._channel = None
+                    self._connection = self._channel = None
                     self.connected.clear()
+                    # A broker that is silent would let us wait for its good-bye for ever.
                     with contextlib.suppress(*BROKER_ERRORS):
-                        await connection.close()
+                        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                            await connection.close()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -150,8 +155,7 @@ class BrokerLink:
         """Do all that the connection is for; returns when it is closed."""
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         await declare(channel)
-        self._connection = connection
-        self._channel = channel
+        self._connection, self._channel = connection, channel
         self.connected.set()
         log.info("broker_connected")
         async with asyncio.TaskGroup() as tasks:

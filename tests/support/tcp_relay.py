@@ -15,10 +15,20 @@ class TcpRelay:
         self.port = free_port()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     async def open(self) -> None:
         """Let everybody in."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    def freeze(self) -> None:
+        """Keep every connection, and let nothing through."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """Let everything through again, what was held included."""
+        self._flows.set()
 
     async def cut(self) -> None:
         """Break every connection and refuse new ones."""
@@ -49,8 +59,8 @@ class TcpRelay:
         else:
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target)
         copies = [
-            asyncio.create_task(_copy(reader, inner_writer)),
-            asyncio.create_task(_copy(inner_reader, writer)),
+            asyncio.create_task(self._copy(reader, inner_writer)),
+            asyncio.create_task(self._copy(inner_reader, writer)),
         ]
         try:
             await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
@@ -60,9 +70,9 @@ class TcpRelay:
             await asyncio.gather(*copies, return_exceptions=True)
             inner_writer.transport.abort()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self._flows.wait()
+                writer.write(data)
+                await writer.drain()

@@ -162,6 +162,30 @@ async def test_without_the_broker_nothing_is_accepted_and_it_comes_back_by_itsel
     await stored(brokered.database, 1)
 
 
+async def test_a_broker_that_is_silent_is_no_broker(brokered: Billing, broker_relay: TcpRelay) -> None:
+    await brokered.add_account("0001")
+
+    broker_relay.freeze()
+    refused = await brokered.post("/v1/call", start_of(1).to_document())
+    assert refused.status == 503
+    broker_relay.thaw()
+    # What was refused may have arrived all the same, so it is posted again.
+    for event in (start_of(1), end_of(1)):
+        assert (await brokered.post("/v1/call", event.to_document())).status == 202
+
+    await stored(brokered.database, 1)
+    assert count_calls(brokered.database) == 1
+
+
+async def test_the_service_stops_though_the_broker_is_silent(
+    brokered: Billing, broker_relay: TcpRelay
+) -> None:
+    broker_relay.freeze()
+
+    async with asyncio.timeout(10):
+        await brokered.client.close()
+
+
 async def test_poison_goes_to_the_dead_letters_with_the_reason_and_spoils_nothing(
     brokered: Billing, channel: AbstractChannel
 ) -> None:
