@@ -97,7 +97,9 @@ class Walk:
         calendar = BillingCalendar(self.zone, self.billing_day)
         period = first_period(self.opened_at, billing_day=self.billing_day, zone=self.zone)
         while period.end <= self.until:
-            arrived = [arriving for arriving in waiting if arriving.arrives_at < period.end]
+            # Some closings come late, when calls of the next period have arrived already.
+            closed_at = period.end + timedelta(hours=self.chance.choice((0, 0, 7)))
+            arrived = [arriving for arriving in waiting if arriving.arrives_at < closed_at]
             whole = calendar.period_containing(period.start)
             charged = self._charged(period)
             bill = build_bill(
@@ -110,7 +112,7 @@ class Walk:
                 zone=self.zone,
                 compiled=COMPILED.__getitem__,
             )
-            self.closed.append(ClosedPeriod(bill, whole, tuple(charged), period.end))
+            self.closed.append(ClosedPeriod(bill, whole, tuple(charged), closed_at))
             billed = {call.record_id for call in bill.calls}
             waiting = [arriving for arriving in waiting if arriving.call.record_id not in billed]
             if self.closed_at is not None and self.closed_at < period.end:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.money import Money
 from billing_service.domain.plan import Counting, Price, Weekday, Window
+from billing_service.domain.wall_clock import epoch_us, offsets_between
 
 # Clock changes of an hour, of half an hour, at midnight, in the south, twice within weeks, and none.
 ZONES: tuple[tzinfo, ...] = (
@@ -26,8 +27,12 @@ ZONES: tuple[tzinfo, ...] = (
 )
 zones = st.sampled_from(ZONES)
 amounts = st.integers(0, 2_000_000).map(Money)
+# Free windows are common, and some rules are about them.
+window_amounts = st.just(Money(0)) | amounts
 minutes_of_day = st.integers(0, 1439) | st.integers(0, 23).map(lambda hour: hour * 60)
-windows = st.builds(Window, st.none() | st.sampled_from(Weekday), minutes_of_day, minutes_of_day, amounts)
+windows = st.builds(
+    Window, st.none() | st.sampled_from(Weekday), minutes_of_day, minutes_of_day, window_amounts
+)
 
 
 @st.composite
@@ -66,3 +71,14 @@ _hours_s = st.integers(-4 * 3600, 3600)
 anywhere = st.integers(0, 365 * 86_400).map(lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
 answers = anywhere | st.builds(lambda change, s: change + timedelta(seconds=s), _changes, _hours_s)
 """Instants at whole seconds, many of them around clock changes."""
+
+CHANGES: tuple[tuple[tzinfo, datetime], ...] = tuple(
+    (zone, datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=change_us))
+    for zone in ZONES
+    for change_us in offsets_between(
+        zone,
+        epoch_us(datetime(2026, 1, 1, tzinfo=UTC)),
+        epoch_us(datetime(2027, 1, 1, tzinfo=UTC)),
+    )[0]
+)
+"""The clock changes of a year, each with its own zone."""

@@ -115,3 +115,22 @@ def test_included_seconds_pay_the_first_seconds_that_cost_something(
 
     assert part.seconds == min(left_s, len(seconds))
     assert charge.precise - part.precise == Money(rest)
+
+
+@given(
+    st.lists(st.tuples(prefixes, prefixes, validity), max_size=12, unique_by=lambda three: three[:2]),
+    numbers,
+    numbers,
+    answers,
+)
+@settings(max_examples=examples(200))
+def test_the_tariff_with_the_longest_prefixes_is_found(
+    rows: list[tuple[str, str, datetime | None]], caller: str, callee: str, answered_at: datetime
+) -> None:
+    tariffs = tuple(
+        Tariff(Price(Money(place + 1)), destination, source, valid_from)
+        for place, (destination, source, valid_from) in enumerate(rows)
+    )
+    terms = PlanTerms("Plan", Money(0), Price(Money(0)), tariffs)
+    found = CompiledPlan(terms).price_at(source=caller, destination=callee, answered_at=answered_at)
+    assert found == price_by_the_book(terms, caller, callee, answered_at)

@@ -1,6 +1,8 @@
 """Both raters agree with a second-by-second one, and with each other where that one would take too long."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from billing_service.domain.itemised import itemise
 from billing_service.domain.money import Money
 from billing_service.domain.plan import Counting, Price, Window
 from billing_service.domain.rating import charge_call
-from tests.property.billing_service.plan_strategies import ZONES, answers, prices, zones
+from tests.property.billing_service.plan_strategies import CHANGES, ZONES, answers, prices, zones
 from tests.property.billing_service.second_by_second import price_micros
 from tests.support.examples import examples
 
@@ -88,3 +90,30 @@ def test_a_longer_call_never_costs_less(
     shorter = curve.price_call(answered_at=answered_at, duration_us=duration_us, zone=zone)
     longer = curve.price_call(answered_at=answered_at, duration_us=duration_us + more_us, zone=zone)
     assert longer >= shorter
+
+
+@given(
+    prices(),
+    st.sampled_from(CHANGES),
+    st.lists(st.integers(0, 300), min_size=2, max_size=4, unique=True).map(sorted),
+    st.integers(-3 * 3600 * 10**6, 10**6),
+    st.integers(0, 6 * 3600 * 10**6),
+)
+@settings(max_examples=examples(150))
+def test_the_curve_agrees_with_the_plain_rater_where_the_clock_changes(
+    price: Price, change: tuple[tzinfo, datetime], borders: list[int], before_us: int, duration_us: int
+) -> None:
+    # Windows that begin and end in the hours in which clocks are changed.
+    windows = [
+        Window(None, start, end, Money(1_000_000 * (place + 1)))
+        for place, (start, end) in enumerate(pairwise(borders))
+    ]
+    price = replace(price, windows=tuple(windows))
+    zone, changes_at = change
+    answered_at = changes_at + timedelta(microseconds=before_us)
+    if duration_us > 10**9 * price.next_increment_s:
+        duration_us //= 10
+    charge = charge_call(price, answered_at=answered_at, duration_us=duration_us, zone=zone)
+    curve = PriceCurve(price)
+    assert curve.price_call(answered_at=answered_at, duration_us=duration_us, zone=zone) == charge.precise
+    assert itemise(curve, answered_at=answered_at, duration_us=duration_us, zone=zone) == charge

@@ -224,6 +224,14 @@ def test_calls_too_cheap_to_be_charged_take_nothing_off_the_others() -> None:
     assert allowance_lines(bill) == [("Plan, included minutes: 100 of 1000", "0.00")]
 
 
+def test_what_is_left_of_a_call_is_rounded_once() -> None:
+    company = Company(plan(10, Price(Money.parse("0.009"), standing_charge=Money.parse("0.005"))))
+    bill = company.bill([company.call("a", 1, day(3), 60)])
+    # 0.014 is charged as 0.01; the half cent that is left of it is, too.
+    assert (bill.calls[0].rounded, bill.calls[0].included) == (Money.parse("0.01"), Money(0))
+    assert bill.call_total == Money.parse("0.01")
+
+
 def test_part_of_a_minute_is_used_by_the_second() -> None:
     company = Company(plan(2, Price(Money.parse("0.10"), initial_increment_s=45, next_increment_s=45)))
     bill = company.bill([company.call("a", 1, day(3), 180)])
