@@ -88,7 +88,7 @@ def main() -> None:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
 
 
-def make_engine(phones: int) -> Engine:
+def make_engine(phones: int, *, random_bytes: Callable[[int], bytes] = os.urandom) -> Engine:
     """An engine with so many accounts, numbered from 100000."""
     accounts = {}
     for number in (str(100000 + index) for index in range(phones)):
@@ -106,7 +106,7 @@ def make_engine(phones: int) -> Engine:
         listening={Transport.UDP: EXCHANGE},
         nonce_secret=b"bench",
     )
-    engine = Engine(config=config, directory=Directory(1, accounts=accounts), random_bytes=os.urandom)
+    engine = Engine(config=config, directory=Directory(1, accounts=accounts), random_bytes=random_bytes)
     engine.wall_offset = 1_790_000_000.0
     engine.is_watched = False  # as in an exchange whose console nobody has open
     return engine
