@@ -59,7 +59,7 @@ class Receiver:
 
     async def has(self, count: int) -> None:
         """Return once so many requests have come."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.received) < count:
                 await asyncio.sleep(0.01)
 

@@ -43,7 +43,7 @@ def end_of(call: int) -> CallEvent:
     return CallEvent(f"e{call}", EventKind.END, STARTED_AT + timedelta(minutes=1), f"call-{call}", None, None)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 30) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not await condition():
             await asyncio.sleep(0.02)
@@ -66,7 +66,7 @@ async def brokered(make_billing: MakeBilling, broker_relay: TcpRelay) -> Billing
 
 
 async def connected(billing: Billing) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await billing.client.app[BROKER].connected.wait()
 
 
@@ -281,7 +281,7 @@ async def test_events_reach_the_topic_exchange_in_order_even_when_the_broker_was
     await broker_relay.open()
 
     received: dict[str, dict[str, Any]] = {}  # by identity: an event may come twice
-    async with asyncio.timeout(30), queue.iterator() as messages:
+    async with asyncio.timeout(60), queue.iterator() as messages:
         async for message in messages:
             event = json.loads(message.body)
             VALIDATOR.validate(event)
@@ -322,7 +322,7 @@ async def test_hundreds_of_events_keep_their_order(
     await billing.database.run(lambda session: publish(session, *events))
 
     places: list[int] = []
-    async with asyncio.timeout(30), queue.iterator(no_ack=True) as messages:
+    async with asyncio.timeout(60), queue.iterator(no_ack=True) as messages:
         async for message in messages:
             places.append(json.loads(message.body)["data"]["place"])
             if len(places) == len(events):
