@@ -63,8 +63,6 @@ async def _export(
     )
     response.content_type = content_type
     response.charset = "utf-8"
-    if request.method == "HEAD":
-        return response
     response.enable_compression()
     await response.prepare(request)
     try:

@@ -37,6 +37,7 @@ class Operation:
     `scope` is what the caller must have; None lets everybody in. `answer` is the type of a JSON answer, None
     for anything else (`produces` then names the media types; none of them: no content). `also` are successful
     statuses beside `status`; `refuses` are errors beside those that follow from the rest.
+    One that `streams` writes its answer piece by piece.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Operation:
     if_match: bool = False
     etag: bool = False
     documented: bool = True
+    streams: bool = False
 
     @property
     def name(self) -> str:
@@ -166,6 +168,7 @@ class Operations:
             parameters = inspect.signature(handler).parameters.keys() - {"request", "query", "body"}
             assert not parameters, f"{handler.__name__} takes {parameters}"
             returned = types["return"]
+            streams = returned is web.StreamResponse
             if isinstance(returned, type) and issubclass(returned, (web.StreamResponse, type(None))):
                 returned = declared.get("answer")
             self.all.append(
@@ -187,6 +190,7 @@ class Operations:
                     if_match=declared.get("if_match", False),
                     etag=declared.get("etag", False),
                     documented=declared.get("documented", True),
+                    streams=streams,
                 )
             )
             return handler
@@ -203,7 +207,9 @@ def add_operations(app: web.Application, modules: Iterable[Operations]) -> None:
     for operation in app[OPERATIONS]:
         endpoint = _endpoint(operation)
         if operation.method == "GET":
-            app.router.add_get(operation.path, endpoint)
+            # The body of a stream would follow the head that alone was asked for, and be taken for the next
+            # answer on the connection.
+            app.router.add_get(operation.path, endpoint, allow_head=not operation.streams)
         else:
             app.router.add_route(operation.method, operation.path, endpoint)
 

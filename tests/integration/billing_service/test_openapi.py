@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from billing_service.app import OPERATION_MODULES
 from billing_service.http_api.openapi import path_of
-from tests.support.billing import TOKEN, Billing
+from tests.support.billing import TOKEN, Billing, call_record
 from tests.support.browser import Complaints, chromium, fresh_profile
 
 
@@ -74,6 +74,28 @@ async def test_every_schema_is_one_and_every_reference_leads_somewhere(billing: 
 
     there = {f"#/components/schemas/{name}" for name in read["components"]["schemas"]}
     assert references(read) <= there
+
+
+async def test_who_asks_for_the_head_gets_the_head(billing: Billing) -> None:
+    await billing.add_account("0001")
+    await billing.deliver(call_record(1))
+    await billing.post("/v1/bills/close-due", {"as_of": "2026-12-22T00:00:00Z"})
+    there = {"record_id": f"{1:032x}", "subscriber": "0001", "login": "nobody", "id": "1"}
+    queries = {"/v1/bills/print": {"closed_on": "2026-12-22", "format": "zip"}}
+    for path, operations in (await document(billing))["paths"].items():
+        if "get" not in operations:
+            continue
+        number = "2026-000001" if path.startswith("/v1/bills/") else "0001"
+        address = path.format_map({**there, "number": number}) if "{" in path else path
+        got = {}
+        for method in ("GET", "HEAD"):
+            async with billing.client.request(
+                method, address, headers={"Authorization": f"Bearer {TOKEN}"}, params=queries.get(path)
+            ) as response:
+                body = await response.read()
+                got[method] = (response.status, response.content_type)
+        assert body == b"", path
+        assert got["HEAD"] in (got["GET"], (405, "application/problem+json")), path
 
 
 @pytest.mark.parametrize(
