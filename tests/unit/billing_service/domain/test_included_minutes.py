@@ -145,6 +145,15 @@ def test_minutes_that_cost_nothing_use_none() -> None:
     assert allowance_lines(bill) == [("Plan, included minutes: 2 of 10", "-0.20")]
 
 
+def test_a_free_night_in_the_middle_of_a_call_uses_none() -> None:
+    night = Window(None, 22 * 60, 6 * 60, Money(0))
+    company = Company(plan(4, Price(Money.parse("0.10"), windows=(night,))))
+    # Two minutes before the night, its eight hours, and five minutes after it.
+    evening = datetime(2026, 11, 3, 21, 58, tzinfo=UTC)
+    bill = company.bill([company.call("a", 1, evening, (2 + 480 + 5) * 60)])
+    assert allowance_lines(bill) == [("Plan, included minutes: 4 of 4", "-0.40")]
+
+
 def test_the_dearer_part_of_a_call_is_paid_first_when_it_comes_first() -> None:
     evening = Window(None, 18 * 60, 22 * 60, Money.parse("0.02"))
     company = Company(plan(3, Price(Money.parse("0.10"), counting=Counting.COMPLETED, windows=(evening,))))
