@@ -14,7 +14,7 @@ from billing_service.http_api import imports
 from billing_service.http_api.bodies import LARGEST_BODY
 from billing_service.http_api.imports import IMPORTS, ImportQuery
 from billing_service.use_cases.import_calls import NewImport, begin_import
-from tests.support.billing import TOKEN, Answer, Billing
+from tests.support.billing import TOKEN, Answer, Billing, call_record, unanswered_record
 from tests.support.call_files import asterisk_line, set_default_plan
 
 EVENING = datetime(2026, 2, 27, 21, 57, 13, tzinfo=UTC)
@@ -129,3 +129,17 @@ def test_every_format_can_be_named() -> None:
     annotation: Callable[..., Any] | None = ImportQuery.model_fields["format"].annotation
     named = {name for one in get_args(annotation) for name in get_args(one)}
     assert named == set(FORMATS)
+
+
+async def test_an_export_of_calls_can_be_imported_where_they_are_known_already(billing: Billing) -> None:
+    await set_default_plan(billing)
+    await billing.add_account("0001")
+    await billing.deliver(call_record(1), unanswered_record(2))
+    await finished(billing, (await upload(billing, LINE)).body["id"])
+    async with billing.client.get("/v1/calls.csv", headers={"Authorization": f"Bearer {TOKEN}"}) as exported:
+        raw = await exported.read()
+
+    run = await finished(billing, (await upload(billing, raw)).body["id"])
+
+    assert (run["format"], run["state"]) == ("tollbell", "finished")
+    assert (run["stored"], run["already_had"], run["rejected"]) == (0, 3, 0)
