@@ -85,7 +85,8 @@ class RabbitServer:
         with (self.directory / "output").open("ab") as output:
             self._processes.append(
                 subprocess.Popen(
-                    command,
+                    # It dies with us, however we die.
+                    ("setpriv", "--pdeathsig", "KILL", *command),
                     cwd=self.directory,
                     env=self._environment(),
                     stdin=subprocess.DEVNULL,
