@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CODE   := sip_proxy billing_service softphone admin_web tollbell alembic tests bench fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help run phone administrator test soak explore check fuzz format lock clean bench-sip system-run system-test system-phone
+.PHONY: help run phone administrator test soak explore check fuzz format lock clean bench-sip bench-billing system-run system-test system-phone
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ explore: system-test $(VENV)/.installed-dev ## try the properties with fifty tim
 
 bench-sip: system-test $(VENV)/.installed-dev ## measure the exchange beside Kamailio (a few minutes; BENCH_ARGS=--full for all)
 	@$(BIN)/python -m bench.sip $(BENCH_ARGS)
+
+bench-billing: $(VENV)/.installed-dev ## measure rating, intake, closing and reading beside plain SQL (minutes; BENCH_ARGS=--full for all)
+	@$(BIN)/python -m bench.billing $(BENCH_ARGS)
 
 check: system-run $(VENV)/.installed-dev ## style, types and architecture
 	@$(BIN)/ruff check $(CODE)

@@ -78,9 +78,5 @@ def close_a_month(accounts: int, calls: int, *, workers: int | None = None) -> C
         add_calls(server, calls, version=version)
         server.analyse()
         server.sql(_PLAIN_TABLES)
-        server.sql("ALTER TABLE calls DROP CONSTRAINT fk_calls_bill_id")
-        server.sql(
-            "ALTER TABLE calls ADD CONSTRAINT fk_plain FOREIGN KEY (bill_id) REFERENCES plain_bills (id)"
-        )
         same_outcome_s = server.timed(SAME_OUTCOME)
     return Closed(accounts, calls, aggregate_s, same_outcome_s, finished.seconds, finished.peak_bytes)

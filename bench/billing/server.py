@@ -18,6 +18,7 @@ from sqlalchemy import URL
 from billing_service.storage.embedded_postgres import EmbeddedPostgres, database_url, server_directory
 from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import migrate
+from billing_service.storage.patience import wait_for_ever, wait_with_patience
 from billing_service.storage.unit_of_work import Database
 
 
@@ -34,9 +35,7 @@ class Server:
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run statements as one transaction, without the product's limits of time."""
-        connection = psycopg2.connect(
-            host=self.url.query["host"], user=self.url.username, dbname=self.url.database
-        )
+        connection = self._connect()
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute("SET timezone = 'UTC'; SET statement_timeout = 0")
@@ -51,11 +50,27 @@ class Server:
         self.sql(statement)
         return time.perf_counter() - started
 
+    def copy(self, statement: str, file: Path, mode: str) -> float:
+        """COPY out into a file or in from one, as psql does; how many seconds it took, with the commit."""
+        wait_for_ever()  # psycopg2 can't COPY otherwise
+        connection = self._connect()
+        try:
+            with file.open(mode) as stream, connection, connection.cursor() as cursor:
+                cursor.execute("SET timezone = 'UTC'; SET statement_timeout = 0")
+                started = time.perf_counter()
+                cursor.copy_expert(statement, stream)
+                connection.commit()
+                return time.perf_counter() - started
+        finally:
+            connection.close()
+            wait_with_patience()
+
+    def _connect(self) -> Any:
+        return psycopg2.connect(host=self.url.query["host"], user=self.url.username, dbname=self.url.database)
+
     def analyse(self) -> None:
         """What autovacuum would have done by now, and a checkpoint, so that no phase pays for another."""
-        connection = psycopg2.connect(
-            host=self.url.query["host"], user=self.url.username, dbname=self.url.database
-        )
+        connection = self._connect()
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
