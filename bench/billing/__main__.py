@@ -69,13 +69,13 @@ def _intake(count: int) -> str:
 
 def _closing(months: list[Closed]) -> str:
     lines = [
-        "| accounts | calls | aggregate + insert, s | same outcome in SQL, s | product, s "
+        "| accounts | calls | aggregate + insert, s | same outcome in SQL, s | product, s | its start, s "
         "| product / aggregate (aim 3) | product / same outcome | ms an account | memory of a process, MB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {month.accounts:,} | {month.calls:,} | {month.aggregate_s:.2f} | {month.same_outcome_s:.2f} "
-        f"| {month.product_s:.2f} | {month.product_s / month.aggregate_s:.1f} "
+        f"| {month.product_s:.2f} | {month.start_s:.2f} | {month.product_s / month.aggregate_s:.1f} "
         f"| {month.product_s / month.same_outcome_s:.2f} | {1000 * month.product_s / month.accounts:.2f} "
         f"| {month.one_worker_peak_bytes / 2**20:.0f} |"
         for month in months

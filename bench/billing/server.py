@@ -1,6 +1,7 @@
 """A PostgreSQL for the benchmark alone, as the product runs it, and programs of the product on it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,20 +80,34 @@ class Server:
 
     def run(self, *arguments: str) -> "Finished":
         """Run a command of the billing service to its end."""
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "billing_service", *arguments],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        output = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with tempfile.TemporaryFile("w+") as output:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "billing_service", *arguments],
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            peak_bytes = 0
+            while process.poll() is None:
+                peak_bytes = max(peak_bytes, _peak_bytes(process.pid))
+                time.sleep(0.02)
+            took_s = time.perf_counter() - started
+            output.seek(0)
+            said = output.read()
         if process.returncode:
-            raise SystemExit(f"billing_service {' '.join(arguments)} failed:\n{output[-3000:]}")
-        return Finished(time.perf_counter() - started, usage.ru_maxrss * 1024, output)
+            raise SystemExit(f"billing_service {' '.join(arguments)} failed:\n{said[-3000:]}")
+        return Finished(took_s, peak_bytes, said)
+
+
+def _peak_bytes(pid: int) -> int:
+    """The most memory that a process or one of its children has had so far."""
+    try:
+        own = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # it has just ended
+        return 0
+    return max([int(own[1]) * 1024 if own else 0, *(_peak_bytes(int(child)) for child in children)])
 
 
 @dataclass(frozen=True)

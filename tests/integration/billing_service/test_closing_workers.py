@@ -1,4 +1,4 @@
-"""A closing that is much work is shared by processes; whatever they leave, the one that started them closes."""
+"""A closing that is much work is shared by processes; the one that started them closes what they leave."""
 
 import os
 from pathlib import Path
