@@ -90,8 +90,12 @@ async def get_administrators(request: web.Request, query: PageQuery) -> Page[Adm
 
 @operations.post("/v1/administrators", scope=Scope.ADMINISTRATORS_WRITE, status=201, etag=True)
 async def post_administrator(request: web.Request, body: NewAdministrator) -> AdministratorAnswer:
-    """Add an administrator with a password, which he should change."""
+    """Add an administrator with a password, which he should change.
+
+    Nobody gives a role that allows more than he may do.
+    """
     parts, who = services(request), actor(request)
+    caller(request).require_role(body.role)
     async with request.app[HASHING]:
         made = await parts.database.run(
             lambda session: create_administrator(
@@ -120,25 +124,33 @@ async def get_administrator(request: web.Request) -> AdministratorAnswer:
 async def patch_administrator(request: web.Request, body: AdministratorChanges) -> AdministratorAnswer:
     """Change an administrator's name or role, or let him sign in no more.
 
-    The last active administrator stays one.
+    The last active administrator stays one. Nobody changes one whose role, before or after, allows more than
+    he may do himself.
     """
+    permits = caller(request).require_role
     changes = body.model_dump(exclude_unset=True, mode="json")
     login, who, expected = request.match_info["login"], actor(request), expected_versions(request)
     return _tagged(
         request,
         await services(request).database.run(
-            lambda session: edit_administrator(session, login, changes, actor=who, expected=expected)
+            lambda session: edit_administrator(
+                session, login, changes, actor=who, expected=expected, permits=permits
+            )
         ),
     )
 
 
 @operations.post(ADMINISTRATOR + "/password", scope=Scope.ADMINISTRATORS_WRITE, status=204)
 async def post_administrator_password(request: web.Request, body: NewAdministratorPassword) -> None:
-    """Give an administrator who has forgotten his password another one."""
+    """Give an administrator who has forgotten his password another one.
+
+    Nobody gives one to who may do more than he himself.
+    """
     login, who = request.match_info["login"], actor(request)
+    permits = caller(request).require_role
     async with request.app[HASHING]:
         await services(request).database.run(
-            lambda session: set_password(session, login, body.password, actor=who)
+            lambda session: set_password(session, login, body.password, actor=who, permits=permits)
         )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from billing_service.domain.permissions import Scope
+from billing_service.domain.permissions import Role, Scope, scopes_of
 from billing_service.errors import Forbidden
 
 
@@ -23,6 +23,11 @@ class Caller:
         """Raise Forbidden unless the caller has this scope."""
         if scope not in self.scopes:
             raise Forbidden(f"{self.name} may not do this; it takes the scope {scope.value}.")
+
+    def require_role(self, role: Role) -> None:
+        """Raise Forbidden when an administrator with this role may do more than the caller."""
+        if not scopes_of(role) <= self.scopes:
+            raise Forbidden(f"{self.name} may not do all that the role {role.value} allows.")
 
 
 CALLER = web.RequestKey("caller", Caller)

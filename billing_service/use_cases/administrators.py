@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -27,6 +27,13 @@ SERVICE_NAME = "service"
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}", re.ASCII)
 
 _hasher = PasswordHasher()
+
+Permits = Callable[[Role], None]
+"""Raises Forbidden for a role that who asks may not give, nor touch in one who has it."""
+
+
+def _permit_any(role: Role) -> None:
+    """Let the system's own programs do what they are for."""
 
 
 @cache
@@ -95,11 +102,12 @@ def edit_administrator(
     *,
     actor: str,
     expected: Collection[str] | None = None,
+    permits: Permits = _permit_any,
 ) -> Administrator:
     """Change an administrator's name, role, or whether he may sign in (see EDITABLE).
 
-    Raises NotFound, Stale when the row's version is none of those expected, and Conflict when nobody would
-    be left who may do everything.
+    Raises what `permits` does for the role that he has or gets, NotFound, Stale when the row's version is
+    none of those expected, and Conflict when nobody would be left who may do everything.
     """
     assert changes.keys() <= EDITABLE
     # In one order, so that two who remove each other wait for each other, and one of them is refused.
@@ -110,6 +118,8 @@ def edit_administrator(
         .with_for_update()
     ).all()
     administrator = _locked(session, login)
+    permits(Role(administrator.role))
+    permits(Role(changes.get("role", administrator.role)))
     require_unchanged(administrator.row_version, expected)
     before = {field: getattr(administrator, field) for field in changes}
     for field, value in changes.items():
@@ -131,13 +141,17 @@ def edit_administrator(
     return administrator
 
 
-def set_password(session: Session, login: str, password: str, *, actor: str) -> None:
+def set_password(
+    session: Session, login: str, password: str, *, actor: str, permits: Permits = _permit_any
+) -> None:
     """Give an administrator a password; slow on purpose.
 
-    Raises NotFound, and InvalidFields for a password that won't do.
+    Raises what `permits` does for his role, as a password gives what the role allows; NotFound, and
+    InvalidFields for a password that won't do.
     """
     _check_password(password)
     administrator = _locked(session, login)
+    permits(Role(administrator.role))
     administrator.password_hash = _hasher.hash(password)
     record_change(
         session, actor=actor, action="set_password", subject_kind="administrator", subject=administrator.login

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
-from billing_service.domain.permissions import Role
+from billing_service.domain.permissions import Role, scopes_of
 from billing_service.use_cases import administrators
 from tests.support.billing import Billing
 
@@ -122,6 +122,39 @@ async def test_a_password_is_given_by_another_or_changed_by_its_owner(billing: B
     assert (await billing.post("/v1/own-password", right)).status == 403
     unknown = await billing.post("/v1/administrators/nobody/password", {"password": PASSWORD})
     assert unknown.status == 404
+
+
+async def test_nobody_gives_or_touches_a_role_that_allows_more_than_he_may(billing: Billing) -> None:
+    await add(billing, "boss")
+    await add(billing, "clerk", "viewer")
+    token = {"name": "personnel", "scopes": ["administrators:read", "administrators:write"]}
+    made = (await billing.post("/v1/tokens", token)).body
+    narrow = {"Authorization": f"Bearer {made['token']}", "If-Match": "*"}
+    password = {"password": "mine from now on"}
+    for role in Role:
+        new = {"login": f"puppet-{role.value}", "role": role.value, "password": PASSWORD}
+        assert (await billing.post("/v1/administrators", new, headers=narrow)).status == 403
+    for login in ("boss", "clerk"):
+        path = f"/v1/administrators/{login}"
+        assert (await billing.post(f"{path}/password", password, headers=narrow)).status == 403
+        assert (await billing.patch(path, {"role": "operator"}, headers=narrow)).status == 403
+        assert (await billing.patch(path, {"active": False}, headers=narrow)).status == 403
+        assert await sign_in(billing, login) == 200
+    unknown = await billing.post("/v1/administrators/nobody/password", password, headers=narrow)
+    assert unknown.status == 404
+    listed = (await billing.get("/v1/administrators")).body["items"]
+    assert [(one["login"], one["role"]) for one in listed] == [("boss", "administrator"), ("clerk", "viewer")]
+
+    # Who may do all that a viewer may has viewers, but can't make more of them.
+    viewer = [scope.value for scope in scopes_of(Role.VIEWER)]
+    wider = {"name": "wider", "scopes": [*token["scopes"], *viewer]}
+    made = (await billing.post("/v1/tokens", wider)).body
+    wide = {"Authorization": f"Bearer {made['token']}", "If-Match": "*"}
+    clerk = "/v1/administrators/clerk"
+    assert (await billing.post(f"{clerk}/password", password, headers=wide)).status == 204
+    assert (await billing.patch(clerk, {"name": "Clerk"}, headers=wide)).status == 200
+    assert (await billing.patch(clerk, {"role": "operator"}, headers=wide)).status == 403
+    assert (await billing.post("/v1/administrators/boss/password", password, headers=wide)).status == 403
 
 
 async def test_guessing_the_present_password_is_limited(billing: Billing) -> None:
