@@ -12,6 +12,7 @@ from billing_service.domain.errors import DomainError
 MICROS_PER_UNIT: Final = 1_000_000
 _MICRO_EXPONENT: Final = -6
 # numeric(18,6) in the database holds twelve digits before the point.
+_DIGITS_BEFORE_POINT: Final = 12
 LARGEST_MICROS: Final = 10**18 - 1
 _EXACT: Final = Context(prec=60)
 
@@ -80,20 +81,16 @@ class Money:
 
     @classmethod
     def from_decimal(cls, amount: Decimal) -> Self:
-        """The same amount, exactly.
+        """The same amount, exactly: a stored one or a sum of them, which may be larger than any stored.
 
         Raises:
-            InvalidMoney: not finite, more than six decimal places, or more than twelve digits before.
+            InvalidMoney: not finite, or more than six decimal places.
         """
         if not amount.is_finite():
             raise InvalidMoney("an amount of money must be a finite number")
-        if amount.adjusted() > 12:
-            raise InvalidMoney("an amount of money has at most twelve digits before the point")
         micros = amount.scaleb(-_MICRO_EXPONENT, _EXACT)
         if micros != micros.to_integral_value():
             raise InvalidMoney("an amount of money has at most six decimal places")
-        if abs(micros) > LARGEST_MICROS:
-            raise InvalidMoney("an amount of money has at most twelve digits before the point")
         return cls(int(micros))
 
     @classmethod
@@ -101,14 +98,18 @@ class Money:
         """An amount as written in the REST API and in forms, such as `"12.50"`.
 
         Raises:
-            InvalidMoney: as `from_decimal`, or the text is not a plain decimal number.
+            InvalidMoney: as `from_decimal`, more than twelve digits before the point, which is more than can
+                be stored, or the text is not a plain decimal number.
         """
         if not text.isascii() or "_" in text:
             raise InvalidMoney(f"{text!r} is not an amount of money")
         try:
-            return cls.from_decimal(Decimal(text.strip()))
+            amount = Decimal(text.strip())
         except InvalidOperation:
             raise InvalidMoney(f"{text!r} is not an amount of money") from None
+        if amount.is_finite() and amount and amount.adjusted() >= _DIGITS_BEFORE_POINT:
+            raise InvalidMoney("an amount of money has at most twelve digits before the point")
+        return cls.from_decimal(amount)
 
     def to_decimal(self) -> Decimal:
         """The amount with six decimal places."""

@@ -136,6 +136,12 @@ Amount = Annotated[
     BeforeValidator(_parse_money),
     _schema(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$", examples=["12.50"]),
 ]
+MovedAmount = Annotated[
+    Money,
+    BeforeValidator(_parse_money),
+    _schema(pattern=r"^[0-9]{1,10}(\.[0-9]{1,6})?$", examples=["12.50"], description="more than zero"),
+]
+"""Money that changes hands; `take_money.check_amount` says what of it can."""
 QueryInteger = Annotated[int, BeforeValidator(_parse_integer)]
 QueryBoolean = Annotated[bool, BeforeValidator(_parse_boolean)]
 Identifier = Annotated[int, Field(ge=1, le=2**63 - 1)]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from billing_service.domain.permissions import Scope
 from billing_service.http_api.answers import AnswerModel, MoneyText
 from billing_service.http_api.bodies import RequestModel
-from billing_service.http_api.fields import Amount, Line, Number, OptionalLine
+from billing_service.http_api.fields import Line, MovedAmount, Number, OptionalLine
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.preconditions import idempotency_key
 from billing_service.http_api.services import actor, services
@@ -29,7 +29,7 @@ class NewPayment(RequestModel):
     """A payment to be taken."""
 
     account: Number
-    amount: Amount
+    amount: MovedAmount
     bill: BillNumber | None = None
     note: OptionalLine = ""
 
@@ -38,7 +38,7 @@ class NewCredit(RequestModel):
     """A credit to be given."""
 
     account: Number
-    amount: Amount
+    amount: MovedAmount
     bill: BillNumber | None = None
     reason: Line
 
@@ -47,7 +47,7 @@ class NewRefund(RequestModel):
     """A refund to be made."""
 
     account: Number
-    amount: Amount
+    amount: MovedAmount
     reason: Line
 
 

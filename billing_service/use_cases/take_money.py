@@ -20,6 +20,8 @@ from billing_service.storage.tables import Bill, LedgerEntry, PhoneAccount
 from billing_service.use_cases.follow_dunning import reactivate_if_paid
 from billing_service.use_cases.settle_bills import settle_bills
 
+# Far above any payment, far below what a column holds: a slip of the finger must not make sums absurd.
+LARGEST_AMOUNT: Final = Money.parse("9999999999.999999")
 _TOLD_AS: Final = {
     EntryKind.PAYMENT: EventKind.PAYMENT_TAKEN,
     EntryKind.CREDIT: EventKind.CREDIT_GIVEN,
@@ -80,6 +82,8 @@ def check_amount(amount: Money, currency: Currency) -> None:
     """Raise InvalidFields for an amount of money that can't change hands."""
     if amount <= ZERO:
         raise InvalidFields.one("amount", "an amount is more than zero")
+    if amount > LARGEST_AMOUNT:
+        raise InvalidFields.one("amount", "at most ten digits before the point can change hands at once")
     if amount != amount.rounded(currency):
         raise InvalidFields.one("amount", f"{currency.code} has {currency.minor_digits} decimal places")
 

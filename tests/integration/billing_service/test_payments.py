@@ -79,6 +79,7 @@ async def test_a_payment_may_name_its_bill(suspended: Billing) -> None:
         ({"amount": "0.001"}, "amount"),
         ({"amount": "NaN"}, "amount"),
         ({"amount": "1e999"}, "amount"),
+        ({"amount": "10000000000.00"}, "amount"),
         ({"amount": 5}, "amount"),
         ({"amount": None}, "amount"),
         ({"account": "0009"}, "account"),
@@ -98,6 +99,24 @@ async def test_a_payment_that_makes_no_sense_is_refused_by_name(
     assert list(answer.fields()) == [field]
     # Nothing of it is booked.
     assert (await suspended.get("/v1/bills/2027-000001")).body["paid"] == "0.00"
+
+
+async def test_an_account_stays_readable_however_much_is_paid(suspended: Billing) -> None:
+    for key in range(101):
+        assert (await pay(suspended, f"key-{key}", amount="9999999999.99")).status == 201
+    account = (await suspended.get("/v1/phone-accounts/0001")).body
+    assert account["balance"] == "1009999999909.82"
+    assert (await suspended.get("/v1/phone-accounts")).body["items"] == [account]
+    statement = (await suspended.get("/v1/phone-accounts/0001/statement", to="2027-03-01")).body
+    assert statement["closing_balance"] == account["balance"]
+    refund = await suspended.post(
+        "/v1/refunds",
+        {"account": "0001", "amount": "9999999999.99", "reason": "Too much"},
+        headers={"Idempotency-Key": "back"},
+    )
+    assert refund.body["credit_left"] == "999999999909.83"
+    closed = await suspended.post("/v1/phone-accounts/0001/close")
+    assert closed.status == 200, closed
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": ""}, {"Idempotency-Key": "x" * 201}])

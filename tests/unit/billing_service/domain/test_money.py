@@ -36,6 +36,19 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         Money.parse(text)
 
 
+def test_a_sum_may_be_larger_than_any_stored_amount() -> None:
+    largest = Decimal("999999999999.999999")
+    assert Money.from_decimal(1_000 * largest).format_precise() == "999999999999999.999000"
+    assert Money.from_decimal(-1_000 * largest).format(USD) == "-1000000000000000.00"
+    for amount in ("NaN", "Infinity", "0.0000001"):
+        with pytest.raises(InvalidMoney):
+            Money.from_decimal(Decimal(amount))
+
+
+def test_zero_is_zero_however_it_is_written() -> None:
+    assert Money.parse("0e400") == Money.parse("-0") == Money(0)
+
+
 def test_trailing_zeros_beyond_six_places_are_no_harm() -> None:
     assert Money.parse("0.10000000000") == Money(100_000)
 
