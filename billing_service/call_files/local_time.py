@@ -42,10 +42,11 @@ class LocalClock:
             raise UnreadableLine(f"{column}: {shorten(text)} is no time such as 2026-11-21 20:00:00")
         try:
             shown = datetime.fromisoformat(text)
-            if shown.tzinfo is not None:
-                return (shown if shown.tzinfo is UTC else shown.astimezone(UTC),)
+            # Within these years no duration leads out of the calendar.
             if not 1990 <= shown.year < 2200:
                 raise UnreadableLine(f"{column}: {shorten(text)} is not between the years 1990 and 2199")
+            if shown.tzinfo is not None:
+                return (shown if shown.tzinfo is UTC else shown.astimezone(UTC),)
             self._look_at_hour(text[:13], shown)
             first = instant_of(shown, self._zone)
             second = shown.replace(tzinfo=self._zone, fold=1).astimezone(UTC)

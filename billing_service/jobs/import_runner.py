@@ -99,7 +99,7 @@ class ImportRunner:
         try:
             self._import(database, import_id)
         except Exception:
-            # Not finished, so that it is tried again; the next file must not wait for it.
+            # The database went away. Not finished, so that it is tried again; the next file must not wait.
             log.exception("import_failed", import_id=import_id)
         finally:
             database.close()
@@ -133,6 +133,10 @@ class ImportRunner:
             return
         except BillingServiceError as error:
             problem = str(error)
+        except Exception as error:
+            # It would fail the same way at every start. What it says is for the log: it may quote the file.
+            log.exception("import_broke_down", import_id=import_id)
+            problem = f"the import broke down ({type(error).__name__}); the log tells where"
         finally:
             rejects.close()
         database.run_blocking(

@@ -13,6 +13,7 @@ from billing_service.call_files.formats import FORMATS
 from billing_service.http_api import imports
 from billing_service.http_api.bodies import LARGEST_BODY
 from billing_service.http_api.imports import IMPORTS, ImportQuery
+from billing_service.jobs import import_runner
 from billing_service.use_cases.import_calls import NewImport, begin_import
 from tests.support.billing import TOKEN, Answer, Billing, call_record, unanswered_record
 from tests.support.call_files import asterisk_line, set_default_plan
@@ -64,6 +65,24 @@ async def test_a_file_that_cannot_be_read_says_why(billing: Billing) -> None:
     assert run["state"] == "failed"
     assert "the format of the file is not recognised" in run["problem"]
     assert (await billing.get(f"/v1/imports/{run['id']}/rejects")).status == 404
+
+
+async def test_an_import_that_fails_as_nobody_expected_says_so_and_the_next_one_runs(
+    billing: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_default_plan(billing)
+
+    def break_down(*_: Any, **__: Any) -> None:
+        raise OverflowError("a secret of the code")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(import_runner, "import_calls", break_down)
+        run = await finished(billing, (await upload(billing, LINE.encode())).body["id"])
+    assert (run["state"], run["stored"]) == ("failed", 0)
+    assert "OverflowError" in run["problem"]
+    assert "secret" not in run["problem"]
+    again = await finished(billing, (await upload(billing, LINE.encode())).body["id"])
+    assert (again["state"], again["stored"]) == ("finished", 1)
 
 
 async def test_an_upload_is_streamed_and_too_large_ones_are_refused(

@@ -210,6 +210,25 @@ def test_a_damaged_line_is_told_with_its_reason_and_harms_no_other(
     assert reason in reasons(found)[0]
 
 
+@pytest.mark.parametrize(
+    "instant",
+    [
+        "9999-12-31T23:59:59Z",
+        "2200-01-01T00:00:00Z",
+        "1989-12-31T23:59:59Z",
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14",
+        "9999-12-31T23:59:59-12:00",
+    ],
+)
+def test_an_instant_beyond_all_sense_harms_no_other_line(instant: str) -> None:
+    good = "9991,9992,2016-02-29T21:57:13Z,823\n"
+    damaged = f"9991,9992,{instant},999999999\n"
+    found = contents("caller,callee,answered_at,duration_s\n" + good + damaged + good)
+    assert [type(one) for one in found] == [Call, str, Call]
+    assert reasons(found)[0].startswith("answered_at")
+
+
 def test_events_are_read_in_the_zone_given_and_bad_ones_are_told() -> None:
     found = contents(EVENT + "{}\n[]\n{\n" + '{"id":NaN}\n', zone="America/Sao_Paulo")
     assert isinstance(found[0], CallEvent)
