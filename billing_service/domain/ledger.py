@@ -1,9 +1,10 @@
 """Which money pays which bill.
 
 The ledger only grows: charges and their reversals, payments, credits, refunds. A settlement says how much of
-a payment or credit went to which bill or was given back by which refund. What is left of a payment is
-credit, used by the next bill. A bill that is voided, or comes to less when it is closed again, releases what
-was paid on it beyond its total: settlements of negative amounts, so that nothing written is ever changed.
+a payment or credit went to which bill, or how much of a payment was given back by which refund. What is left
+of either is used by the next bill. A bill that is voided, or comes to less when it is closed again, releases
+what was paid on it beyond its total: settlements of negative amounts, so that nothing written is ever
+changed.
 
 At any time: balance = sum of all entries = money available - what is due on bills.
 """
@@ -39,11 +40,15 @@ class UnpaidBill:
 
 @dataclass(frozen=True, slots=True)
 class AvailableMoney:
-    """What is left of a payment or credit (more than zero), and the bill that it names, if any."""
+    """What is left of a payment or credit (more than zero), and the bill that it names, if any.
+
+    `paid_in` is false for a credit: nobody paid it, so it can pay bills and never be paid out.
+    """
 
     entry_id: int
     left: Money
     for_bill_id: int | None = None
+    paid_in: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """How much of a payment or credit a refund gives back."""
+    """How much of a payment a refund gives back."""
 
     entry_id: int
     amount: Money
@@ -99,16 +104,17 @@ def release(bill_id: int, paid: Sequence[tuple[int, Money]], *, excess: Money) -
 
 
 def refund(money: Sequence[AvailableMoney], amount: Money) -> list[Refunded]:
-    """Take a refund from the money that is available, the oldest first.
+    """Take a refund from the available money that was paid in, the oldest first; credits stay.
 
     Raises:
         RefundTooLarge: it is more than is available.
     """
-    available = total(source.left for source in money)
+    paid_in = [source for source in money if source.paid_in]
+    available = total(source.left for source in paid_in)
     if amount > available:
         raise RefundTooLarge(available)
     parts: list[Refunded] = []
-    for source in money:
+    for source in paid_in:
         part = min(source.left, amount)
         if part > ZERO:
             parts.append(Refunded(source.entry_id, part))

@@ -60,7 +60,7 @@ class PaymentAnswer(AnswerModel):
 
 
 class RefundAnswer(AnswerModel):
-    """A refund that was made, and the credit that the account has left."""
+    """A refund that was made, and the credit that the account has left, given credits included."""
 
     id: int
     credit_left: MoneyText
@@ -98,7 +98,7 @@ async def post_credit(request: web.Request, body: NewCredit) -> web.Response:
 
 @operations.post("/v1/refunds", scope=Scope.PAYMENTS_WRITE, status=201, answer=RefundAnswer, idempotent=True)
 async def post_refund(request: web.Request, body: NewRefund) -> web.Response:
-    """Pay credit back, at most what the account has beyond its bills."""
+    """Pay money back, at most what was paid for the account beyond its bills; credits are never paid out."""
     parts = services(request)
     currency = parts.settings.currency
     refund = Refund(body.account, body.amount, body.reason, actor(request))

@@ -1,4 +1,4 @@
-"""Give money back that an account has beyond what its bills need."""
+"""Give money back that was paid for an account beyond what its bills need."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ class RefundReceipt:
 
 
 def refund_credit(session: Session, wanted: Refund, *, at: datetime, currency: Currency) -> RefundReceipt:
-    """Pay credit back; what is refunded can pay no bill any more. The oldest money goes first.
+    """Pay back what was paid and no bill needed; it can pay no bill any more. The oldest payment goes first.
+
+    What the account was given as credits pays bills only.
 
     Raises:
         InvalidFields: there is no such account, or the amount can't be paid.
-        Conflict: it is more than the account has as credit.
+        Conflict: it is more than was paid beyond the bills.
     """
     check_amount(wanted.amount, currency)
     account = lock_account(session, wanted.account)
@@ -54,8 +56,8 @@ def refund_credit(session: Session, wanted: Refund, *, at: datetime, currency: C
         parts = refund(money, wanted.amount)
     except RefundTooLarge as error:
         raise Conflict(
-            f"The account {wanted.account} has {error.available.format(currency)} {currency.code} of credit;"
-            " a refund can't be more than that."
+            f"{error.available.format(currency)} {currency.code} was paid for the account {wanted.account}"
+            " beyond its bills; a refund can't be more than that, and credits are never paid out."
         ) from error
     entry = LedgerEntry(
         account_id=account.id,

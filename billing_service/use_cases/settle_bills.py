@@ -119,11 +119,14 @@ def available_money(session: Session, account_id: int) -> list[AvailableMoney]:
     """What is left of an account's payments and credits, the oldest first. Lock the account first."""
     used = func.coalesce(func.sum(BillSettlement.amount), 0)
     rows = session.execute(
-        select(LedgerEntry.id, LedgerEntry.amount - used, LedgerEntry.bill_id)
+        select(LedgerEntry.id, LedgerEntry.amount - used, LedgerEntry.bill_id, LedgerEntry.kind)
         .outerjoin(BillSettlement, BillSettlement.ledger_entry_id == LedgerEntry.id)
         .where(LedgerEntry.account_id == account_id, LedgerEntry.kind.in_(_MONEY_THAT_PAYS))
         .group_by(LedgerEntry.id)
         .having(LedgerEntry.amount > used)
         .order_by(LedgerEntry.id)
     )
-    return [AvailableMoney(entry_id, Money.from_decimal(left), bill_id) for entry_id, left, bill_id in rows]
+    return [
+        AvailableMoney(entry_id, Money.from_decimal(left), bill_id, paid_in=kind == EntryKind.PAYMENT.value)
+        for entry_id, left, bill_id, kind in rows
+    ]

@@ -289,6 +289,12 @@ class BillingWorld:
                         BillSettlement.refund_id == entry.id
                     )
                     assert session.scalar(refunded) == -entry.amount
+                    sources = (
+                        select(LedgerEntry.kind)
+                        .join(BillSettlement, BillSettlement.ledger_entry_id == LedgerEntry.id)
+                        .where(BillSettlement.refund_id == entry.id)
+                    )
+                    assert set(session.scalars(sources)) == {"payment"}, "a credit was paid out"
             for account_id in balance:
                 assert balance[account_id] == available[account_id] - due[account_id]
                 assert not (available[account_id] and due[account_id]), "money lies beside an unpaid bill"

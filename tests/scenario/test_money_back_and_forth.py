@@ -40,15 +40,35 @@ def test_a_credit_may_name_its_bill(billed: BillingWorld) -> None:
 
 
 def test_only_what_no_bill_needs_can_be_refunded(billed: BillingWorld) -> None:
-    with pytest.raises(Conflict, match=r"has 0\.00 USD of credit"):
+    with pytest.raises(Conflict, match=r"^0\.00 USD was paid"):
         billed.refund("0001", "0.01", at("2026-12-02"))
     billed.pay("0001", "15.00", at("2026-12-02"))
-    with pytest.raises(Conflict, match=r"has 5\.00 USD of credit"):
+    with pytest.raises(Conflict, match=r"^5\.00 USD was paid"):
         billed.refund("0001", "5.01", at("2026-12-03"))
     assert billed.refund("0001", "3.00", at("2026-12-03")).credit_left.micros == 2_000_000
     assert billed.look("0001", at("2026-12-04")).balance == 2
     billed.close(at("2027-01-01"))
     assert billed.bill("2027-000001")["amount_due"] == "8.00"
+    billed.check_books()
+
+
+def test_a_credit_never_becomes_cash(billed: BillingWorld) -> None:
+    billed.credit("0001", "25.00", at("2026-12-02"))
+    with pytest.raises(Conflict, match=r"^0\.00 USD was paid"):
+        billed.refund("0001", "0.01", at("2026-12-02"))
+    # Nor when the bill is void that it has paid.
+    billed.void("2026-000001", at("2026-12-03"))
+    with pytest.raises(Conflict, match=r"^0\.00 USD was paid"):
+        billed.refund("0001", "0.01", at("2026-12-03"))
+    billed.pay("0001", "3.00", at("2026-12-04"))
+    assert billed.refund("0001", "3.00", at("2026-12-05")).credit_left.micros == 25_000_000
+    billed.check_books()
+
+
+def test_what_a_void_bill_was_paid_with_can_be_refunded(billed: BillingWorld) -> None:
+    billed.pay("0001", "10.00", at("2026-12-02"))
+    billed.void("2026-000001", at("2026-12-03"))
+    assert billed.refund("0001", "10.00", at("2026-12-04")).credit_left.micros == 0
     billed.check_books()
 
 
@@ -60,8 +80,8 @@ def test_amounts_that_cannot_change_hands_are_refused(billed: BillingWorld, amou
 
 
 def test_a_statement_carries_the_balance_from_day_to_day(billed: BillingWorld) -> None:
-    billed.pay("0001", "4.00", at("2026-12-10T12:00"))
-    billed.credit("0001", "9.00", at("2026-12-31T23:59"))
+    billed.credit("0001", "4.00", at("2026-12-10T12:00"))
+    billed.pay("0001", "9.00", at("2026-12-31T23:59"))
     billed.refund("0001", "3.00", at("2027-01-01"))
 
     def statement(first: str, last: str) -> tuple[str, list[tuple[str, str]], str]:
@@ -83,7 +103,7 @@ def test_a_statement_carries_the_balance_from_day_to_day(billed: BillingWorld) -
     december = statement("2026-12-01", "2026-12-31")
     assert december == (
         "0.00",
-        [("charge", "-10.00"), ("payment", "-6.00"), ("credit", "3.00")],
+        [("charge", "-10.00"), ("credit", "-6.00"), ("payment", "3.00")],
         "3.00",
     )
     assert statement("2027-01-01", "2027-01-31") == ("3.00", [("refund", "0.00")], "0.00")

@@ -24,9 +24,17 @@ async def move(billing: Billing, path: str, amount: str, key: str = "1", **field
     return await billing.post(path, body, headers={"Idempotency-Key": key})
 
 
-async def test_a_credit_pays_a_bill_and_the_rest_can_be_refunded_once(billed: Billing) -> None:
+async def test_a_credit_pays_a_bill_and_the_rest_is_never_paid_out(billed: Billing) -> None:
     credit = await move(billed, "/v1/credits", "10.00", reason="Out of order for a week")
     assert (credit.status, credit.body["settled"]) == (201, ["2026-000001"])
+    refund = await move(billed, "/v1/refunds", "0.01", reason="Moved away")
+    assert (refund.status, "credits are never paid out" in refund.body["detail"]) == (409, True)
+    assert (await billed.get("/v1/phone-accounts/0001")).body["balance"] == "5.14"
+
+
+async def test_a_payment_pays_a_bill_and_the_rest_can_be_refunded_once(billed: Billing) -> None:
+    payment = await move(billed, "/v1/payments", "10.00")
+    assert (payment.status, payment.body["settled"]) == (201, ["2026-000001"])
     refund = await move(billed, "/v1/refunds", "5.00", reason="Moved away")
     assert (refund.status, refund.body["credit_left"]) == (201, "0.14")
     again = await move(billed, "/v1/refunds", "5.00", reason="Moved away")

@@ -87,6 +87,14 @@ def test_a_refund_takes_the_oldest_money_first() -> None:
     assert refund(money, Money(40)) == [Refunded(7, Money(30)), Refunded(8, Money(10))]
 
 
+def test_a_credit_is_never_paid_out() -> None:
+    money = [AvailableMoney(7, Money(30), paid_in=False), AvailableMoney(8, Money(30))]
+    assert refund(money, Money(30)) == [Refunded(8, Money(30))]
+    with pytest.raises(RefundTooLarge) as refusal:
+        refund(money, Money(31))
+    assert refusal.value.available == Money(30)
+
+
 def test_a_refund_is_never_more_than_is_there() -> None:
     with pytest.raises(RefundTooLarge) as refusal:
         refund([AvailableMoney(7, Money(30))], Money(31))
