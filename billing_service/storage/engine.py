@@ -37,6 +37,8 @@ def make_engine(url: URL, *, connections: int = 8) -> Engine:
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        # What a statement was given are people's names, calls and secrets: nothing for the log.
+        hide_parameters=True,
         json_serializer=_to_json,
         # 1,000 records are one statement, not a thousand.
         insertmanyvalues_page_size=1000,

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, tuple_, update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from billing_service.domain.money import Currency
@@ -65,6 +65,14 @@ class UnableToCloseBills(BillingServiceError):
 
 def _never() -> bool:
     return False
+
+
+def _reason_of(error: Exception) -> str:
+    """What went wrong, for the console. SQLAlchemy's own text is the whole statement with its values."""
+    if isinstance(error, DBAPIError):
+        told = getattr(error.orig, "diag", None)
+        return f"The database refused the bill: {getattr(told, 'message_primary', None) or error.orig}"
+    return f"{type(error).__name__}: {error}"
 
 
 def close_due(
@@ -241,8 +249,9 @@ class _Closer:
             except Exception as error:  # one account's trouble, whatever it is
                 log.exception("bill_not_closed", number=number)
                 self.failed[account_id] = number
-                reason = f"{type(error).__name__}: {error}"[:1000]
-                self.database.run_blocking(partial(self._fail, account_id=account_id, reason=reason))
+                self.database.run_blocking(
+                    partial(self._fail, account_id=account_id, reason=_reason_of(error)[:1000])
+                )
 
     def _close_only(self, session: Session, account_id: int) -> list[ClosedBill]:
         closed = close_next_period(
