@@ -51,7 +51,8 @@ def authentication(service_token: str) -> Middleware:
 async def _service_or_administrator(request: web.Request) -> Caller:
     # Bytes that are no UTF-8 come as surrogates, which no login has and no database holds.
     given = request.headers.get(ACTOR, "").strip().encode(errors="replace").decode()
-    login = unquote(given)[:LONGEST_ACTOR]
+    # As it is stored, for the audit log.
+    login = unquote(given)[:LONGEST_ACTOR].lower()
     if not login:
         return SERVICE
     if not login.isprintable():

@@ -225,3 +225,11 @@ async def test_a_name_that_is_no_administrator_may_do_nothing(billing: Billing) 
     await add(billing, "a@example.org", "viewer")
     written = {"Tollbell-Actor": "a%40example.org"}
     assert (await billing.request("GET", "/v1/info", headers=written)).status == 200
+
+
+async def test_the_audit_log_names_an_administrator_as_he_is_stored(billing: Billing) -> None:
+    await billing.acting_as("ann")
+    made = await billing.post("/v1/customers", {"name": "New"}, headers={"Tollbell-Actor": "ANN"})
+    assert made.status == 201
+    (change,) = (await billing.get("/v1/audit-log", subject_kind="customer")).body["items"]
+    assert change["actor"] == "ann"
