@@ -1,6 +1,5 @@
 """Bills: the open bill of an account, closed bills, and closing what is due."""
 
-from datetime import timedelta
 from typing import Literal
 
 from aiohttp import web
@@ -33,9 +32,6 @@ from billing_service.use_cases.find_bills import BillQuery, find_bill, list_bill
 from billing_service.use_cases.open_bill import open_bill
 
 operations = Operations("bills")
-
-# A slip of the pen in the year must not close a century of periods.
-FURTHEST_AHEAD = timedelta(days=366)
 
 
 class BillListQuery(PageQuery):
@@ -116,12 +112,12 @@ async def get_bill(request: web.Request, query: RevisionQuery) -> web.Response:
 
 @operations.post("/v1/bills/close-due", scope=Scope.BILLS_WRITE)
 async def post_close_due(request: web.Request, body: CloseDueRequest) -> ClosedAnswer:
-    """Close every period that is over and not closed."""
+    """Close every period that is over and not closed, or that was over `as_of` an instant that has been."""
     parts = services(request)
     now = parts.now()
     as_of = body.as_of or now
-    if as_of > now + FURTHEST_AHEAD:
-        raise InvalidFields.one("as_of", "at most a year ahead")
+    if as_of > now:
+        raise InvalidFields.one("as_of", "a period that is not over can't be closed; this is in the future")
     settings = parts.settings
     failed: list[str] = []
     try:

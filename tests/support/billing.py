@@ -19,6 +19,7 @@ from billing_service.http_api.services import SERVICES
 from billing_service.settings import Address, LogFormat, Settings
 from billing_service.storage.tables import Administrator
 from billing_service.storage.unit_of_work import Database
+from billing_service.use_cases.close_bills import Closing, UnableToCloseBills, close_due
 from tests.support.answers_as_documented import as_documented
 
 TOKEN = "a-token-for-tests"
@@ -102,6 +103,25 @@ class Billing:
         assert answer.status == 201, answer
         account: dict[str, Any] = answer.body
         return account
+
+    async def close_ahead(self, as_of: str) -> Answer:
+        """Close bills as if it were later, and answer as the API does, which never closes ahead of time."""
+        failed: list[str] = []
+
+        def close() -> Closing:
+            return close_due(
+                self.database,
+                as_of=datetime.fromisoformat(as_of),
+                currency=self.settings.currency,
+                zone=self.settings.timezone,
+            )
+
+        try:
+            closing = await self.database.in_thread(close)
+        except UnableToCloseBills as error:
+            closing, failed = error.closing, error.accounts
+        body = {"closed": len(closing.bills), "bills": list(closing.bills)}
+        return Answer(200, {**body, "suspended": list(closing.suspended), "failed": failed})
 
     async def acting_as(self, login: str, role: Role = Role.ADMINISTRATOR) -> dict[str, str]:
         """Add an administrator, and return the headers of a program that acts for him."""

@@ -93,6 +93,18 @@ class System:
                 text = error.read()
             return Response(error.code, json.loads(text) if text else None)
 
+    def close_ahead(self, as_of: str) -> None:
+        """Close bills as if it were later, by the command line: the API closes only what is over."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")}
+        subprocess.run(
+            [sys.executable, "-m", "billing_service", "close-bills", "--as-of", as_of],
+            cwd=ROOT,
+            env={**environment, "TOLLBELL_VAR": str(self.var)},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
     def pid_of(self, part: str) -> int:
         """The process id of a running part: `postgres`, `billing`, `proxy` or `admin`."""
         wanted = {

@@ -44,7 +44,7 @@ async def console(billing: Billing, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     administrators._hash_of_nobody.cache_clear()
     await billing.add_account("0001")
     await billing.deliver(call_record(1), call_record(2, status=42))
-    await billing.post("/v1/bills/close-due", {"as_of": "2026-12-22T00:00:00Z"})
+    await billing.close_ahead("2026-12-22T00:00:00Z")
     exchange = FakeExchange()
     await exchange.start()
     settings = Settings(

@@ -14,7 +14,10 @@ PAST_THE_PERIOD = "2026-12-21T00:00:00Z"
 
 
 async def close(billing: Billing, as_of: str | None = PAST_THE_PERIOD) -> dict[str, Any]:
-    answer = await billing.post("/v1/bills/close-due", {"as_of": as_of})
+    if as_of is None:
+        answer = await billing.post("/v1/bills/close-due", {})
+    else:
+        answer = await billing.close_ahead(as_of)
     assert answer.status == 200, answer
     body: dict[str, Any] = answer.body
     return body
@@ -82,11 +85,26 @@ async def test_closing_without_a_date_closes_up_to_now(billing: Billing) -> None
     assert (await close(billing, None))["closed"] == 1
 
 
+async def test_only_what_is_over_can_be_closed(billing: Billing) -> None:
+    await billing.add_account("0001")
+    billing.clock.advance(timedelta(days=70))
+    now = "2027-01-30T20:00:00Z"
+    for as_of in ("2027-01-30T20:00:00.000001Z", "2027-02-21T00:00:00Z"):
+        ahead = await billing.post("/v1/bills/close-due", {"as_of": as_of})
+        assert (ahead.status, list(ahead.fields())) == (422, ["as_of"])
+    assert (await billing.get("/v1/bills")).body["items"] == []
+    first = await billing.post("/v1/bills/close-due", {"as_of": PAST_THE_PERIOD})
+    assert first.body["bills"] == ["2026-000001"]
+    assert (await billing.get("/v1/bills/2026-000001")).body["closed_at"] == "2026-12-21T00:00:00.000000Z"
+    assert (await billing.post("/v1/bills/close-due", {"as_of": now})).body["bills"] == ["2027-000001"]
+
+
 async def test_requests_at_the_same_time_close_everything_once(billing: Billing) -> None:
     plan_id = await billing.add_plan()
     for number in ("0001", "0002", "0003"):
         await billing.add_account(number, plan_id=plan_id)
-    answers = await asyncio.gather(*(close(billing) for _ in range(4)))
+    billing.clock.advance(timedelta(days=30))
+    answers = await asyncio.gather(*(close(billing, None) for _ in range(4)))
     assert sorted(number for answer in answers for number in answer["bills"]) == [
         "2026-000001",
         "2026-000002",

@@ -364,7 +364,7 @@ async def test_a_number_is_given_to_whom_it_belongs(billing: Billing) -> None:
     assert (answer.body["customer_name"], answer.body["plan_name"]) == ("Alice", "Hers")
     assert (await billing.post(path, {"customer_id": customer})).status == 409
     assert (await billing.post("/v1/phone-accounts/77/assign", {"customer_id": customer})).status == 404
-    closed = await billing.post("/v1/bills/close-due", {"as_of": "2026-12-01T00:00:00Z"})
+    closed = await billing.close_ahead("2026-12-01T00:00:00Z")
     assert closed.body["closed"] == 1, "a month, not one for every month since February"
     billing.clock.at = datetime(2026, 12, 1, tzinfo=UTC)
     bill = (await billing.get(f"/v1/bills/{closed.body['bills'][0]}")).body

@@ -53,7 +53,7 @@ async def furnish(billing: Billing) -> None:
     await billing.deliver(
         call_record(1, callee="0041441234567"), call_record(2, status=42), call_record(3, caller="0002")
     )
-    await billing.post("/v1/bills/close-due", {"as_of": "2027-02-21T00:00:00Z"})
+    await billing.close_ahead("2027-02-21T00:00:00Z")
     for login in ("ann", "bob"):
         await billing.acting_as(login)
     await billing.post("/v1/tokens", {"name": "statistics", "scopes": ["calls:read"]})

@@ -79,7 +79,7 @@ async def test_every_schema_is_one_and_every_reference_leads_somewhere(billing: 
 async def test_who_asks_for_the_head_gets_the_head(billing: Billing) -> None:
     await billing.add_account("0001")
     await billing.deliver(call_record(1))
-    await billing.post("/v1/bills/close-due", {"as_of": "2026-12-22T00:00:00Z"})
+    await billing.close_ahead("2026-12-22T00:00:00Z")
     there = {"record_id": f"{1:032x}", "subscriber": "0001", "login": "nobody", "id": "1"}
     queries = {"/v1/bills/print": {"closed_on": "2026-12-22", "format": "zip"}}
     for path, operations in (await document(billing))["paths"].items():

@@ -14,7 +14,7 @@ async def pay(billing: Billing, key: str, **fields: Any) -> Answer:
 
 
 async def close(billing: Billing, as_of: str) -> None:
-    answer = await billing.post("/v1/bills/close-due", {"as_of": as_of})
+    answer = await billing.close_ahead(as_of)
     assert answer.status == 200, answer
 
 

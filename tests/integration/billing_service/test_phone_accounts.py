@@ -334,7 +334,7 @@ async def test_accounts_are_found_by_plan_and_by_what_they_owe(billing: Billing)
     for number, plan in (("0001", first), ("0002", second), ("0003", first)):
         await billing.add_account(number, plan_id=plan)
     await billing.post("/v1/phone-accounts/0003/plan", {"plan_id": second, "from": None})
-    await billing.post("/v1/bills/close-due", {"as_of": "2026-12-22T00:00:00Z"})
+    await billing.close_ahead("2026-12-22T00:00:00Z")
     payment = {"account": "0002", "amount": "5.00"}
     assert (await billing.post("/v1/payments", payment, headers={"Idempotency-Key": "1"})).status == 201
 

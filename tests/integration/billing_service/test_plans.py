@@ -279,7 +279,7 @@ async def test_a_fee_finer_than_the_minor_unit_is_kept_and_rounded_on_the_bill(
     plan_id = await billing.add_plan(monthly_fee="30.50")
     assert (await billing.get(f"/v1/plans/{plan_id}")).body["monthly_fee"] == "30.5"
     await billing.add_account("0001", plan_id=plan_id)
-    await billing.post("/v1/bills/close-due", {"as_of": "2027-01-21T00:00:00Z"})
+    await billing.close_ahead("2027-01-21T00:00:00Z")
     bills = (await billing.get("/v1/bills", account="0001")).body["items"]
     (line,) = (await billing.get(f"/v1/bills/{bills[0]['number']}")).body["lines"]
     assert (line["amount_precise"], line["amount"]) == ("30.500000", "31")
