@@ -21,6 +21,7 @@ _INSTANT_PATTERN = (
     r"[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_TURNS_TEXT = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -103,6 +104,15 @@ def _parse_money(value: object) -> object:
 def _without_control_characters(text: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("control characters are not allowed")
+    return _written_as_read(text)
+
+
+def _written_as_read(text: str) -> str:
+    # A bill that prints such a name would show it backwards; marks (U+200E, U+200F) turn nothing round.
+    if _TURNS_TEXT.search(text):
+        raise ValueError(
+            "characters that turn text round (U+202A to U+202E, U+2066 to U+2069) are not allowed"
+        )
     return text
 
 
@@ -162,7 +172,9 @@ Line = Annotated[
 OptionalLine = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_without_control_characters)
 ]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_written_as_read)
+]
 LocaleName = Annotated[
     str,
     StringConstraints(max_length=30, pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$"),

@@ -89,6 +89,8 @@ async def test_the_accounts_of_a_customer_are_counted(billing: Billing) -> None:
         ({"name": "   "}, "name"),
         ({"name": "a\nb"}, "name"),
         ({"name": "nul\x00"}, "name"),
+        ({"name": "\u202egpj.exe"}, "name"),
+        ({"name": "A", "address": "Street 1\n\u2067Town"}, "address"),
         ({"name": "half \ud83d"}, "name"),
         ({"name": "x" * 201}, "name"),
         ({"name": 7}, "name"),
