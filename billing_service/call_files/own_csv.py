@@ -11,6 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from operator import itemgetter
 from typing import Final
@@ -49,6 +50,10 @@ COLUMNS: Final = (
     "ended_by",
 )
 _MORE_COLUMNS: Final = ("duration_s",)
+# An instant as `write_calls` writes it, which needs no clock to be read.
+_AS_WRITTEN: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?\+00:00", re.ASCII
+)
 _RECORD_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,64}", re.ASCII)
 _STATUSES: Final = {
     Outcome.ANSWERED: (200, "OK"),
@@ -59,6 +64,13 @@ _STATUSES: Final = {
     Outcome.FAILED: (500, "Server Internal Error"),
 }
 _ESCAPED: Final = re.compile(r"\\[\\nr]")
+_MICROSECONDS: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+_STATUS: Final = re.compile(r"[1-6][0-9]{2}", re.ASCII)
+# Looking members up in their classes is slow.
+_ANSWERED: Final = Outcome.ANSWERED
+_OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
+_ENDED_BY: Final = {"": EndedBy.UNKNOWN, **{one.value: one for one in EndedBy}}
+_BOOLEANS: Final = {"true": True, "false": False, "t": True, "f": False, "1": True, "0": False}
 _UNESCAPED: Final = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 _LONGEST_TEXT: Final = 1000
 _LARGEST_DURATION_US: Final = 2**53
@@ -180,13 +192,12 @@ class OwnCsvReader:
                 raise UnreadableLine("ended_at: neither the end nor the duration is given")
             ended_at = began_at + timedelta(microseconds=duration_us)
         if duration_us is None:
-            talked = outcome is Outcome.ANSWERED and answered_at is not None
+            talked = outcome is _ANSWERED and answered_at is not None
             duration_us = (ended_at - began_at) // MICROSECOND if talked else 0
         callee = read_callee(_unescape(callee), "callee")
         record_id = record_id or derived_record_id("csv", text)
         if not _RECORD_ID.fullmatch(record_id):
             raise UnreadableLine(f"record_id: {shorten(record_id)} is no identifier")
-        usual_status, usual_reason = status_of(outcome)
         return Call(
             record_id=record_id,
             call_id=_text(call_id, "call_id") or record_id,
@@ -200,13 +211,18 @@ class OwnCsvReader:
             ended_at=ended_at,
             duration_us=duration_us,
             outcome=outcome,
-            status=_status(status_text, usual_status),
-            reason=_text(reason, "reason") if self._has_reason else usual_reason,
+            status=_status(status_text) if status_text else status_of(outcome)[0],
+            reason=_text(reason, "reason") if self._has_reason else status_of(outcome)[1],
             ended_by=_ended_by(ended_by),
         )
 
     def _at(self, text: str, column: str) -> datetime | None:
-        return self._clock.instants(text, column)[0] if text else None
+        if not text:
+            return None
+        if _AS_WRITTEN.fullmatch(text):
+            with suppress(ValueError):
+                return datetime.fromisoformat(text)
+        return self._clock.instants(text, column)[0]
 
 
 def _names(header: str) -> dict[str, int]:
@@ -235,7 +251,7 @@ def _text(text: str, column: str) -> str:
 
 def _duration_us(in_us: str, in_s: str) -> int | None:
     if in_us:
-        if not re.fullmatch(r"[0-9]{1,16}", in_us, re.ASCII) or int(in_us) > _LARGEST_DURATION_US:
+        if not _MICROSECONDS.fullmatch(in_us) or int(in_us) > _LARGEST_DURATION_US:
             raise UnreadableLine(f"duration_us: {shorten(in_us)} is no number of microseconds")
         return int(in_us)
     return read_seconds_us(in_s, "duration_s") if in_s else None
@@ -243,32 +259,29 @@ def _duration_us(in_us: str, in_s: str) -> int | None:
 
 def _outcome(text: str, answered_at: datetime | None) -> Outcome:
     if not text:
-        return Outcome.NO_ANSWER if answered_at is None else Outcome.ANSWERED
-    try:
-        return Outcome(text)
-    except ValueError as error:
-        known = ", ".join(outcome.value for outcome in Outcome)
-        raise UnreadableLine(f"outcome: {shorten(text)} is none of {known}") from error
+        return Outcome.NO_ANSWER if answered_at is None else _ANSWERED
+    outcome = _OUTCOMES.get(text)
+    if outcome is None:
+        raise UnreadableLine(f"outcome: {shorten(text)} is none of {', '.join(_OUTCOMES)}")
+    return outcome
 
 
 def _ended_by(text: str) -> EndedBy:
-    try:
-        return EndedBy(text) if text else EndedBy.UNKNOWN
-    except ValueError as error:
+    ended_by = _ENDED_BY.get(text)
+    if ended_by is None:
         known = ", ".join(one.value for one in EndedBy)
-        raise UnreadableLine(f"ended_by: {shorten(text)} is none of {known}") from error
+        raise UnreadableLine(f"ended_by: {shorten(text)} is none of {known}")
+    return ended_by
 
 
-def _status(text: str, default: int) -> int:
-    if not text:
-        return default
-    if not re.fullmatch(r"[1-6][0-9]{2}", text, re.ASCII):
+def _status(text: str) -> int:
+    if not _STATUS.fullmatch(text):
         raise UnreadableLine(f"status: {shorten(text)} is no SIP status")
     return int(text)
 
 
 def _boolean(text: str) -> bool:
-    values = {"true": True, "false": False, "t": True, "f": False, "1": True, "0": False}
-    if text.lower() not in values:
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
         raise UnreadableLine(f"emergency: {shorten(text)} is neither true nor false")
-    return values[text.lower()]
+    return value

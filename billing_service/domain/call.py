@@ -20,6 +20,7 @@ _ORDER_TOLERANCE: Final = timedelta(seconds=1)
 _FURTHEST_AHEAD: Final = timedelta(hours=24)
 # How far the wall clock may have been set during a call before the duration is doubted.
 _LARGEST_CLOCK_STEP: Final = timedelta(hours=24)
+_LARGEST_CLOCK_STEP_US: Final = _LARGEST_CLOCK_STEP // MICROSECOND
 
 
 class Outcome(Enum):
@@ -40,6 +41,10 @@ class EndedBy(Enum):
     CALLEE = "callee"
     EXCHANGE = "exchange"
     UNKNOWN = "unknown"
+
+
+# Looking a member up in its class is slow, and this one is asked for with every call.
+_ANSWERED: Final = Outcome.ANSWERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +71,39 @@ class Call:
     @property
     def is_chargeable(self) -> bool:
         """Whether the caller pays for it: it was answered and is no emergency call."""
-        return self.outcome is Outcome.ANSWERED and not self.emergency
+        return self.outcome is _ANSWERED and not self.emergency
 
 
 def contradictions(call: Call, *, received_at: datetime) -> list[FieldProblem]:
     """What makes a record impossible to bill, in words for the administrator; empty for a sound one."""
+    if _is_plain(call, received_at):
+        return []
     return [
         *_impossible_instants(call),
         *_impossible_order(call),
         *_impossible_future(call, received_at),
         *_impossible_outcome(call),
     ]
+
+
+def _is_plain(call: Call, received_at: datetime) -> bool:
+    """Whether a call is as nearly all are: in order and over, and no longer than a day. Such are sound."""
+    answered_at, acknowledged_at = call.answered_at, call.acknowledged_at
+    ringing_at = call.ringing_at or call.invited_at
+    began_at = answered_at or ringing_at
+    if not _EARLIEST <= call.invited_at <= ringing_at <= began_at <= call.ended_at < _LATEST:
+        return False
+    if call.ended_at > received_at:
+        return False
+    if acknowledged_at is not None and not _EARLIEST <= acknowledged_at < _LATEST:
+        return False
+    if call.outcome is not _ANSWERED:
+        return answered_at is None and call.duration_us == 0
+    return (
+        answered_at is not None
+        and 0 <= call.duration_us <= _LARGEST_CLOCK_STEP_US
+        and call.ended_at - answered_at <= _LARGEST_CLOCK_STEP
+    )
 
 
 def _impossible_instants(call: Call) -> Iterator[FieldProblem]:
@@ -113,7 +140,7 @@ def _impossible_future(call: Call, received_at: datetime) -> Iterator[FieldProbl
 def _impossible_outcome(call: Call) -> Iterator[FieldProblem]:
     if call.duration_us < 0:
         yield FieldProblem("duration_us", "duration_us is negative")
-    if call.outcome is Outcome.ANSWERED:
+    if call.outcome is _ANSWERED:
         if call.answered_at is None:
             yield FieldProblem("answered_at", "the call was answered, but answered_at is missing")
         elif abs(call.ended_at - call.answered_at - call.duration_us * MICROSECOND) > _LARGEST_CLOCK_STEP:

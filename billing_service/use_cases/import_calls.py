@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from billing_service.call_files.formats import reader_of, recognise
 from billing_service.call_files.lines import Block, Line, read_blocks
-from billing_service.call_files.parsed import Parsed
+from billing_service.call_files.parsed import CallFileReader
 from billing_service.domain.call import Call, Outcome
 from billing_service.domain.call_event import CallEvent, record_id_of
 from billing_service.domain.money import Currency
@@ -31,7 +31,7 @@ from billing_service.storage.tables import CallImport, CallRecordReceipt
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
 from billing_service.use_cases.change_settings import read_settings
 from billing_service.use_cases.rate_call import CompiledPlans
-from billing_service.use_cases.store_call_records import Receipt, store_calls
+from billing_service.use_cases.store_call_records import CallFacts, Receipt, facts_of, store_calls
 from billing_service.use_cases.take_call_event import EventReceipt, take_call_events
 from billing_service.use_cases.unassigned_numbers import NO_DEFAULT_PLAN, find_accounts_for
 
@@ -104,6 +104,16 @@ class _Undo(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """What the lines of a block say, with the texts as which the calls are stored."""
+
+    calls: list[tuple[Line, Call]] = field(default_factory=list)
+    facts: list[CallFacts] = field(default_factory=list)
+    events: list[tuple[Line, CallEvent]] = field(default_factory=list)
+    rejects: list[tuple[Line, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class _Outcome:
     counts: Counts
     rejects: list[tuple[Line, str]]
@@ -134,12 +144,12 @@ def import_calls(database: Database, file: BinaryIO, wish: Import) -> Counts:
         wish.on_progress(total, block.read_bytes)
         wish.pause(0)
 
-    # One block is read while the one before is stored.
+    # One block is read while the one before is stored; whatever needs no database belongs to the reading.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as thread:
         under_way: tuple[Block, Future[_Outcome]] | None = None
         try:
             for block in chain([] if first is None else [first], blocks):
-                parsed = list(reader.read(block.lines))
+                parsed = _read(block, reader)
                 last, under_way = under_way, None
                 if last is not None:
                     finish(*last)
@@ -151,7 +161,20 @@ def import_calls(database: Database, file: BinaryIO, wish: Import) -> Counts:
     return total
 
 
-def _store(database: Database, parsed: Sequence[Parsed], block: Block, wish: Import) -> _Outcome:
+def _read(block: Block, reader: CallFileReader) -> _Read:
+    read = _Read()
+    for line, content in reader.read(block.lines):
+        if isinstance(content, Call):
+            read.calls.append((line, content))
+            read.facts.append(facts_of(content))
+        elif isinstance(content, str):
+            read.rejects.append((line, content))
+        else:
+            read.events.append((line, content))
+    return read
+
+
+def _store(database: Database, parsed: _Read, block: Block, wish: Import) -> _Outcome:
     """Store a block, again and again while the database is away: what is stored already is no harm."""
     delay_s = 0.5
     while True:
@@ -166,16 +189,14 @@ def _store(database: Database, parsed: Sequence[Parsed], block: Block, wish: Imp
             delay_s = min(delay_s * 2, 10.0)
 
 
-def _store_block(session: Session, parsed: Sequence[Parsed], block: Block, wish: Import) -> _Outcome:
-    rejects = [(one.line, one.content) for one in parsed if isinstance(one.content, str)]
-    calls = [(one.line, one.content) for one in parsed if isinstance(one.content, Call)]
-    events = [(one.line, one.content) for one in parsed if isinstance(one.content, CallEvent)]
+def _store_block(session: Session, parsed: _Read, block: Block, wish: Import) -> _Outcome:
+    rejects = list(parsed.rejects)
     last_line = block.lines[-1].number
     received_at = wish.clock()
     counts = Counts(lines=last_line, rejected=len(rejects))
     for more in (
-        _store_calls(session, calls, wish, received_at),
-        _take_events(session, events, wish, received_at),
+        _store_calls(session, parsed.calls, parsed.facts, wish, received_at),
+        _take_events(session, parsed.events, wish, received_at),
     ):
         counts += more.counts
         rejects += more.rejects
@@ -188,16 +209,26 @@ def _store_block(session: Session, parsed: Sequence[Parsed], block: Block, wish:
 
 
 def _store_calls(
-    session: Session, lines: Sequence[tuple[Line, Call]], wish: Import, received_at: datetime
+    session: Session,
+    lines: Sequence[tuple[Line, Call]],
+    facts: Sequence[CallFacts],
+    wish: Import,
+    received_at: datetime,
 ) -> _Outcome:
     if not lines:
         return _Outcome(Counts(), [])
     callers = find_accounts_for(session, (call for _, call in lines), zone=wish.zone)
     rejects = [(line, NO_DEFAULT_PLAN) for line, call in lines if call.caller in callers.unknown]
-    known = [(line, call) for line, call in lines if call.caller not in callers.unknown]
+    known, known_facts = lines, facts
+    if rejects:
+        known = [(line, call) for line, call in lines if call.caller not in callers.unknown]
+        known_facts = [
+            one for one, (_, call) in zip(facts, lines, strict=True) if call.caller not in callers.unknown
+        ]
     intake = store_calls(
         session,
         [call for _, call in known],
+        facts=known_facts,
         plans=wish.plans,
         currency=wish.currency,
         zone=wish.zone,

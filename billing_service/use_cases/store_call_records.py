@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import Enum
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 import structlog
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 TOO_EXPENSIVE = "its price is too large to be stored"
 ANOTHER_RECORD = "another record with this record_id was stored before"
+
+CallFacts = tuple[str | None, ...]
+"""The part of a `CallRow` that follows from the call alone."""
 
 
 class Receipt(Enum):
@@ -69,6 +73,7 @@ class StoredCalls:
     """How many of those now stored should have a price and have none: no plan was in force for them."""
 
 
+_ANSWERED: Final = Outcome.ANSWERED
 _STORED: Final = DeliveryResult(Receipt.STORED)
 _DUPLICATE: Final = DeliveryResult(Receipt.DUPLICATE)
 
@@ -136,6 +141,7 @@ def store_calls(
     session: Session,
     calls: Sequence[Call],
     *,
+    facts: Sequence[CallFacts] | None = None,
     plans: CompiledPlans,
     currency: Currency,
     zone: tzinfo,
@@ -144,19 +150,19 @@ def store_calls(
     """Rate calls and store those that have not been stored before; thousands at once are cheapest.
 
     A unique key makes it exactly once, whoever else stores the same records at the same time. What is
-    rejected is only told, not kept.
+    rejected is only told, not kept. `facts` are those of the calls (`facts_of`), if they are made already.
     """
     results = [_judge(call, received_at) for call in calls]
     sound = {index: call for index, call in enumerate(calls) if results[index] is None}
     assigned = _assign(session, sound, plans=plans, currency=currency, zone=zone)
     rows: dict[str, tuple[int, CallRow]] = {}
-    digests: dict[int, str] = {}
+    digests: dict[int, str | None] = {}
     for index, one in assigned.items():
         if not _fits(one.rated):
             results[index] = DeliveryResult(Receipt.REJECTED, TOO_EXPENSIVE)
             continue
-        row = _row(one)
-        digests[index] = row[1] or ""
+        row = _row(one, facts_of(one.call) if facts is None else facts[index])
+        digests[index] = row[1]
         rows.setdefault(one.call.record_id, (index, row))
     new: set[str] = set()
     if rows:
@@ -179,7 +185,7 @@ def store_calls(
             if assigned[index].is_unrated:
                 unrated += 1
                 log.warning("call_not_rated", record_id=record_id, number=calls[index].caller)
-        elif f"\\x{known[record_id]}" == digest:
+        elif known[record_id] == digest:
             results[index] = _DUPLICATE
         else:
             results[index] = DeliveryResult(Receipt.REJECTED, ANOTHER_RECORD)
@@ -210,7 +216,7 @@ def _assign(
         if caller is None:
             assigned[index] = _Assigned(call, None, None, None)
             continue
-        if call.outcome is not Outcome.ANSWERED or call.answered_at is None:
+        if call.outcome is not _ANSWERED or call.answered_at is None:
             # No price at all, so that attempts are not looked through when bills are made.
             assigned[index] = _Assigned(call, caller.account_id, None, None)
             continue
@@ -269,9 +275,8 @@ def _keep_rejected(session: Session, results: Iterable[tuple[Delivery, DeliveryR
     keep_rejected(session, rows)
 
 
-def _row(one: _Assigned) -> CallRow:
-    """The call as it is stored: the texts of its columns. The digest is over its facts."""
-    call = one.call
+def facts_of(call: Call) -> CallFacts:
+    """The texts of the columns that need no account and no price. The digest is over all but the first."""
     facts = (
         _instant(call.invited_at),
         call.call_id,
@@ -288,15 +293,23 @@ def _row(one: _Assigned) -> CallRow:
         call.reason,
         call.ended_by.value,
     )
+    return (call.record_id, hashlib.sha256(_as_json(facts)).hexdigest(), *facts)
+
+
+def _row(one: _Assigned, facts: CallFacts) -> CallRow:
     return (
-        call.record_id,
-        "\\x" + hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
         *facts,
         None if one.account_id is None else str(one.account_id),
         None if one.plan_version_id is None else str(one.plan_version_id),
         None if one.rated is None else _amount(one.rated.precise),
         None if one.rated is None else _amount(one.rated.rounded),
     )
+
+
+def _as_json(facts: Sequence[str | None]) -> bytes:
+    """What `json.dumps` makes of them, in a third of the time."""
+    written = ["null" if fact is None else encode_basestring_ascii(fact) for fact in facts]
+    return f"[{', '.join(written)}]".encode()
 
 
 def _instant(instant: datetime | None) -> str | None:
