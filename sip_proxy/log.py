@@ -21,7 +21,9 @@ def configure_logging(log_format: LogFormat) -> None:
     if log_format is LogFormat.JSON:
         rendering = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
     else:
-        rendering = (structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()),)
+        # Plain tracebacks: others show the values of local variables, passwords among them.
+        plain = structlog.dev.plain_traceback
+        rendering = (structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain),)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
