@@ -6,15 +6,17 @@ affair.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from threading import Lock
 from typing import Final
 
+from billing_service.bulk.vector_rating import price_each
 from billing_service.domain.call import Call
 from billing_service.domain.compiled_plan import FREE, CompiledPlan, RatedCall
-from billing_service.domain.money import Currency
+from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import PlanTerms
+from billing_service.domain.wall_clock import epoch_us
 
 _MOST_PLANS_KEPT: Final = 1000
 
@@ -46,3 +48,22 @@ def rate_call(call: Call, plan: CompiledPlan | None, *, currency: Currency, zone
     if plan is None:
         return None if call.is_chargeable else FREE
     return plan.rate(call, currency=currency, zone=zone)
+
+
+def rate_calls(
+    calls: Sequence[Call], plan: CompiledPlan, *, currency: Currency, zone: tzinfo
+) -> Sequence[RatedCall]:
+    """The prices of many chargeable calls under one plan, by arrays; the same as of each by itself."""
+    try:
+        micros = price_each(
+            plan,
+            [
+                (call.caller, call.callee, epoch_us(call.answered_at), call.duration_us)
+                for call in calls
+                if call.answered_at is not None
+            ],
+            zone=zone,
+        )
+    except OverflowError:  # a price too large to be stored; which of them, the other way tells
+        return [plan.rate(call, currency=currency, zone=zone) for call in calls]
+    return [RatedCall(precise, precise.rounded(currency)) for precise in map(Money, micros)]

@@ -25,7 +25,7 @@ from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.publishing import publish_rated_calls
 from billing_service.storage.rejected_records import keep_rejected
 from billing_service.storage.storable_text import make_document_storable
-from billing_service.use_cases.rate_call import CompiledPlans, rate_call
+from billing_service.use_cases.rate_call import CompiledPlans, rate_call, rate_calls
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +74,8 @@ class StoredCalls:
 
 
 _ANSWERED: Final = Outcome.ANSWERED
+# Fewer are quicker rated one at a time.
+_WORTH_ARRAYS: Final = 500
 _STORED: Final = DeliveryResult(Receipt.STORED)
 _DUPLICATE: Final = DeliveryResult(Receipt.DUPLICATE)
 
@@ -166,7 +168,7 @@ def store_calls(
         rows.setdefault(one.call.record_id, (index, row))
     new: set[str] = set()
     if rows:
-        ensure_partitions(session, {calls[index].invited_at for index, _ in rows.values()})
+        ensure_partitions(session, (calls[index].invited_at for index, _ in rows.values()))
         new = store_new_calls(session, [row for _, row in rows.values()])
         _publish(session, [assigned[rows[record_id][0]] for record_id in new], currency)
     known = {}
@@ -210,7 +212,9 @@ def _assign(
     session: Session, calls: dict[int, Call], *, plans: CompiledPlans, currency: Currency, zone: tzinfo
 ) -> dict[int, _Assigned]:
     callers = _callers(session, {call.caller for call in calls.values()})
-    assigned = {}
+    assigned: dict[int, _Assigned] = {}
+    many = len(calls) >= _WORTH_ARRAYS
+    by_version: dict[int, list[int]] = {}
     for index, call in calls.items():
         caller = callers.get(call.caller)
         if caller is None:
@@ -224,8 +228,18 @@ def _assign(
         plan = None
         if version_id is not None and not call.emergency:
             plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
+            if many:
+                by_version.setdefault(version_id, []).append(index)
+                assigned[index] = _Assigned(call, caller.account_id, version_id, None)
+                continue
         rated = rate_call(call, plan, currency=currency, zone=zone)
         assigned[index] = _Assigned(call, caller.account_id, version_id, rated)
+    for version_id, indexes in by_version.items():
+        plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
+        rated_calls = rate_calls([calls[index] for index in indexes], plan, currency=currency, zone=zone)
+        for index, rated in zip(indexes, rated_calls, strict=True):
+            one = assigned[index]
+            assigned[index] = _Assigned(one.call, one.account_id, version_id, rated)
     return assigned
 
 

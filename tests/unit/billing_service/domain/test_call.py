@@ -1,9 +1,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from billing_service.domain import call as module
 from billing_service.domain.call import Call, EndedBy, Outcome, contradictions
+from tests.support.examples import examples
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -93,3 +98,31 @@ def test_a_clock_of_the_exchange_that_is_a_day_ahead_is_doubted() -> None:
     problems = contradictions(ANSWERED, received_at=received_at - timedelta(microseconds=1))
     assert [problem.field for problem in problems] == ["ended_at"]
     assert "look at the clock of the exchange" in problems[0].message
+
+
+@given(
+    st.lists(st.integers(-3, 3), min_size=5, max_size=5),
+    st.sampled_from([timedelta(), timedelta(seconds=1), timedelta(hours=12), timedelta(days=40_000)]),
+    st.sampled_from([None, "ringing_at", "answered_at", "acknowledged_at"]),
+    st.integers(-1, 3),
+    st.sampled_from(Outcome),
+    st.integers(-3, 3),
+)
+@settings(max_examples=examples(200))
+def test_the_quick_look_at_a_call_passes_only_what_the_long_one_finds_sound(
+    steps: list[int], unit: timedelta, left_out: str | None, duration: int, outcome: Outcome, received: int
+) -> None:
+    names = ("invited_at", "ringing_at", "answered_at", "acknowledged_at", "ended_at")
+    instants = {name: NOON + step * unit for name, step in zip(names, steps, strict=True)}
+    if left_out is not None:
+        instants.pop(left_out)
+    drawn = replace(
+        ANSWERED,
+        **{**dict.fromkeys(names[1:4]), **instants},  # type: ignore[arg-type]
+        duration_us=duration * (unit // timedelta(microseconds=1)),
+        outcome=outcome,
+    )
+    received_at = NOON + received * unit
+    found = contradictions(drawn, received_at=received_at)
+    with patch.object(module, "_is_plain", lambda call, received_at: False):
+        assert found == contradictions(drawn, received_at=received_at)
