@@ -3,12 +3,14 @@ WITH customer AS (
   INSERT INTO customers (name) VALUES ('Benchmark') RETURNING id
 ), plan AS (
   INSERT INTO billing_plans (name) VALUES ('Benchmark') RETURNING id
+), sheet AS (
+  INSERT INTO rate_sheets (tariff_count) VALUES (0) RETURNING id
 ), version AS (
-  INSERT INTO plan_versions (plan_id, version, monthly_fee, base_price)
-  SELECT id, 1, 5, '{"standing_charge": "0.36", "per_minute": "0.09", "initial_increment_s": 60, "next_increment_s": 60,
+  INSERT INTO plan_versions (plan_id, version, rate_sheet_id, monthly_fee, base_price)
+  SELECT plan.id, 1, sheet.id, 5, '{"standing_charge": "0.36", "per_minute": "0.09", "initial_increment_s": 60, "next_increment_s": 60,
                      "counting": "started",
                      "windows": [{"weekday": null, "from": "22:00", "to": "06:00", "per_minute": "0.05"}]}'
-  FROM plan RETURNING id
+  FROM plan, sheet RETURNING id
 ), account AS (
   INSERT INTO phone_accounts (number, customer_id, display_name, realm, ha1_md5, ha1_sha256, billing_day, opened_at,
                               period_start, period_end)
