@@ -23,13 +23,7 @@ from billing_service.http_api.services import actor, services
 from billing_service.jobs.import_runner import ImportRunner
 from billing_service.settings import Settings
 from billing_service.storage.tables import CallImport
-from billing_service.use_cases.import_calls import (
-    RUNNING,
-    NewImport,
-    begin_import,
-    find_import,
-    list_imports,
-)
+from billing_service.use_cases.import_runs import RUNNING, NewImport, begin_import, find_import, list_imports
 
 operations = Operations("imports")
 

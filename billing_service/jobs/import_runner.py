@@ -18,13 +18,11 @@ from billing_service.durations import Seconds
 from billing_service.errors import BillingServiceError
 from billing_service.settings import Settings
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
-from billing_service.use_cases.import_calls import (
+from billing_service.use_cases.import_calls import Import, Stopped, import_calls
+from billing_service.use_cases.import_runs import (
     RUNNING,
-    Import,
-    Stopped,
     find_import,
     finish_import,
-    import_calls,
     interrupted_uploads,
     restart_import,
 )

@@ -1,22 +1,22 @@
 """Import a file of calls: block by block, each in a transaction of its own, and safe to repeat.
 
 Every call has an identifier that follows from its line, so a file that is imported again, be it after a
-`kill -9` in the middle, stores what is missing and nothing twice. How far a run is stands in `call_imports`,
+`kill -9` in the middle, stores what is missing and nothing twice. How far a run is (`import_runs.py`) is
 written in the transactions that store the calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from itertools import chain
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from billing_service.call_files.formats import reader_of, recognise
@@ -25,48 +25,18 @@ from billing_service.call_files.parsed import CallFileReader
 from billing_service.domain.call import Call, Outcome
 from billing_service.domain.call_event import CallEvent, record_id_of
 from billing_service.domain.money import Currency
-from billing_service.errors import BillingServiceError, NotFound
+from billing_service.errors import BillingServiceError
 from billing_service.storage import tables
-from billing_service.storage.tables import CallImport, CallRecordReceipt
+from billing_service.storage.tables import CallRecordReceipt
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
 from billing_service.use_cases.change_settings import read_settings
+from billing_service.use_cases.import_runs import Counts, note_format, note_progress
 from billing_service.use_cases.rate_call import CompiledPlans
 from billing_service.use_cases.store_call_records import CallFacts, Receipt, facts_of, store_calls
 from billing_service.use_cases.take_call_event import EventReceipt, take_call_events
 from billing_service.use_cases.unassigned_numbers import NO_DEFAULT_PLAN, find_accounts_for
 
-RUNNING: Final = "running"
-FINISHED: Final = "finished"
-FAILED: Final = "failed"
-
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What became of the lines of a file. `total_price` is of the calls stored, as bills round them."""
-
-    lines: int = 0
-    """Up to which line the file was read; empty ones and headers are counted here only."""
-    stored: int = 0
-    already_had: int = 0
-    rejected: int = 0
-    unassigned: int = 0
-    """How many of those stored were made by numbers that are nobody's."""
-    unrated: int = 0
-    """How many of those stored were answered and have no price."""
-    total_price: Decimal = Decimal(0)
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            max(self.lines, other.lines),
-            self.stored + other.stored,
-            self.already_had + other.already_had,
-            self.rejected + other.rejected,
-            self.unassigned + other.unassigned,
-            self.unrated + other.unrated,
-            self.total_price + other.total_price,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +101,9 @@ def import_calls(database: Database, file: BinaryIO, wish: Import) -> Counts:
     blocks = read_blocks(file)
     first = next(blocks, None)
     name = wish.format or recognise([] if first is None else first.lines)
-    _note_format(database, wish, name)
+    if wish.import_id is not None and not wish.dry_run:
+        import_id = wish.import_id
+        database.run_blocking(lambda session: note_format(session, import_id, name))
     reader = reader_of(name, zone=wish.file_zone, emergency_numbers=emergency)
     total = Counts()
 
@@ -204,7 +176,7 @@ def _store_block(session: Session, parsed: _Read, block: Block, wish: Import) ->
     if wish.dry_run:
         raise _Undo(outcome)
     if wish.import_id is not None:
-        _note_progress(session, wish.import_id, counts, block.read_bytes, received_at)
+        note_progress(session, wish.import_id, counts, block.read_bytes, received_at)
     return outcome
 
 
@@ -308,110 +280,3 @@ def _prices(session: Session, record_ids: Sequence[str]) -> tuple[Decimal, int]:
         .where(receipt.record_id.in_(record_ids))
     ).one()
     return total or Decimal(0), without
-
-
-@dataclass(frozen=True, slots=True)
-class NewImport:
-    """A run that begins."""
-
-    file_name: str
-    size_bytes: int
-    uploaded: bool
-    format: str | None
-    timezone: str
-    actor: str
-
-
-def begin_import(session: Session, new: NewImport, *, at: datetime) -> CallImport:
-    """Note that a run begins."""
-    run = CallImport(
-        created_at=at,
-        updated_at=at,
-        created_by=new.actor,
-        file_name=new.file_name,
-        size_bytes=new.size_bytes,
-        uploaded=new.uploaded,
-        format=new.format,
-        timezone=new.timezone,
-    )
-    session.add(run)
-    session.flush()
-    return run
-
-
-def restart_import(session: Session, import_id: int, *, at: datetime) -> None:
-    """Let a run that was interrupted begin again; what it has stored counts as had already."""
-    session.execute(
-        update(CallImport)
-        .where(CallImport.id == import_id)
-        .values(
-            read_bytes=0,
-            lines=0,
-            stored=0,
-            already_had=0,
-            rejected=0,
-            unassigned=0,
-            unrated=0,
-            total_price=0,
-            updated_at=at,
-        )
-    )
-
-
-def finish_import(session: Session, import_id: int, *, problem: str | None, at: datetime) -> None:
-    """Note that a run is over; `problem` is why it did not come to its end."""
-    session.execute(
-        update(CallImport)
-        .where(CallImport.id == import_id)
-        .values(state=FINISHED if problem is None else FAILED, problem=problem, finished_at=at, updated_at=at)
-    )
-
-
-def find_import(session: Session, import_id: int) -> CallImport:
-    """One run; raises NotFound."""
-    run = session.get(CallImport, import_id, populate_existing=True)
-    if run is None:
-        raise NotFound(f"There is no import {import_id}.")
-    return run
-
-
-def list_imports(session: Session, *, before_id: int | None, limit: int) -> Sequence[CallImport]:
-    """Runs, newest first."""
-    query = select(CallImport).order_by(CallImport.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(CallImport.id < before_id)
-    return session.scalars(query).all()
-
-
-def interrupted_uploads(session: Session) -> Iterator[CallImport]:
-    """Runs of uploaded files that have not come to their end."""
-    query = select(CallImport).where(CallImport.state == RUNNING, CallImport.uploaded).order_by(CallImport.id)
-    yield from session.scalars(query)
-
-
-def _note_format(database: Database, wish: Import, name: str) -> None:
-    if wish.import_id is not None and not wish.dry_run:
-        database.run_blocking(
-            lambda session: session.execute(
-                update(CallImport).where(CallImport.id == wish.import_id).values(format=name)
-            )
-        )
-
-
-def _note_progress(session: Session, import_id: int, counts: Counts, read_bytes: int, at: datetime) -> None:
-    run = CallImport
-    session.execute(
-        update(run)
-        .where(run.id == import_id)
-        .values(
-            read_bytes=read_bytes,
-            lines=counts.lines,
-            stored=run.stored + counts.stored,
-            already_had=run.already_had + counts.already_had,
-            rejected=run.rejected + counts.rejected,
-            unassigned=run.unassigned + counts.unassigned,
-            unrated=run.unrated + counts.unrated,
-            total_price=run.total_price + counts.total_price,
-            updated_at=at,
-        )
-    )

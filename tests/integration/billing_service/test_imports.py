@@ -14,7 +14,7 @@ from billing_service.http_api import imports
 from billing_service.http_api.bodies import LARGEST_BODY
 from billing_service.http_api.imports import IMPORTS, ImportQuery
 from billing_service.jobs import import_runner
-from billing_service.use_cases.import_calls import NewImport, begin_import
+from billing_service.use_cases.import_runs import NewImport, begin_import
 from tests.support.billing import TOKEN, Answer, Billing, call_record, unanswered_record
 from tests.support.call_files import asterisk_line, set_default_plan
 
