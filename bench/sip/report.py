@@ -11,9 +11,10 @@ from pathlib import Path
 
 from bench.sip.crowd import Crowd
 from bench.sip.memory import Sizes
-from bench.sip.rounds import Costs, Sustained
+from bench.sip.rounds import CallCosts, Costs, Sustained
 
 _REFERENCES = {"Kamailio, PostgreSQL accounting": 0.35, "Kamailio, in memory": 0.9}
+_REGISTRATION_AIMS = {"Kamailio, in memory": 0.8}
 
 
 def machine() -> str:
@@ -38,39 +39,75 @@ def _version(command: str, flag: str) -> str:
     return found[0].strip() if found else command
 
 
-def cost_table(costs: Mapping[str, Costs]) -> str:
-    """CPU per registration and per call, with ratios."""
-    lines = [
-        "| server | CPU per registration, ms | CPU per call, ms | billing | PostgreSQL "
-        "| set-up p50 / p99, ms | failed | records / calls |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+def registration_table(costs: Mapping[str, Costs]) -> str:
+    """CPU per registration, in proportion to the yardstick beside what is aimed at."""
+    lines = ["| server | CPU per registration, ms | Tollbell's in proportion | aim |", "|---|---|---|---|"]
+    ours = statistics.median(costs["Tollbell"].registration_ms)
     for name, cost in costs.items():
-        lines.append(
-            f"| {name} | {statistics.median(cost.registration_ms):.3f} | {_spread(cost.call_ms)} "
-            f"| {_or_dash(cost.billing_ms)} | {_or_dash(cost.database_ms)} "
-            f"| {statistics.median(cost.p50_ms):.0f} / {statistics.median(cost.p99_ms):.0f} "
-            f"| {cost.failed} | {f'{cost.records} / {cost.calls}' if cost.records else '–'} |"
-        )
+        ratio, aim = "", ""
+        if name in _REFERENCES:
+            ratio = f"{ours / statistics.median(cost.registration_ms):.2f}"
+            aim = f"{_REGISTRATION_AIMS[name]:.2f}" if name in _REGISTRATION_AIMS else "–"
+        lines.append(f"| {name} | {_spread(cost.registration_ms)} | {ratio} | {aim} |")
+    return "\n".join(lines)
+
+
+def call_table(costs: Mapping[str, Costs]) -> str:
+    """CPU per call by rate; how every server came out of it."""
+    lines = [
+        "| calls/s | server | CPU per call, ms | billing | PostgreSQL | set-up p50 / p99, ms | failed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for rate in _rates(costs):
+        for name, cost in costs.items():
+            at_rate = cost.calls_at.get(rate)
+            if at_rate is None:
+                continue
+            lines.append(
+                f"| {rate} | {name} | {_spread(at_rate.switch_ms)} "
+                f"| {_or_dash(at_rate.billing_ms)} | {_or_dash(at_rate.database_ms)} "
+                f"| {statistics.median(at_rate.p50_ms):.0f} / {statistics.median(at_rate.p99_ms):.0f} "
+                f"| {at_rate.failed} |"
+            )
     return "\n".join(lines)
 
 
 def ratio_table(costs: Mapping[str, Costs]) -> str:
-    """Tollbell's CPU in proportion to each yardstick, beside what is aimed at."""
-    ours = costs["Tollbell"]
+    """Tollbell's CPU per call in proportion to each yardstick's, beside what is aimed at.
+
+    A rate at which calls failed on either side is no comparison, and left out.
+    """
+    references = [name for name in _REFERENCES if name in costs]
+    aims = ", ".join(f"{_REFERENCES[name]:.2f}" for name in references)
     lines = [
-        "| Tollbell's CPU relative to | per call | aim | per registration | aim |",
-        "|---|---|---|---|---|",
+        f"| calls/s | {' | '.join(f'relative to {name}' for name in references)} |",
+        f"|---{'|---' * len(references)}|",
     ]
-    for name, aim in _REFERENCES.items():
-        if name not in costs:
-            continue
-        reference = costs[name]
-        call = statistics.median(ours.call_ms) / statistics.median(reference.call_ms)
-        registration = statistics.median(ours.registration_ms) / statistics.median(reference.registration_ms)
-        registration_aim = "0.80" if "memory" in name else "–"
-        lines.append(f"| {name} | {call:.2f} | {aim:.2f} | {registration:.2f} | {registration_aim} |")
-    return "\n".join(lines)
+    ours = costs["Tollbell"]
+    for rate in _rates(costs):
+        ratios = [_ratio(ours.calls_at.get(rate), costs[name].calls_at.get(rate)) for name in references]
+        lines.append(f"| {rate} | {' | '.join(ratios)} |")
+    return "\n".join([*lines, f"| aim | {aims.replace(', ', ' | ')} |"])
+
+
+def records_line(costs: Mapping[str, Costs]) -> str:
+    """Whether every call has its record."""
+    kept = [
+        f"{name} {cost.records:,} records of {cost.calls:,} calls"
+        for name, cost in costs.items()
+        if cost.records
+    ]
+    return f"Kept: {'; '.join(kept)}."
+
+
+def _ratio(ours: CallCosts | None, reference: CallCosts | None) -> str:
+    if ours is None or reference is None or ours.failed or reference.failed:
+        return "–"
+    return f"{statistics.median(ours.switch_ms) / statistics.median(reference.switch_ms):.2f}"
+
+
+def _rates(costs: Mapping[str, Costs]) -> list[int]:
+    return sorted({rate for cost in costs.values() for rate in cost.calls_at})
 
 
 def rate_table(rates: Mapping[str, Sustained]) -> str:
@@ -87,13 +124,14 @@ def rate_table(rates: Mapping[str, Sustained]) -> str:
 
 def phones_table(by_phones: Mapping[int, Costs]) -> str:
     """Cost against the number of registered phones."""
-    smallest = statistics.median(by_phones[min(by_phones)].call_ms)
+    rate = max(_rates({"": next(iter(by_phones.values()))}))
+    smallest = statistics.median(by_phones[min(by_phones)].calls_at[rate].switch_ms)
     lines = [
         "| registered phones | CPU per registration, ms | CPU per call, ms | relative | proxy's memory, MB |",
         "|---|---|---|---|---|",
     ]
     for phones, cost in by_phones.items():
-        call_ms = statistics.median(cost.call_ms)
+        call_ms = statistics.median(cost.calls_at[rate].switch_ms)
         lines.append(
             f"| {phones:,} | {statistics.median(cost.registration_ms):.3f} | {call_ms:.3f} "
             f"| {call_ms / smallest:.2f} | {cost.memory_kb / 1024:.0f} |"

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +21,23 @@ _SETTLE_S = 5.0
 
 
 @dataclass(slots=True)
-class Costs:
-    """What rounds of one server measured: CPU milliseconds per unit of work, set-up times, failures."""
+class CallCosts:
+    """What calls at one rate cost a server, a value for each round: CPU milliseconds a call, set-up times."""
 
-    registration_ms: list[float] = field(default_factory=list)
-    call_ms: list[float] = field(default_factory=list)
+    switch_ms: list[float] = field(default_factory=list)
     billing_ms: list[float] = field(default_factory=list)
     database_ms: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Costs:
+    """What rounds of one server measured: registrations (CPU milliseconds each), and calls by their rate."""
+
+    registration_ms: list[float] = field(default_factory=list)
+    calls_at: dict[int, CallCosts] = field(default_factory=dict)
     memory_kb: int = 0
     failed: int = 0
     records: int = 0
@@ -66,25 +74,37 @@ def registered(
 
 
 def one_round(
-    start: StartServer, directory: Path, costs: Costs, *, phones: int, calls: int, rate: int
+    start: StartServer, directory: Path, costs: Costs, *, phones: int, rates: Sequence[int], seconds: int
 ) -> None:
-    """Measure the cost of registrations and calls on a fresh server."""
+    """Measure on a fresh server what registrations cost, then calls at each rate (lowest first).
+
+    A rate at which calls fail ends the round: what lingers of them would be counted with the next.
+    """
+    made_before = costs.calls
     with registered(start, directory, phones, costs) as (server, clients):
-        groups = (server.switch, server.billing, server.database_pids())
-        counted = [cpu_s(list(group)) for group in groups]
-        outcome = clients.call(server.port, count=calls, rate=rate)
-        switch, billing, database = (
-            (cpu_s(list(group)) - was) * 1000 / calls for group, was in zip(groups, counted, strict=True)
-        )
-        costs.failed += outcome.failed
-        costs.call_ms.append(switch)
-        costs.billing_ms.append(billing)
-        costs.database_ms.append(database)
-        costs.p50_ms.append(outcome.setup_percentile_ms(50))
-        costs.p99_ms.append(outcome.setup_percentile_ms(99))
-        costs.calls += calls
+        for rate in rates:
+            at_rate = costs.calls_at.setdefault(rate, CallCosts())
+            failed = _calls(server, clients, at_rate, count=rate * seconds, rate=rate)
+            costs.calls += rate * seconds - failed
+            if failed:
+                break
         costs.memory_kb = memory_kb(list(server.switch))
-        costs.records += _settled_records(server, _WARMING_CALLS + calls)
+        costs.records += _settled_records(server, costs.calls - made_before)
+
+
+def _calls(server: Server, clients: Phones, costs: CallCosts, *, count: int, rate: int) -> int:
+    """Make calls at one rate and measure them; return how many failed."""
+    groups = (server.switch, server.billing, server.database_pids())
+    counted = [cpu_s(list(group)) for group in groups]
+    outcome = clients.call(server.port, count=count, rate=rate)
+    for values, group, was in zip(
+        (costs.switch_ms, costs.billing_ms, costs.database_ms), groups, counted, strict=True
+    ):
+        values.append((cpu_s(list(group)) - was) * 1000 / count)
+    costs.p50_ms.append(outcome.setup_percentile_ms(50))
+    costs.p99_ms.append(outcome.setup_percentile_ms(99))
+    costs.failed += outcome.failed
+    return outcome.failed
 
 
 def highest_rate(
