@@ -12,7 +12,7 @@ from typing import Final
 
 from billing_service.domain.allowance import NO_ALLOWANCE, Allowance
 from billing_service.domain.errors import FieldProblem, InvalidFields
-from billing_service.domain.money import ZERO, Money
+from billing_service.domain.money import MICROS_PER_UNIT, ZERO, Money
 from billing_service.domain.phone_number import check_prefix
 
 # Control characters, ends of lines, and halves of characters.
@@ -21,6 +21,11 @@ MINUTES_A_DAY: Final = 24 * 60
 MINUTES_A_WEEK: Final = 7 * MINUTES_A_DAY
 LONGEST_INCREMENT_S: Final = 3600
 LONGEST_DESCRIPTION: Final = 200
+# Two calls of a month at the largest price fit into what a bill can hold (`money.LARGEST_MICROS`), with a fee
+# that can be paid at once. Both leave room for currencies with a million to the dollar.
+LARGEST_PRICE: Final = Money(10**7 * MICROS_PER_UNIT - 1)
+"""Per minute, and as standing charge."""
+LARGEST_FEE: Final = Money(10**10 * MICROS_PER_UNIT - 1)
 
 
 class Weekday(Enum):
@@ -207,6 +212,34 @@ class PlanTerms:
         problems += competing_tariffs(self.tariffs)
         if problems:
             raise InvalidFields(problems)
+
+
+def check_new_price(price: Price) -> Price:
+    """The price, if it may be put into a plan.
+
+    Prices that have been in force before there was a limit are stored, and stay readable.
+
+    Raises:
+        InvalidFields: naming every amount above `LARGEST_PRICE`.
+    """
+    amounts = [("standing_charge", price.standing_charge), ("per_minute", price.per_minute)]
+    amounts += [
+        (f"windows[{index}].per_minute", window.per_minute) for index, window in enumerate(price.windows)
+    ]
+    problems = [
+        FieldProblem(name, "a price has at most seven digits before the point")
+        for name, amount in amounts
+        if amount > LARGEST_PRICE
+    ]
+    if problems:
+        raise InvalidFields(problems)
+    return price
+
+
+def check_new_fee(fee: Money) -> None:
+    """Raise InvalidFields for a monthly fee above `LARGEST_FEE`, which may not be put into a plan."""
+    if fee > LARGEST_FEE:
+        raise InvalidFields.one("monthly_fee", "a fee has at most ten digits before the point")
 
 
 def competing_tariffs(tariffs: Sequence[Tariff]) -> Iterator[FieldProblem]:

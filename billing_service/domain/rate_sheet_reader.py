@@ -15,7 +15,15 @@ from typing import Any, Final
 
 from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.domain.money import Money
-from billing_service.domain.plan import Counting, Price, Tariff, Weekday, Window, competing_tariffs
+from billing_service.domain.plan import (
+    Counting,
+    Price,
+    Tariff,
+    Weekday,
+    Window,
+    check_new_price,
+    competing_tariffs,
+)
 from billing_service.domain.plan_document import parse_time_of_day
 from billing_service.domain.rate_sheet import BETWEEN_WINDOWS, COLUMNS, EVERY_DAY, unguarded
 from billing_service.domain.wall_clock import instant_of
@@ -191,7 +199,7 @@ class _Reader:
             if len(problems) > found:
                 return None
             try:
-                price = self._prices[key] = Price(**values)
+                price = self._prices[key] = check_new_price(Price(**values))
             except InvalidFields as error:
                 problems += error.problems
         return price

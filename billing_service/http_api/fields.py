@@ -144,7 +144,7 @@ Day = Annotated[
 Amount = Annotated[
     Money,
     BeforeValidator(_parse_money),
-    _schema(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$", examples=["12.50"]),
+    _schema(pattern=r"^[0-9]{1,10}(\.[0-9]{1,6})?$", examples=["12.50"]),
 ]
 MovedAmount = Annotated[
     Money,

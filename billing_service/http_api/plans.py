@@ -9,7 +9,7 @@ from billing_service.domain.allowance import Allowance
 from billing_service.domain.errors import FieldProblem, InvalidFields
 from billing_service.domain.money import Currency, Money
 from billing_service.domain.permissions import Scope
-from billing_service.domain.plan import PlanTerms, Price, Tariff
+from billing_service.domain.plan import PlanTerms, Price, Tariff, check_new_fee, check_new_price
 from billing_service.domain.plan_document import (
     format_price,
     price_from_document,
@@ -73,13 +73,14 @@ async def post_plan(request: web.Request, body: NewPlan) -> PlanAnswer:
     """Create a plan."""
     new = body
     problems: list[FieldProblem] = []
+    monthly_fee = _fee(new.monthly_fee, problems)
     base_price = _price(new.base_price, problems)
     tariffs = _tariffs(new.tariffs, problems)
     if base_price is None or problems:
         raise InvalidFields(problems)
     terms = PlanTerms(
         name=new.name,
-        monthly_fee=new.monthly_fee,
+        monthly_fee=monthly_fee,
         base_price=base_price,
         tariffs=tariffs,
         allowance=Allowance(new.included_minutes, tuple(new.included_prefixes)),
@@ -133,7 +134,7 @@ async def patch_plan(request: web.Request, body: PlanChanges) -> PlanAnswer:
     if "name" in given:
         replaced["name"] = body.name
     if "monthly_fee" in given:
-        replaced["monthly_fee"] = body.monthly_fee
+        replaced["monthly_fee"] = _fee(body.monthly_fee, problems)
     if "base_price" in given:
         if body.base_price is None:
             raise InvalidFields.one("base_price", "a plan needs one")
@@ -167,9 +168,17 @@ async def patch_plan(request: web.Request, body: PlanChanges) -> PlanAnswer:
     return await read_plan(request, plan_id)
 
 
+def _fee(fee: Money, problems: list[FieldProblem]) -> Money:
+    try:
+        check_new_fee(fee)
+    except InvalidFields as error:
+        problems.extend(error.problems)
+    return fee
+
+
 def _price(model: PriceModel, problems: list[FieldProblem]) -> Price | None:
     try:
-        return price_from_document(model.model_dump())
+        return check_new_price(price_from_document(model.model_dump()))
     except InvalidFields as error:
         problems.extend(problem.under("base_price") for problem in error.problems)
     return None
@@ -179,10 +188,19 @@ def _tariffs(models: list[TariffModel], problems: list[FieldProblem]) -> tuple[T
     tariffs = []
     for index, model in enumerate(models):
         try:
-            tariffs.append(tariff_from_document(model.model_dump()))
+            tariff = tariff_from_document(model.model_dump())
+            tariffs.append(tariff)
+            _check_price_of(tariff)
         except InvalidFields as error:
             problems.extend(problem.under(f"tariffs[{index}]") for problem in error.problems)
     return tuple(tariffs)
+
+
+def _check_price_of(tariff: Tariff) -> None:
+    try:
+        check_new_price(tariff.price)
+    except InvalidFields as error:
+        raise InvalidFields([problem.under("price") for problem in error.problems]) from None
 
 
 async def read_plan(request: web.Request, plan_id: int) -> PlanAnswer:

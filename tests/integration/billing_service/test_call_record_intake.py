@@ -307,13 +307,13 @@ async def test_a_rejected_record_is_kept_once_and_its_repair_is_welcome(billing:
 
 
 async def test_a_price_that_no_column_can_hold_is_rejected_not_an_error(billing: Billing) -> None:
-    plan = await billing.add_plan("Absurd", base_price={"per_minute": "999999999999"})
+    # At the largest price, a call of 70 days.
+    plan = await billing.add_plan("Dear", base_price={"per_minute": "9999999.999999"})
     await billing.add_account("0001", plan_id=plan)
-    century = call_record(
-        1, ended_at="2126-11-21T20:10:04Z", duration_us=100 * 365 * 86_400 * 1_000_000 + 25 * 86_400_000_000
-    )
-    billing.clock.advance(timedelta(days=101 * 366))
-    results = await billing.deliver(century, call_record(2, caller="0002"))
+    months = call_record(1, ended_at="2027-01-30T20:10:04Z", duration_us=70 * 86_400_000_000)
+    month = call_record(2, ended_at="2026-12-22T20:10:04Z", duration_us=31 * 86_400_000_000)
+    billing.clock.advance(timedelta(days=71))
+    results = await billing.deliver(months, month)
     assert [result["status"] for result in results] == ["rejected", "stored"]
     assert results[0]["reason"] == "its price is too large to be stored"
 

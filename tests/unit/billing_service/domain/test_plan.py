@@ -3,8 +3,18 @@ from datetime import UTC, datetime
 import pytest
 
 from billing_service.domain.errors import FieldProblem, InvalidFields
-from billing_service.domain.money import Money
-from billing_service.domain.plan import PlanTerms, Price, Tariff, Weekday, Window
+from billing_service.domain.money import LARGEST_MICROS, Money
+from billing_service.domain.plan import (
+    LARGEST_FEE,
+    LARGEST_PRICE,
+    PlanTerms,
+    Price,
+    Tariff,
+    Weekday,
+    Window,
+    check_new_fee,
+    check_new_price,
+)
 from billing_service.domain.plan_document import (
     price_from_document,
     price_to_document,
@@ -147,6 +157,25 @@ def test_a_plan_needs_a_name_and_no_negative_fee() -> None:
     with pytest.raises(InvalidFields) as error:
         PlanTerms(" ", Money(-1), Price(TEN_CENTS))
     assert wrong_fields(error.value) == ["name", "monthly_fee"]
+
+
+def test_new_prices_and_fees_leave_room_on_a_bill() -> None:
+    longest_month_in_minutes = 31 * 1440
+    assert LARGEST_FEE.micros + 2 * longest_month_in_minutes * LARGEST_PRICE.micros <= LARGEST_MICROS
+    check_new_fee(LARGEST_FEE)
+    check_new_price(
+        Price(LARGEST_PRICE, standing_charge=LARGEST_PRICE, windows=(Window(None, 0, 0, LARGEST_PRICE),))
+    )
+
+
+def test_larger_prices_and_fees_are_refused_by_name() -> None:
+    more = Money(LARGEST_PRICE.micros + 1)
+    with pytest.raises(InvalidFields) as error:
+        check_new_price(Price(more, standing_charge=more, windows=(Window(None, 0, 0, more),)))
+    assert wrong_fields(error.value) == ["standing_charge", "per_minute", "windows[0].per_minute"]
+    with pytest.raises(InvalidFields) as error:
+        check_new_fee(Money(LARGEST_FEE.micros + 1))
+    assert wrong_fields(error.value) == ["monthly_fee"]
 
 
 def test_a_price_survives_the_way_through_its_document() -> None:

@@ -119,6 +119,20 @@ def test_prices_that_make_no_sense_name_their_fields() -> None:
     ]
 
 
+def test_prices_that_no_bill_could_hold_are_told_by_their_lines() -> None:
+    too_large = "a price has at most seven digits before the point"
+    assert refused(
+        "destination_prefix,per_minute,standing_charge,windows",
+        "0041,9999999.999999,9999999.999999,every day 08:00-12:00 9999999.999999",
+        "0042,10000000,10000000,",
+        "0043,1,,every day 08:00-12:00 10000000",
+    ) == [
+        (3, "standing_charge", too_large),
+        (3, "per_minute", too_large),
+        (4, "windows[0].per_minute", too_large),
+    ]
+
+
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
