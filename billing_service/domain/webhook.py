@@ -13,6 +13,7 @@ import hmac
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
+from urllib.parse import urlsplit
 
 SECRET_PREFIX: Final = "whsec_"
 SECRET_BYTES: Final = 32
@@ -30,6 +31,18 @@ def make_secret(random: bytes) -> str:
     """Write random bytes as a secret."""
     assert len(random) == SECRET_BYTES
     return SECRET_PREFIX + base64.b64encode(random).decode()
+
+
+def without_secrets(url: str) -> str:
+    """A webhook's address for those who may not use it: what follows the path, often a token, is left out.
+
+    `https://example.com/hook?token=x` becomes `https://example.com/hook?…`; so does a name and password in
+    front of the host, which older releases took.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    rest = "?…" if parts.query or parts.fragment else ""
+    return f"{parts.scheme}://{host}{parts.path}{rest}"
 
 
 def sign(secret: str, *, message_id: str, timestamp: int, body: bytes) -> str:

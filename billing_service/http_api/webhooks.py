@@ -7,9 +7,10 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from billing_service.domain.permissions import Scope
-from billing_service.domain.webhook import SECRET_BYTES, make_secret
+from billing_service.domain.webhook import SECRET_BYTES, make_secret, without_secrets
 from billing_service.http_api.answers import AnswerModel, InstantText
 from billing_service.http_api.bodies import ChangesModel, RequestModel
+from billing_service.http_api.caller import caller
 from billing_service.http_api.fields import OptionalLine, format_instant, format_optional_instant
 from billing_service.http_api.operations import Operations
 from billing_service.http_api.pages import Page, PageQuery, page
@@ -79,7 +80,10 @@ class DeliveryQuery(PageQuery):
 
 
 class WebhookAnswer(AnswerModel):
-    """A webhook. `failures` counts vain attempts since the last success; it rests until `resume_at`."""
+    """A webhook. `failures` counts vain attempts since the last success; it rests until `resume_at`.
+
+    `url` is whole for those who may change webhooks; for others it ends in `?…` where its query begins.
+    """
 
     id: int
     url: str
@@ -129,7 +133,7 @@ async def get_webhooks(request: web.Request, query: PageQuery) -> Page[WebhookAn
     found = await services(request).database.run(
         lambda session: list_webhooks(session, after_id=after[0] if after else None, limit=query.limit + 1)
     )
-    return page(query, found, key=lambda webhook: (webhook.id,), show=_show)
+    return page(query, found, key=lambda webhook: (webhook.id,), show=lambda webhook: _show(request, webhook))
 
 
 @operations.post("/v1/webhooks", scope=Scope.WEBHOOKS_WRITE, status=201, etag=True)
@@ -226,13 +230,14 @@ def _draw_secret() -> str:
 
 def _tagged(request: web.Request, webhook: Webhook) -> WebhookAnswer:
     tag_answer(request, webhook_version(webhook))
-    return _show(webhook)
+    return _show(request, webhook)
 
 
-def _show(webhook: Webhook) -> WebhookAnswer:
+def _show(request: web.Request, webhook: Webhook) -> WebhookAnswer:
+    may_change = Scope.WEBHOOKS_WRITE in caller(request).scopes
     return WebhookAnswer(
         id=webhook.id,
-        url=webhook.url,
+        url=webhook.url if may_change else without_secrets(webhook.url),
         description=webhook.description,
         kinds=webhook.kinds,
         active=webhook.active,

@@ -20,9 +20,11 @@ from typing import Final
 import structlog
 from aiohttp import (
     ClientError,
+    ClientResponseError,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
+    InvalidURL,
     TCPConnector,
     ThreadedResolver,
 )
@@ -205,7 +207,7 @@ class WebhookSender:
         except TimeoutError:
             return AttemptResult(None, f"no answer within {self._answer_timeout_s:g} s")
         except (ClientError, OSError, ValueError) as error:
-            return AttemptResult(None, f"{type(error).__name__}: {error}"[:300])
+            return AttemptResult(None, _told(error))
 
     def _client(self) -> ClientSession:
         if self._session is None:
@@ -256,6 +258,18 @@ class PublicResolver(AbstractResolver):
     async def close(self) -> None:
         """Close the resolver that does the work."""
         await self._resolver.close()
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, in a line that viewers may read: without the address, which may hold a token."""
+    if isinstance(error, ClientResponseError):
+        reason = error.message
+    elif isinstance(error, InvalidURL):
+        reason = "it cannot be connected to"
+    else:
+        reason = str(error)
+    first_line = reason.partition("\n")[0]  # more lines would quote the answer
+    return f"{type(error).__name__}: {first_line}"[:300]
 
 
 def _retry_after(value: str) -> timedelta | None:

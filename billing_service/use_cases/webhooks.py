@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from billing_service.domain.errors import InvalidFields
 from billing_service.domain.events import EVENT_KINDS, Event, EventKind
-from billing_service.domain.webhook import SECRET_OVERLAP, pause_after, retry_after
+from billing_service.domain.webhook import SECRET_OVERLAP, pause_after, retry_after, without_secrets
 from billing_service.errors import Conflict, NotFound
 from billing_service.storage.audit import record_change
 from billing_service.storage.outbox import publish
@@ -71,7 +71,7 @@ def create_webhook(
     )
     session.add(webhook)
     session.flush()
-    _audit(session, webhook.id, "create", actor, {"url": url, "kinds": list(kinds)})
+    _audit(session, webhook.id, "create", actor, {"url": without_secrets(url), "kinds": list(kinds)})
     return webhook
 
 
@@ -102,6 +102,12 @@ def edit_webhook(
         webhook.disabled_at = webhook.disabled_reason = None
         webhook.failures, webhook.resume_at = 0, None
     before = {field: getattr(webhook, field) for field in changes}
+    after = dict(changes)
+    if before.get("url") != after.get("url"):
+        before["url"], after["url"] = without_secrets(before["url"]), without_secrets(after["url"])
+        if before["url"] == after["url"]:
+            # Else the log would leave it out as unchanged.
+            del before["url"]
     for field, value in changes.items():
         setattr(webhook, field, value)
     record_change(
@@ -111,7 +117,7 @@ def edit_webhook(
         subject_kind="webhook",
         subject=webhook_id,
         before=before,
-        after=changes,
+        after=after,
     )
     session.flush()
     return webhook
@@ -122,7 +128,7 @@ def remove_webhook(session: Session, webhook_id: int, *, actor: str) -> None:
     webhook = _locked(session, webhook_id)
     url = webhook.url
     session.execute(delete(Webhook).where(Webhook.id == webhook_id))
-    _audit(session, webhook_id, "remove", actor, {"url": url})
+    _audit(session, webhook_id, "remove", actor, {"url": without_secrets(url)})
 
 
 def replace_secret(session: Session, webhook_id: int, secret: str, *, actor: str, at: datetime) -> Webhook:
@@ -227,7 +233,10 @@ def _disable(
     publish(
         session,
         Event(
-            EventKind.WEBHOOK_DISABLED, now, None, {"id": webhook.id, "url": webhook.url, "reason": reason}
+            EventKind.WEBHOOK_DISABLED,
+            now,
+            None,
+            {"id": webhook.id, "url": without_secrets(webhook.url), "reason": reason},
         ),
     )
 

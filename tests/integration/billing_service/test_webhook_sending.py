@@ -21,7 +21,13 @@ from billing_service.storage.outbox import publish
 from billing_service.storage.tables import AuditEntry, OutboxEvent, Webhook, WebhookDelivery
 from billing_service.storage.unit_of_work import Database
 from billing_service.storage.webhook_deliveries import claim_deliveries, remove_old_events, route_events
-from billing_service.use_cases.webhooks import create_webhook, edit_webhook, redeliver, replace_secret
+from billing_service.use_cases.webhooks import (
+    create_webhook,
+    edit_webhook,
+    redeliver,
+    remove_webhook,
+    replace_secret,
+)
 from tests.support.billing import FakeClock
 from tests.support.billing_process import BillingPrograms
 from tests.support.receiver import MakeReceiver, Received, Receiver
@@ -289,6 +295,52 @@ async def test_a_huge_answer_is_not_read(
 
     assert [one.state for one in deliveries(database)] == ["delivered"]
     assert written < 50_000_000
+
+
+async def test_no_address_with_a_token_gets_into_logs_and_events(
+    database: Database, make_receiver: MakeReceiver, make_sender: MakeSender
+) -> None:
+    gone, other = await make_receiver(), await make_receiver()
+    gone.statuses = [410]
+    number = add_webhook(database, f"{gone.url}?token=1", "account.closed")
+    add_webhook(database, other.url, "webhook.disabled")
+    tell(database, "0001")
+    await make_sender().send_due()
+
+    def edit(url: str) -> None:
+        database.run_blocking(lambda session: edit_webhook(session, number, {"url": url}, actor="test"))
+
+    edit("http://example.com/?token=2")
+    edit("http://example.com/?token=3")
+    database.run_blocking(lambda session: remove_webhook(session, number, actor="test"))
+    (told,) = other.received
+    assert told.event["data"]["url"] == f"{gone.url}?…"
+    kept = database.run_blocking(
+        lambda session: [(entry.previous, entry.changes) for entry in session.scalars(select(AuditEntry))]
+    )
+    assert "token" not in str(kept)
+    # Another token at the same address is a change, although it looks the same.
+    assert kept[-2] == ({}, {"url": "http://example.com/?…"})
+
+
+async def test_an_answer_that_is_no_http_is_told_without_its_text_and_the_address(
+    database: Database, make_sender: MakeSender
+) -> None:
+    async def no_http(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"word\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(no_http, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        add_webhook(database, f"http://127.0.0.1:{port}/?token=1")
+        tell(database, "0001")
+        await make_sender().send_due()
+
+    (delivery,) = deliveries(database)
+    assert delivery.last_error is not None
+    assert delivery.last_error.startswith("ClientResponseError: ")
+    assert "token" not in delivery.last_error
+    assert "word" not in delivery.last_error
 
 
 async def test_redirects_are_not_followed(

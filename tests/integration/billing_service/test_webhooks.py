@@ -3,6 +3,7 @@
 import pytest
 
 from billing_service.domain.events import EVENT_KINDS
+from billing_service.domain.permissions import Role
 from billing_service.http_api.webhooks import EventName
 from tests.support.billing import Billing, MakeBilling
 from tests.support.receiver import Receiver
@@ -60,6 +61,19 @@ async def test_two_administrators_cannot_overwrite_each_other(billing: Billing) 
     assert (await billing.patch(path, {"description": "B"}, headers={**dave, **seen})).status == 412
 
     assert (await billing.get(path)).body["description"] == "A"
+
+
+async def test_only_those_who_may_change_webhooks_see_the_whole_address(billing: Billing) -> None:
+    path = f"/v1/webhooks/{(await add(billing, url=f'{URL}?token=1'))['id']}"
+    for role, seen in (
+        (Role.VIEWER, f"{URL}?…"),
+        (Role.OPERATOR, f"{URL}?…"),
+        (Role.ADMINISTRATOR, f"{URL}?token=1"),
+    ):
+        who = await billing.acting_as(role.value, role)
+        one = await billing.request("GET", path, headers=who)
+        listed = await billing.request("GET", "/v1/webhooks", headers=who)
+        assert [one.body["url"], listed.body["items"][0]["url"]] == [seen, seen]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from billing_service.domain.webhook import (
     retry_after,
     sign,
     signed_headers,
+    without_secrets,
 )
 
 
@@ -75,3 +76,18 @@ def test_waits_grow_and_have_an_end() -> None:
 def test_a_receiver_is_left_alone_only_after_failing_again_and_again() -> None:
     assert [pause_after(failures).total_seconds() for failures in (1, 4, 5, 6, 7)] == [0, 0, 5, 10, 20]
     assert pause_after(10**9) == timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://example.com/hook?token=secret&x=1", "https://example.com/hook?…"),
+        ("https://example.com:8443/a/b", "https://example.com:8443/a/b"),
+        ("http://user:secret@[::1]:80/hook", "http://[::1]:80/hook"),
+        ("https://example.com?secret", "https://example.com?…"),
+        ("https://example.com/#secret", "https://example.com/?…"),
+        ("https://example.com", "https://example.com"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_secret(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
