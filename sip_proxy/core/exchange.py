@@ -114,7 +114,7 @@ def comes_directly(request: Request, flow: Flow) -> bool:
             return False
     elif flow.transport is not Transport.TCP:
         return False
-    return request.keys.count("via") == 1 and not request.via_rest
+    return request.has_one_via()
 
 
 def reply_flow(request: Request, flow: Flow) -> Flow:

@@ -60,10 +60,10 @@ class Reception:
         """
         try:
             response.check()
+            transaction = self._layer.find_client(response)
         except MalformedMessage as error:
             self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
             return
-        transaction = self._layer.find_client(response)
         if transaction is not None:
             response.flow = flow
             transaction.receive(response, now)
@@ -73,11 +73,10 @@ class Reception:
     def take_request(self, request: Request, flow: Flow, now: float) -> None:
         """Take a request: absorb copies, serve CANCEL and ACK, send the rest on its way."""
         try:
-            request.read_via()
-            request.stamp_source(*flow.remote)
+            via = request.read_source(*flow.remote)
             request.check()
-            if request.via is not None and not request.via.has_magic_cookie:
-                self._make_up_branch(request, request.via)
+            if not via.has_magic_cookie:
+                self._make_up_branch(request, via)
         except MalformedMessage as error:
             error = request.defect or error
             self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
@@ -102,7 +101,7 @@ class Reception:
         """
         if via.branch.lower() == MAGIC_COOKIE.lower():
             raise MalformedMessage("The Via branch is empty")
-        value = request.lines[request.via_index]
+        value = request.lines[request.shape.at["via"]]
         branch = self._exchange.identifiers.repeatable_tag(
             request.uri, request.from_tag, request.call_id, request.cseq, value
         )
@@ -221,11 +220,10 @@ def answer_malformed(exchange: Exchange, request: Request, flow: Flow, error: Ma
 
     Where the Via can't be read either, the answer goes to where the request came from (RFC 4475 §3.1.2.1).
     """
-    if request.via is None and "via" in request.keys:
+    if request.via is None and "via" in request.shape.at:
         with suppress(MalformedMessage):
-            request.read_via()
-            request.stamp_source(*flow.remote)
-    if request.method == "ACK" or "via" not in request.keys:
+            request.read_source(*flow.remote)
+    if request.method == "ACK" or "via" not in request.shape.at:
         return
     # What breaks lines for some programs and not for us must not make headers of what we echo.
     request.lines = [_BARE_BREAKS.sub(" ", line) for line in request.lines]

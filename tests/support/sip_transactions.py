@@ -78,7 +78,8 @@ class Bench:
 
     def client(self, method: str, to: Flow = UDP) -> ClientTransaction:
         """Send a request."""
-        return self.layer.start_client(request(method), branch="z9hG4bKtest", to=to, owner=self, now=self.now)
+        data = request(method).encode()
+        return self.layer.start_client(method, data, branch="z9hG4bKtest", to=to, owner=self, now=self.now)
 
     def server(self, method: str, to: Flow = UDP) -> ServerTransaction:
         """Receive a request."""

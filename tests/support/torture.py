@@ -14,6 +14,7 @@ from sip_proxy.core.flow import Flow, Transport
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Message, Request, Response
 from sip_proxy.core.message.parser import parse_message
+from sip_proxy.core.message.shape import Shape
 from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.registrar.binding import Binding, save_bindings
@@ -119,7 +120,7 @@ def parse(data: bytes) -> Message:
     try:
         return parse_message(data)
     except MalformedMessage:
-        return Response(0, "", [], [], b"")
+        return Response(0, "", [""], Shape(("",)), b"")
 
 
 def _uri(text: str) -> Uri | None:

@@ -188,7 +188,7 @@ class CallTable:
         """Count the calls of both numbers for their limits, without those that this INVITE is to replace."""
         of_caller = self.counts.of(caller) - self.transfers.calls_on_the_way_out(caller, now)
         of_callee = self.counts.of(callee)
-        if "replaces" in invite.keys:
+        if "replaces" in invite.shape.at:
             call_id, to_tag, from_tag = replaced_dialog(invite.first("replaces") or "")
             of_callee -= any(
                 call.state is LiveCallState.ANSWERED and is_replaced(call, callee, to_tag, from_tag)

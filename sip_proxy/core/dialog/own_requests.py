@@ -50,7 +50,7 @@ class OwnRequests:
         request = build_dialog_request(
             "ACK", call_id=call_id, sender=sender, receiver=receiver, cseq=cseq, via=via, headers=[]
         )
-        self._exchange.emit(Send(to, request.encode()))
+        self._exchange.emit(Send(to, request))
 
     def _reach(self, receiver: Party, now: float) -> Flow | Destination:
         return self._hops.reach_party(receiver, now) or receiver.flow
@@ -76,4 +76,4 @@ class OwnRequests:
             via=self._hops.via(to, branch),
             headers=headers,
         )
-        self._exchange.layer.start_client(request, branch=branch, to=to, owner=owner, now=now)
+        self._exchange.layer.start_client(method, request, branch=branch, to=to, owner=owner, now=now)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import split_commas
-from sip_proxy.core.message.message import Message, Request
+from sip_proxy.core.message.message import Message, encode
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.routes import for_next_hop
 from sip_proxy.core.message.uri import LONGEST_ADDRESS
@@ -41,9 +41,10 @@ class Party:
 
 def contact_of(message: Message, fallback: str) -> str:
     """Return the URI in the Contact header; a peer that forgot it is reached as before."""
-    if "contact" not in message.keys:
+    index = message.shape.at.get("contact")
+    if index is None:
         return fallback
-    line = message.lines[message.keys.index("contact")]
+    line = message.lines[index]
     return (_contact_in(line) if len(line) <= LONGEST_ADDRESS else "") or fallback
 
 
@@ -58,9 +59,8 @@ def _contact_in(line: str) -> str:
 
 def build_dialog_request(
     method: str, *, call_id: str, sender: Party, receiver: Party, cseq: int, via: str, headers: list[str]
-) -> Request:
+) -> bytes:
     """Build a request from one side of a dialog to the other (§12.2.1.1), as sent by the exchange."""
-    names = ["", "via", "max-forwards", "from", "to", "call-id", "cseq"]
     uri, routes = for_next_hop(receiver.contact, receiver.route_set)
     lines = [
         f"{method} {uri} SIP/2.0",
@@ -71,15 +71,7 @@ def build_dialog_request(
         f"Call-ID: {call_id}",
         f"CSeq: {cseq} {method}",
     ]
-    for route in routes:
-        names.append("route")
-        lines.append(f"Route: {route}")
-    names += ["reason"] * len(headers)
+    lines += [f"Route: {route}" for route in routes]
     lines += headers
-    names.append("content-length")
     lines.append("Content-Length: 0")
-    request = Request(method, uri, lines, names, b"")
-    request.call_id = call_id
-    request.cseq = cseq
-    request.cseq_method = method
-    return request
+    return encode(lines, b"")

@@ -30,10 +30,9 @@ def ask_for_session_timer(request: Request, config: EngineConfig) -> int:
     A value that is there is lowered when it is above ours, and raised when it is below the minimum, but
     never below what `Min-SE` says (§8.1). `refresher` is the phones' own business. 0: it can't be read.
     """
-    if "session-expires" not in request.keys:
+    if "session-expires" not in request.shape.at:
         interval_s = max(config.session_interval_s, _seconds(request, "min-se") or 0)
-        request.keys.append("session-expires")
-        request.lines.append(f"Session-Expires: {interval_s}")
+        request.add("session-expires", f"Session-Expires: {interval_s}")
         return interval_s
     asked_s = _seconds(request, "session-expires")
     if asked_s is None:
@@ -41,11 +40,11 @@ def ask_for_session_timer(request: Request, config: EngineConfig) -> int:
     minimum_s = _seconds(request, "min-se") or 0
     if asked_s < config.minimum_session_interval_s and minimum_s < config.minimum_session_interval_s:
         minimum_s = config.minimum_session_interval_s
-        _put(request, "min-se", f"Min-SE: {minimum_s}")
+        request.put("min-se", f"Min-SE: {minimum_s}")
     interval_s = max(minimum_s, min(asked_s, config.session_interval_s))
     if interval_s != asked_s:
         _, semicolon, rest = (request.first("session-expires") or "").partition(";")
-        _put(request, "session-expires", f"Session-Expires: {interval_s}{semicolon}{rest}")
+        request.put("session-expires", f"Session-Expires: {interval_s}{semicolon}{rest}")
     return interval_s
 
 
@@ -55,15 +54,13 @@ def settle_session_timer(response: Response, asked_s: int, *, is_known_to_asker:
     When the phone that sent the request does timers (`knows_timers`) and the other doesn't, the response is
     completed so that the former refreshes.
     """
-    if "session-expires" in response.keys:
+    if "session-expires" in response.shape.at:
         return _seconds(response, "session-expires") or 0
     if not asked_s or not is_known_to_asker:
         return 0
-    response.keys.append("session-expires")
-    response.lines.append(f"Session-Expires: {asked_s};refresher=uac")
+    response.add("session-expires", f"Session-Expires: {asked_s};refresher=uac")
     if "timer" not in (option.lower() for option in response.values("require")):
-        response.keys.append("require")
-        response.lines.append("Require: timer")
+        response.add("require", "Require: timer")
     return asked_s
 
 
@@ -72,23 +69,12 @@ def knows_timers(request: Request) -> bool:
     return any(
         option.lower() == "timer"
         for key in ("supported", "require")
-        if key in request.keys
+        if key in request.shape.at
         for option in request.values(key)
     )
 
 
 def _seconds(message: Message, key: str) -> int | None:
     """Return the delta-seconds of a header; None when it isn't there or can't be read."""
-    if key not in message.keys:
-        return None
     match = _DELTA_SECONDS.match(message.first(key) or "")
     return None if match is None else int(match[1])
-
-
-def _put(request: Request, key: str, line: str) -> None:
-    """Put a header line in place of the one with the same key, or add it."""
-    if key in request.keys:
-        request.lines[request.keys.index(key)] = line
-    else:
-        request.keys.append(key)
-        request.lines.append(line)

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 from sip_proxy.core.message.grammar import printable, quote_string
-from sip_proxy.core.message.message import Request, Response, encode
+from sip_proxy.core.message.message import Message, Request, Response, encode
+from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.message.status import reason_phrase
 
 _ECHOED = frozenset({"via", "from", "to", "call-id", "cseq"})
+_ROUTES = frozenset({"route"})
 _ECHOED_IN_100 = _ECHOED | {"timestamp"}
 
 
@@ -24,37 +26,41 @@ def build_response(
     holds a line break; `reason` is cleaned here.
     """
     echoed = _ECHOED_IN_100 if status == 100 else _ECHOED
-    lines = [line for key, line in zip(request.keys, request.lines, strict=True) if key in echoed]
-    if to_tag and not request.to_tag and "to" in request.keys:
-        to_line = request.lines[request.keys.index("to")]
+    shape = request.shape
+    lines = list(shape.only(echoed)(request.lines))
+    if to_tag and not request.to_tag and shape.to:
+        to_line = request.lines[shape.to]
         lines[lines.index(to_line)] = f"{to_line};tag={to_tag}"
     phrase = printable(reason) or reason_phrase(status)
     return encode([f"SIP/2.0 {status} {phrase}", *lines, *headers, "Content-Length: 0"], b"")
 
 
-def build_ack(invite: Request, response: Response) -> bytes:
+def build_ack(invite: bytes, response: Response) -> bytes:
     """Acknowledge a final response other than 2xx, as the INVITE client transaction does (§17.1.1.3)."""
-    lines = _hop_lines(invite, "ACK", response.first("to") or "")
+    lines = _hop_lines(parse_message(invite), "ACK", response.first("to") or "")
     return encode(lines, b"")
 
 
-def build_cancel(invite: Request, reason: str) -> bytes:
+def build_cancel(invite: bytes, reason: str) -> bytes:
     """Cancel an INVITE that we sent (§9.1); `reason` is the value of a `Reason` header, or ""."""
-    lines = _hop_lines(invite, "CANCEL", invite.first("to") or "")
+    sent = parse_message(invite)
+    lines = _hop_lines(sent, "CANCEL", sent.first("to") or "")
     if reason:
         lines.append(f"Reason: {reason}")
     return encode(lines, b"")
 
 
-def _hop_lines(invite: Request, method: str, to: str) -> list[str]:
+def _hop_lines(invite: Message, method: str, to: str) -> list[str]:
     """A request on the same hop as the INVITE: its URI, its topmost Via, its Route; Max-Forwards anew."""
-    lines = [f"{method} {invite.uri} SIP/2.0", invite.lines[invite.keys.index("via")], "Max-Forwards: 70"]
-    lines += [line for key, line in zip(invite.keys, invite.lines, strict=True) if key == "route"]
+    uri = invite.lines[0].split(" ")[1]
+    number = (invite.first("cseq") or "").split()[0]
+    lines = [f"{method} {uri} SIP/2.0", invite.lines[invite.shape.at["via"]], "Max-Forwards: 70"]
+    lines += invite.shape.only(_ROUTES)(invite.lines)
     lines += [
         f"From: {invite.first('from')}",
         f"To: {to}",
         f"Call-ID: {invite.first('call-id')}",
-        f"CSeq: {invite.cseq} {method}",
+        f"CSeq: {number} {method}",
         "Content-Length: 0",
     ]
     return lines

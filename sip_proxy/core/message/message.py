@@ -9,10 +9,10 @@ from functools import lru_cache
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import TOKEN, split_commas
-from sip_proxy.core.message.headers import MANDATORY, SINGLE, written_name
 from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
+from sip_proxy.core.message.shape import Shape
 from sip_proxy.core.message.uri import LONGEST_ADDRESS
-from sip_proxy.core.message.via import Via, parse_via, with_source
+from sip_proxy.core.message.via import Via, parse_via, read_usual_via, with_source
 
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 # What nearly every phone writes in From and To.
@@ -26,11 +26,11 @@ _HIGHEST_MAX_FORWARDS = 255  # §20.22
 class Message:
     """What requests and responses have in common.
 
-    `lines[0]` is the start line and `keys[0]` is ""; every other line is one header, unfolded, whose key
-    (long form, lower case) is in `keys` at the same index. `defect` is what the parser found wrong.
+    `lines[0]` is the start line; every other line is one header, unfolded. Their keys are those of `shape`.
+    `defect` is what the parser found wrong.
 
-    After `check` the fields that everybody needs are set: `call_id`, `cseq`, `cseq_method`, the tags and
-    `via`, the topmost Via value.
+    After `check` the fields that everybody needs are set: `call_id`, `cseq`, `cseq_method`, the tags, and
+    `via`, the topmost Via value, in a request. (Of most responses it is never read.)
     """
 
     __slots__ = (
@@ -40,41 +40,44 @@ class Message:
         "cseq_method",
         "defect",
         "from_tag",
-        "keys",
         "lines",
+        "shape",
         "to_tag",
         "via",
-        "via_index",
         "via_rest",
     )
 
-    def __init__(
-        self, lines: list[str], keys: list[str], body: bytes, defect: MalformedMessage | None
-    ) -> None:
+    def __init__(self, lines: list[str], shape: Shape, body: bytes, defect: MalformedMessage | None) -> None:
         self.lines = lines
-        self.keys = keys
+        self.shape = shape
         self.body = body
         self.defect = defect
         self.call_id = self.from_tag = self.to_tag = self.cseq_method = ""
         self.cseq = 0
         self.via: Via | None = None
-        self.via_index = 0
-        self.via_rest: list[str] = []  # the further values in the line of the topmost Via
+        self.via_rest: list[str] | None = None  # the further values in the line of the topmost Via
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The key of each line (long form, lower case), "" for the start line."""
+        return self.shape.keys
 
     def first(self, key: str) -> str | None:
         """Return the value of the first header line with this key, or None."""
-        if key not in self.keys:
+        index = self.shape.at.get(key)
+        if index is None:
             return None
-        line = self.lines[self.keys.index(key)]
+        line = self.lines[index]
         return line[line.index(":") + 1 :].strip(" \t")
 
     def values(self, key: str) -> list[str]:
         """Return all values of a header that is a comma-separated list, over all its lines."""
-        keys = self.keys
-        if key not in keys:
+        start = self.shape.at.get(key)
+        if start is None:
             return []
+        keys = self.shape.keys
         found = []
-        for index in range(keys.index(key), len(keys)):
+        for index in range(start, len(keys)):
             if keys[index] == key:
                 line = self.lines[index]
                 found += split_commas(line[line.index(":") + 1 :])
@@ -82,11 +85,26 @@ class Message:
 
     def line_values(self, key: str) -> list[str]:
         """Return the values of all lines with this key, not split at commas (for credentials)."""
+        if key not in self.shape.at:
+            return []
         return [
             line[line.index(":") + 1 :].strip(" \t")
-            for found, line in zip(self.keys, self.lines, strict=True)
+            for found, line in zip(self.shape.keys, self.lines, strict=True)
             if found == key
         ]
+
+    def add(self, key: str, line: str) -> None:
+        """Add a header line at the end."""
+        self.lines.append(line)
+        self.shape = self.shape.plus(key)
+
+    def put(self, key: str, line: str) -> None:
+        """Put a header line in place of the first one with the same key, or add it."""
+        index = self.shape.at.get(key)
+        if index is None:
+            self.add(key, line)
+        else:
+            self.lines[index] = line
 
     def from_address(self) -> NameAddr:
         """Return the From header in parts."""
@@ -102,57 +120,44 @@ class Message:
 
     def read_via(self) -> Via:
         """Parse the topmost Via value and keep it; raises MalformedMessage when none is usable."""
-        if "via" not in self.keys:
+        index = self.shape.at.get("via")
+        if index is None:
             raise MalformedMessage("Missing Via")
-        index = self.keys.index("via")
-        value = self.lines[index].partition(":")[2].strip()
-        self.via_index = index
+        value = _value_of(self.lines[index])
         if "," in value:
             value, *self.via_rest = split_commas(value)
         self.via = via = parse_via(value)
         return via
 
+    def has_one_via(self) -> bool:
+        """Tell whether it has come over one hop only: one Via line with one value, which was read."""
+        return not self.via_rest and self.shape.has_one_via
+
     def check(self) -> None:
         """See that the message can be worked with (RFC 3261 §8.1.1, §16.3); raises MalformedMessage."""
         if self.defect is not None:
             raise self.defect
-        keys = self.keys
+        shape = self.shape
+        if shape.fault:
+            raise MalformedMessage(shape.fault)
         lines = self.lines
-        at = dict(zip(keys, range(len(keys)), strict=True))
-        if len(at) < len(keys):
-            self._refuse_repeated()
-        try:
-            call_id = lines[at["call-id"]].partition(":")[2].strip(" \t")
-            self.cseq, self.cseq_method = _read_cseq(lines[at["cseq"]])
-            self.from_tag = _tag_in(lines[at["from"]])
-            self.to_tag = _tag_in(lines[at["to"]])
-        except KeyError:
-            raise self._missing() from None
+        self.cseq, self.cseq_method = _read_cseq(lines[shape.cseq])
+        self.from_tag = _tag_in(lines[shape.from_])
+        self.to_tag = _tag_in(lines[shape.to])
+        line = lines[shape.call_id]
+        self.call_id = call_id = line[line.index(":") + 1 :].strip(" \t")
         if not call_id or " " in call_id or "\t" in call_id:
             raise MalformedMessage("Malformed Call-ID")
-        self.call_id = call_id
-        if self.via is None:
-            self.read_via()
-        if "content-length" in at:
-            self._cut_body(_read_content_length(lines[at["content-length"]]))
-
-    def _missing(self) -> MalformedMessage:
-        missing = next(key for key in MANDATORY if key not in self.keys)
-        return MalformedMessage(f"Missing {written_name(missing)}")
-
-    def _refuse_repeated(self) -> None:
-        """Some headers may come more than once, others must not (§7.3.1)."""
-        count = self.keys.count
-        for key in SINGLE:
-            if count(key) > 1:
-                raise MalformedMessage(f"More than one {written_name(key)}")
+        if shape.content_length:
+            length = _read_content_length(lines[shape.content_length])
+            if length != len(self.body):
+                self._cut_body(length)
 
     def _cut_body(self, length: int) -> None:
         """RFC 3261 §18.3: of a datagram, what is past Content-Length is dropped; less than it is an error."""
         if length > len(self.body):
             raise MalformedMessage("Content-Length is larger than the message")
-        if length < len(self.body):
-            self.body = self.body[:length]
+        self.body = self.body[:length]
 
 
 class Request(Message):
@@ -165,11 +170,11 @@ class Request(Message):
         method: str,
         uri: str,
         lines: list[str],
-        keys: list[str],
+        shape: Shape,
         body: bytes,
         defect: MalformedMessage | None = None,
     ) -> None:
-        super().__init__(lines, keys, body, defect)
+        super().__init__(lines, shape, body, defect)
         self.method = method
         self.uri = uri
         self.max_forwards: int | None = None
@@ -181,18 +186,32 @@ class Request(Message):
             raise MalformedMessage("Method and CSeq differ")
         if not self.from_tag:
             raise MalformedMessage("Missing tag in From")
-        if "max-forwards" in self.keys:
-            self.max_forwards = _read_max_forwards(self.lines[self.keys.index("max-forwards")])
+        if self.via is None:
+            self.read_via()
+        if self.shape.max_forwards:
+            self.max_forwards = _read_max_forwards(self.lines[self.shape.max_forwards])
 
-    def stamp_source(self, address: str, port: int) -> None:
-        """Write the source address into the topmost Via (RFC 3261 §18.2.1, RFC 3581 §4); needs `read_via`."""
-        assert self.via is not None
-        value = self.lines[self.via_index].partition(":")[2].strip()
+    def read_source(self, address: str, port: int) -> Via:
+        """Read the topmost Via, and write into it where the request really came from.
+
+        RFC 3261 §18.2.1, RFC 3581 §4. Raises MalformedMessage when no Via is usable.
+        """
+        index = self.shape.at.get("via")
+        if index is None:
+            raise MalformedMessage("Missing Via")
+        line = self.lines[index]
+        usual = read_usual_via(line, address, port)
+        if usual is not None:
+            self.via, self.lines[index] = via, _ = usual
+            return via
+        via = self.read_via()
+        value = _value_of(line)
         if self.via_rest:
-            stamped = with_source(split_commas(value)[0], self.via, address, port)
-            self.lines[self.via_index] = "Via: " + ", ".join([stamped, *self.via_rest])
+            stamped = with_source(split_commas(value)[0], via, address, port)
+            self.lines[index] = "Via: " + ", ".join([stamped, *self.via_rest])
         else:
-            self.lines[self.via_index] = f"Via: {with_source(value, self.via, address, port)}"
+            self.lines[index] = f"Via: {with_source(value, via, address, port)}"
+        return via
 
 
 class Response(Message):
@@ -205,11 +224,11 @@ class Response(Message):
         status: int,
         reason: str,
         lines: list[str],
-        keys: list[str],
+        shape: Shape,
         body: bytes,
         defect: MalformedMessage | None = None,
     ) -> None:
-        super().__init__(lines, keys, body, defect)
+        super().__init__(lines, shape, body, defect)
         self.status = status
         self.reason = reason
         self.flow: Flow | None = None

@@ -2,12 +2,11 @@
 
 import re
 from functools import lru_cache
-from typing import cast
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.framing import MAXIMUM_HEADER_BYTES
-from sip_proxy.core.message.headers import header_key, known_keys
 from sip_proxy.core.message.message import Message, Request, Response, is_token
+from sip_proxy.core.message.shape import Shape, shape_of
 
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
@@ -18,7 +17,6 @@ _LONGEST_STATUS_LINE = 2048
 _USUAL_METHODS = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "PRACK", "UPDATE"}
 )
-_UNUSABLE = "?"  # the key of a line that is no header; no header name has it
 
 
 def parse_message(data: bytes) -> Message:
@@ -46,56 +44,34 @@ def parse_message(data: bytes) -> Message:
         # A peer that takes a bare CR or LF for a line end would read other headers than we did.
         defect = MalformedMessage("Bare CR or LF in the header")
     body = data[end + 4 :]
-    keys = ["", *map(known_keys.get, _NAMES.findall(head))]
-    if defect is not None or None in keys or len(keys) != len(lines):
-        keys = ["", *(known_keys.get(line[: line.find(":") + 1]) for line in lines[1:])]
-        defect = _complete_keys(keys, lines) or defect
+    shape = shape_of(_NAMES.findall(head), lines)
+    if not shape.is_readable:
+        defect = MalformedMessage("Malformed header line")
     start = lines[0]
-    known_now = cast(list[str], keys)
     if start[:4].upper() == "SIP/":
-        return _response(start, lines, known_now, body, defect)
-    return _request(start, lines, known_now, body, defect)
-
-
-def _complete_keys(keys: list[str | None], lines: list[str]) -> MalformedMessage | None:
-    """Find the keys of names that aren't known yet."""
-    defect = None
-    for index in range(1, len(keys)):
-        if keys[index] is None:
-            name, colon, _ = lines[index].partition(":")
-            key = header_key(name) if colon else None
-            if key is None:
-                key = _UNUSABLE
-                defect = MalformedMessage("Malformed header line")
-            keys[index] = key
-    return defect
+        status, reason = _parse_status_line(start)
+        return Response(status, reason, lines, shape, body, defect)
+    return _request(start, lines, shape, body, defect)
 
 
 def _request(
-    start: str, lines: list[str], keys: list[str], body: bytes, defect: MalformedMessage | None
+    start: str, lines: list[str], shape: Shape, body: bytes, defect: MalformedMessage | None
 ) -> Request:
     parts = start.split(" ")
     is_usual = len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1]
     if is_usual and (parts[0] in _USUAL_METHODS or is_token(parts[0])):
-        return Request(parts[0], parts[1], lines, keys, body, defect)
+        return Request(parts[0], parts[1], lines, shape, body, defect)
     version = start.rstrip().rpartition(" ")[2]
     if not is_token(parts[0]) or not _VERSION.match(version):
         raise MalformedMessage("Not a SIP message")
     uri = parts[1] if len(parts) == 3 else ""
     if version.upper() == "SIP/2.0":
         if uri:
-            return Request(parts[0], uri, lines, keys, body, defect)  # §7.1: the version is case-insensitive
+            return Request(parts[0], uri, lines, shape, body, defect)  # §7.1: the version is case-insensitive
         defect = MalformedMessage("Malformed request line")
     else:
         defect = MalformedMessage("Version Not Supported", status=505)
-    return Request(parts[0], uri, lines, keys, body, defect)
-
-
-def _response(
-    start: str, lines: list[str], keys: list[str], body: bytes, defect: MalformedMessage | None
-) -> Response:
-    status, reason = _parse_status_line(start)
-    return Response(status, reason, lines, keys, body, defect)
+    return Request(parts[0], uri, lines, shape, body, defect)
 
 
 @lru_cache(maxsize=256)

@@ -19,11 +19,12 @@ _PLAIN_VIA = re.compile(
     r"SIP/2\.0/([A-Z]+) ([0-9.]+|[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
     r"((?:;[^\s;=,\"<>]+(?:=[^\s;,\"]*)?)*)\Z"
 )
-# The few shapes that most phones write, and our own.
-_USUAL_VIA = re.compile(
-    r"SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?;branch=([^\s;=,\"<>]+)(;rport)?\Z"
+# The few forms of the whole line that most phones write, and we ourselves.
+_USUAL_LINE = re.compile(
+    r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?;branch=([^\s;=,\"<>]+)(;rport)?\Z"
 )
 _ASKED_FOR_PORT = {"rport": ""}
+_NO_PARAMETERS: dict[str, str] = {}
 _RPORT = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
 
 
@@ -50,14 +51,26 @@ class Via(NamedTuple):
         return len(self.branch) > len(MAGIC_COOKIE) and self.branch[:7].lower() == "z9hg4bk"
 
 
+def read_usual_via(line: str, address: str, port: int) -> tuple[Via, str] | None:
+    """Read a Via line, and write into it where it came from, all at once; None when it has no usual form.
+
+    The same as `parse_via` and `with_source` do in general.
+    """
+    match = _USUAL_LINE.match(line)
+    if match is None:
+        return None
+    transport, host, sent_port, before, branch, after = match.groups()
+    if before is None and after is None:
+        via = Via(transport, host, int(sent_port), branch, _NO_PARAMETERS)
+        return via, line if host == address else f"{line};received={address}"
+    if before and after:
+        return None
+    via = Via(transport, host, int(sent_port), branch, _ASKED_FOR_PORT)
+    return via, f"{line.replace(';rport', f';rport={port}', 1)};received={address}"
+
+
 def parse_via(value: str) -> Via:
     """Read one Via value; raises MalformedMessage."""
-    match = _USUAL_VIA.match(value)
-    if match is not None:
-        transport, host, port, before, branch, after = match.groups()
-        if before is None or after is None:
-            parameters = _ASKED_FOR_PORT if before or after else {}
-            return Via(transport, host, int(port), branch, parameters)
     match = _PLAIN_VIA.match(value) or _VIA.match(value)
     if match is None:
         raise MalformedMessage("Malformed Via header")
@@ -78,8 +91,6 @@ def with_source(value: str, via: Via, address: str, port: int) -> str:
     host = via.host[1:-1] if via.host.startswith("[") else via.host
     if not asks_for_port and host == address:
         return value
-    if via.parameters is _ASKED_FOR_PORT:
-        return value.replace(";rport", f";rport={port}", 1) + f";received={address}"
     if asks_for_port and value.endswith(";rport"):
         value = f"{value}={port}"
     elif asks_for_port:

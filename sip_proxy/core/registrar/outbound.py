@@ -49,7 +49,7 @@ def read_outbound(request: Request, contact: NameAddr, contacts: list[str]) -> O
         raise MalformedMessage("The instance-id of a contact is too long")
     if len(contacts) > 1:
         raise MalformedMessage("A contact with a reg-id must be the only one")
-    if (request.keys.count("via") > 1 or request.via_rest) and not _edge_keeps_flow(request):
+    if not request.has_one_via() and not _edge_keeps_flow(request):
         raise RegistrationRefused(Rejection(439, "First Hop Lacks Outbound Support"))
     return Outbound(instance, int(text))
 

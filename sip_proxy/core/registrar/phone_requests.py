@@ -48,7 +48,7 @@ class PhoneRequests:
             via=self._hops.via(to, branch),
             headers=[contact, *headers],
         )
-        exchange.layer.start_client(request, branch=branch, to=to, owner=owner, now=now)
+        exchange.layer.start_client(method, request, branch=branch, to=to, owner=owner, now=now)
         return True
 
 

@@ -139,7 +139,7 @@ class CallSetup:
         transaction = branch.transaction
         assert transaction is not None
         routes: tuple[str, ...] = ()
-        if "record-route" in response.keys:
+        if "record-route" in response.shape.at:
             recorded = response.values("record-route")
             beyond = len(recorded) - branch.recorded_routes
             routes = tuple(reversed(recorded[: max(0, beyond)]))

@@ -48,13 +48,16 @@ class Fork:
         if spares:
             branch.retry = partial(self._try_spare, spares)
         branch_id = self._identifiers.branch(self._mark)
-        forwarded = self._copy.to(
+        request = self._copy.request
+        record_routes = self._record_routes(to)
+        data = self._copy.to(
             without_headers(binding.contact),
             via=self._hops.via(to, branch_id),
-            record_routes=self._record_routes(to),
+            record_routes=record_routes,
             path=binding.path,
         )
-        branch.start(forwarded, branch=branch_id, to=to, now=now)
+        recorded_routes = len(record_routes) + len(request.values("record-route"))
+        branch.start(request.method, data, branch=branch_id, to=to, recorded_routes=recorded_routes, now=now)
 
     def _record_routes(self, to: Flow | Destination) -> list[str]:
         return self._hops.record_routes(self._incoming, to, secure=self._is_secure) if self._is_kept else []

@@ -57,7 +57,7 @@ class InDialogRouter:
         )
         copy, uri = self._prepare(request, match, flow)
         ack = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
-        self._exchange.emit(Send(to, ack.encode()))
+        self._exchange.emit(Send(to, ack))
 
     def handle_stray_answer(self, response: Response, now: float) -> None:
         """Relay the 2xx of an INVITE that no transaction waits for, if its caller hasn't acknowledged it.
@@ -125,9 +125,9 @@ class InDialogRouter:
             waits_for_journal=request.method == "BYE" and not match.call.emergency,
         )
         branch = self._exchange.identifiers.branch(loop_mark(request, self._exchange.identifiers))
-        forwarded = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
+        data = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
         context.add_branch(match.receiver.contact, is_direct=match.receiver.is_direct).start(
-            forwarded, branch=branch, to=to, now=now
+            request.method, data, branch=branch, to=to, recorded_routes=0, now=now
         )
 
     def _prepare(self, request: Request, match: DialogMatch, flow: Flow) -> tuple[Copy, str]:

@@ -8,7 +8,6 @@ from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.building import build_cancel
 from sip_proxy.core.message.message import Request, Response
-from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.message.status import reason_phrase
 from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.routing.best_response import Final, choose_best, gathered_challenges
@@ -78,12 +77,21 @@ class Branch:
         self.retry: Callable[[float], None] | None = None  # sends it over another flow of the same phone
         self.timer: Timer | None = None
 
-    def start(self, request: Request, *, branch: str, to: Flow | Destination, now: float) -> None:
+    def start(
+        self,
+        method: str,
+        data: bytes,
+        *,
+        branch: str,
+        to: Flow | Destination,
+        recorded_routes: int,
+        now: float,
+    ) -> None:
         """Send the copy."""
-        self._restart_timer_c(request.method, now)
-        self.recorded_routes = len(request.values("record-route"))
+        self._restart_timer_c(method, now)
+        self.recorded_routes = recorded_routes
         layer = self.context.exchange.layer
-        self.transaction = layer.start_client(request, branch=branch, to=to, owner=self, now=now)
+        self.transaction = layer.start_client(method, data, branch=branch, to=to, owner=self, now=now)
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """Take a response of this branch."""
@@ -142,12 +150,10 @@ class Branch:
 
     def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
         self.is_cancel_sent = True
-        assert transaction.request is not None
-        request = parse_message(build_cancel(transaction.request, self.cancel_reason))
-        assert isinstance(request, Request)
+        cancel = build_cancel(transaction.data, self.cancel_reason)
         exchange = self.context.exchange
         exchange.layer.start_client(
-            request, branch=request.read_via().branch, to=transaction.to, owner=NOBODY, now=now
+            "CANCEL", cancel, branch=transaction.branch, to=transaction.to, owner=NOBODY, now=now
         )
         self._stop_timer()
         timeout_s = exchange.layer.values.transaction_timeout_s

@@ -58,7 +58,7 @@ def without_headers(contact: str) -> str:
 def breadth_each(request: Request, branches: int) -> int | Rejection:
     """Share what the request may still be forked among its branches (RFC 5393 §5.3.3)."""
     breadth = _DEFAULT_BREADTH
-    if "max-breadth" in request.keys:
+    if "max-breadth" in request.shape.at:
         text = request.first("max-breadth") or ""
         if not (text.isascii() and text.isdigit()) or len(text) > 9:
             return Rejection(400, "Bad Max-Breadth")

@@ -24,9 +24,9 @@ def check_request(request: Request, hops: Hops, identifiers: Identifiers) -> Rej
     """Make the checks of §16.3 that concern every request to be forwarded."""
     if request.max_forwards == 0:
         return Rejection(483, "Too Many Hops")
-    if "proxy-require" in request.keys:
+    if "proxy-require" in request.shape.at:
         return unsupported(request, "proxy-require", frozenset())
-    if request.keys.count("via") > 1 or request.via_rest:
+    if not request.has_one_via():
         return _check_loop(request, hops, identifiers)
     return None
 

@@ -4,7 +4,7 @@ from enum import Enum, IntEnum
 from typing import Protocol
 
 from sip_proxy.core.flow import Destination, Flow
-from sip_proxy.core.message.message import Request, Response
+from sip_proxy.core.message.message import Response
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.transaction.machine import Machine, Surroundings
 
@@ -55,12 +55,11 @@ class ResponseTaker(Protocol):
 class ClientTransaction(Machine):
     """A request that we sent.
 
-    `request` is what went out, and `data` what goes out when something is to be sent again: the request,
-    after a final response other than 2xx the ACK, after any other nothing. With the final response, `request`
-    is let go: a transaction lives on for half a minute then.
+    `data` is what goes out when something is to be sent again: the request, after a final response other than
+    2xx the ACK, after any other nothing. A transaction lives on for half a minute then.
     """
 
-    __slots__ = ("data", "method", "owner", "request", "response", "response_seen")
+    __slots__ = ("data", "method", "owner", "response", "response_seen")
 
     def __init__(
         self,
@@ -68,14 +67,14 @@ class ClientTransaction(Machine):
         key: str,
         layer: Surroundings,
         to: Flow | Destination,
-        request: Request,
+        method: str,
+        data: bytes,
         owner: ResponseTaker,
         state: ClientState,
     ) -> None:
         super().__init__(key=key, layer=layer, to=to, state=state)
-        self.request: Request | None = request
-        self.data = request.encode()
-        self.method = request.method
+        self.method = method
+        self.data = data
         self.owner = owner
         self.response: Response | None = None
         self.response_seen = False
@@ -93,13 +92,17 @@ class ClientTransaction(Machine):
             self.fire(ClientEvent.FAILURE, now)
         self.response = None
 
+    @property
+    def branch(self) -> str:
+        """The branch in our Via."""
+        return self.key.partition(" ")[0]
+
     def send(self, now: float) -> None:
         """Send the request, or send it again; or again the ACK."""
         self.layer.outputs.append(Send(self.to, self.data))
 
     def forget_request(self, now: float) -> None:
-        """The final response was reported: nobody asks for the request any more."""
-        self.request = None
+        """The final response was reported: nothing is sent any more."""
         self.data = b""
 
     def let_go(self) -> None:

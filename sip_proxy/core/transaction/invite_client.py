@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.building import build_ack
-from sip_proxy.core.message.message import Request
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
 from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
 
@@ -16,9 +15,17 @@ class InviteClientTransaction(ClientTransaction):
     TABLE: ClassVar[Table]
 
     def __init__(
-        self, *, key: str, layer: Surroundings, to: Flow | Destination, request: Request, owner: ResponseTaker
+        self,
+        *,
+        key: str,
+        layer: Surroundings,
+        to: Flow | Destination,
+        method: str,
+        data: bytes,
+        owner: ResponseTaker,
     ) -> None:
-        super().__init__(key=key, layer=layer, to=to, request=request, owner=owner, state=ClientState.CALLING)
+        state = ClientState.CALLING
+        super().__init__(key=key, layer=layer, to=to, method=method, data=data, owner=owner, state=state)
 
     def start(self, now: float) -> None:
         """Send the INVITE and start timers A (unreliable transports only) and B."""
@@ -34,14 +41,9 @@ class InviteClientTransaction(ClientTransaction):
         self._start_resend(self.interval_s, ClientEvent.RESEND, now)
 
     def _send_ack(self, now: float) -> None:
-        assert self.request is not None
         assert self.response is not None
-        self.data = build_ack(self.request, self.response)
+        self.data = build_ack(self.data, self.response)
         self.send(now)
-
-    def _keep_ack_only(self, now: float) -> None:
-        """The refusal was reported; should it come again, so does the same ACK."""
-        self.request = None
 
     def _start_d(self, now: float) -> None:
         reliable = self.to.transport.is_reliable
@@ -64,7 +66,7 @@ InviteClientTransaction.TABLE = {
         ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT, _FORGET)),
         ClientEvent.FAILURE: (
             ClientState.COMPLETED,
-            (_STOP, _Invite._send_ack, _REPORT, _Invite._keep_ack_only, _Invite._start_d),
+            (_STOP, _Invite._send_ack, _REPORT, _Invite._start_d),
         ),
         ClientEvent.RESEND: (ClientState.CALLING, (_Invite._resend,)),
         ClientEvent.TIMEOUT: (ClientState.TERMINATED, (_END, ClientTransaction.report_timeout)),
@@ -78,7 +80,7 @@ InviteClientTransaction.TABLE = {
         ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT, _FORGET)),
         ClientEvent.FAILURE: (
             ClientState.COMPLETED,
-            (_STOP, _Invite._send_ack, _REPORT, _Invite._keep_ack_only, _Invite._start_d),
+            (_STOP, _Invite._send_ack, _REPORT, _Invite._start_d),
         ),
     },
     ClientState.COMPLETED: {

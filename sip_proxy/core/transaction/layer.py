@@ -41,20 +41,35 @@ class TransactionLayer:
         return transaction
 
     def start_client(
-        self, request: Request, *, branch: str, to: Flow | Destination, owner: ResponseTaker, now: float
+        self,
+        method: str,
+        data: bytes,
+        *,
+        branch: str,
+        to: Flow | Destination,
+        owner: ResponseTaker,
+        now: float,
     ) -> ClientTransaction:
         """Send a request whose topmost Via has this branch; the owner hears what becomes of it."""
-        key = f"{branch} {request.method}"
-        kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
-        transaction = kind(key=key, layer=self, to=to, request=request, owner=owner)
+        key = f"{branch} {method}"
+        kind = InviteClientTransaction if method == "INVITE" else NonInviteClientTransaction
+        transaction = kind(key=key, layer=self, to=to, method=method, data=data, owner=owner)
         self._clients[key] = transaction
         transaction.start(now)
         return transaction
 
     def find_client(self, response: Response) -> ClientTransaction | None:
-        """Return the transaction that a response belongs to."""
-        assert response.via is not None
-        return self._clients.get(f"{response.via.branch} {response.cseq_method}")
+        """Return the transaction that a response belongs to; raises MalformedMessage when its Via is no Via.
+
+        Nearly all phones give our Via back as we wrote it, with the branch at its end: that is looked for
+        first, and needs no parsing.
+        """
+        line = response.lines[response.shape.via]
+        transaction = self._clients.get(f"{line[line.rfind('=') + 1 :]} {response.cseq_method}")
+        if transaction is None or "," in line:
+            via = response.read_via()
+            transaction = self._clients.get(f"{via.branch} {response.cseq_method}")
+        return transaction
 
     def transport_failed(self, to: Flow | Destination, now: float) -> None:
         """Tell every transaction that sends to this peer (§17.1.4, §17.2.4)."""

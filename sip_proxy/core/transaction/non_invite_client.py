@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 from sip_proxy.core.flow import Destination, Flow
-from sip_proxy.core.message.message import Request
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
 from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
 
@@ -15,9 +14,17 @@ class NonInviteClientTransaction(ClientTransaction):
     TABLE: ClassVar[Table]
 
     def __init__(
-        self, *, key: str, layer: Surroundings, to: Flow | Destination, request: Request, owner: ResponseTaker
+        self,
+        *,
+        key: str,
+        layer: Surroundings,
+        to: Flow | Destination,
+        method: str,
+        data: bytes,
+        owner: ResponseTaker,
     ) -> None:
-        super().__init__(key=key, layer=layer, to=to, request=request, owner=owner, state=ClientState.TRYING)
+        state = ClientState.TRYING
+        super().__init__(key=key, layer=layer, to=to, method=method, data=data, owner=owner, state=state)
 
     def start(self, now: float) -> None:
         """Send the request and start timers E (unreliable transports only) and F."""

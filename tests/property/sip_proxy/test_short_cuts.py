@@ -14,7 +14,7 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Message, Request
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.parser import parse_message
-from sip_proxy.core.message.via import parse_via, with_source
+from sip_proxy.core.message.via import parse_via, read_usual_via, with_source
 from sip_proxy.core.registrar.binding import Binding, load_bindings, save_bindings
 
 # Texts of the letters that matter to a grammar, and of anything.
@@ -62,6 +62,24 @@ def test_a_usual_via_means_what_it_means_with_spaces(
     tight = parse_via(f"SIP/2.0/{transport} {host}{port}" + "".join(f";{one}" for one in chosen))
     spaced = parse_via(f" SIP / 2.0 / {transport}  {host}{port}" + "".join(f" ; {one}" for one in chosen))
     assert tight == spaced
+
+
+@given(
+    st.sampled_from(["192.0.2.1", "phone.example", "Phone.Example", "[2001:db8::1]"]),
+    st.sampled_from(["", ":5060", ":65535"]),
+    st.lists(st.sampled_from(["rport", "branch=z9hG4bKa.b-c", "alias", "rport=7", "x=;rport"]), max_size=3),
+    st.sampled_from(["192.0.2.1", "192.0.2.9"]),
+)
+def test_a_usual_via_is_read_and_stamped_as_any_other(
+    host: str, port: str, parameters: list[str], source: str
+) -> None:
+    value = f"SIP/2.0/UDP {host}{port}" + "".join(f";{one}" for one in parameters)
+    usual = read_usual_via(f"Via: {value}", source, 6001)
+    if usual is not None:
+        via = parse_via(value)
+        assert usual == (via, f"Via: {with_source(value, via, source, 6001)}")
+    elif parameters == ["branch=z9hG4bKa.b-c", "rport"]:
+        assert not port or host in {"Phone.Example", "[2001:db8::1]"}
 
 
 @given(st.permutations(["rport", "branch=z9hG4bKrport", "alias"]), st.integers(1, 65535))

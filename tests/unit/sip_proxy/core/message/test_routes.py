@@ -2,6 +2,8 @@
 
 import pytest
 
+from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.message.routes import for_next_hop
 from tests.support.sip_phones import Exchange, Phone
 
@@ -33,10 +35,11 @@ def call_through(router: str) -> tuple[Exchange, Phone, Phone]:
     caller, callee = exchange.phone("0001"), exchange.phone("0002")
     attempt = caller.invite("0002")
     invite = callee.request("INVITE")
-    recorded = f"Record-Route: {router}"
-    invite.lines.insert(invite.keys.index("record-route"), recorded)
-    invite.keys.insert(invite.keys.index("record-route"), "record-route")
-    callee.answer(invite, 200)
+    recorded = f"\r\nRecord-Route: {router}\r\nRecord-Route: ".encode()
+    passed_on = parse_message(invite.encode().replace(b"\r\nRecord-Route: ", recorded))
+    passed_on.check()
+    assert isinstance(passed_on, Request)
+    callee.answer(passed_on, 200)
     attempt.ack()
     return exchange, caller, callee
 

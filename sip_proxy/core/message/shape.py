@@ -1,0 +1,114 @@
+"""The shape of a message: what follows from the names of its headers alone.
+
+A phone writes the same headers in the same order again and again, so a shape is worked out once and
+remembered by its names: which header is where, what is missing, what is there too often. Reading a message
+then is to look at its values.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+
+from sip_proxy.core.message.headers import MANDATORY, SINGLE, header_key, written_name
+
+Pick = Callable[[Sequence[str]], tuple[str, ...]]
+"""Takes some of the lines of a message, in order."""
+
+_UNUSABLE = "?"  # the key of a line that is no header; no header name has it
+_MOST_REMEMBERED = 2048
+_LONGEST_REMEMBERED = 1024  # of all names together, in letters
+
+
+class Shape:
+    """The keys of a message's lines (long form, lower case), the first being "" for the start line.
+
+    `at` has the index of the first line with each key; those that every message is asked for have a name of
+    their own, 0 for a line that isn't there. `fault` says why no message of this shape can be
+    worked with (RFC 3261 §8.1.1, §7.3.1), "" when one can; `is_readable` is False when a line is no header.
+    """
+
+    __slots__ = (
+        "_longer", "_only", "_without", "at", "call_id", "content_length", "cseq", "fault", "from_",
+        "has_one_via", "is_readable", "keys", "max_forwards", "to", "via",
+    )  # fmt: skip
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys = keys
+        self.at = at = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+        self.is_readable = _UNUSABLE not in at
+        self.fault = _fault(keys)
+        self.has_one_via = keys.count("via") == 1
+        self.call_id = at.get("call-id", 0)
+        self.cseq = at.get("cseq", 0)
+        self.from_ = at.get("from", 0)
+        self.to = at.get("to", 0)
+        self.via = at.get("via", 0)
+        self.max_forwards = at.get("max-forwards", 0)
+        self.content_length = at.get("content-length", 0)
+        self._longer: dict[str, Shape] = {}
+        self._only: dict[frozenset[str], Pick] = {}
+        self._without: dict[frozenset[str], Pick] = {}
+
+    def plus(self, key: str) -> "Shape":
+        """Return the shape of a message with one more line, at its end."""
+        longer = self._longer.get(key)
+        if longer is None:
+            longer = self._longer[key] = Shape((*self.keys, key))
+        return longer
+
+    def only(self, wanted: frozenset[str]) -> Pick:
+        """Return what picks the lines with these keys."""
+        pick = self._only.get(wanted)
+        if pick is None:
+            kept = [index for index, key in enumerate(self.keys) if key in wanted]
+            pick = self._only[wanted] = _pick(kept)
+        return pick
+
+    def without(self, unwanted: frozenset[str]) -> Pick:
+        """Return what picks the lines without these keys."""
+        pick = self._without.get(unwanted)
+        if pick is None:
+            pick = self._without[unwanted] = _pick(
+                [i for i, key in enumerate(self.keys) if key not in unwanted]
+            )
+        return pick
+
+
+_shapes: dict[str, Shape] = {}
+
+
+def shape_of(names: list[str], lines: list[str]) -> Shape:
+    """Return the shape of a message with these lines; `names` are those of its headers, colons included.
+
+    When a line has no colon there are fewer names than headers, and each line is looked at.
+    """
+    joined = "".join(names)
+    shape = _shapes.get(joined)
+    if shape is not None and len(shape.keys) == len(lines):
+        return shape
+    shape = Shape(("", *map(_key_of, lines[1:])))
+    if shape.is_readable and len(names) == len(lines) - 1 and len(joined) <= _LONGEST_REMEMBERED:
+        if len(_shapes) >= _MOST_REMEMBERED:
+            _shapes.clear()  # strangers may write what they like; phones are soon known again
+        _shapes[joined] = shape
+    return shape
+
+
+def _key_of(line: str) -> str:
+    name, colon, _ = line.partition(":")
+    return (header_key(name) if colon else None) or _UNUSABLE
+
+
+def _fault(keys: tuple[str, ...]) -> str:
+    for key in SINGLE:
+        if keys.count(key) > 1:
+            return f"More than one {written_name(key)}"
+    for key in MANDATORY:
+        if key not in keys:
+            return f"Missing {written_name(key)}"
+    return ""
+
+
+def _pick(indexes: list[int]) -> Pick:
+    if len(indexes) > 1:
+        return itemgetter(*indexes)
+    return lambda lines: tuple(lines[index] for index in indexes)
