@@ -73,12 +73,13 @@ def add_calls(server: Server, count: int, *, version: int, months: int = 1, bill
             SET session_replication_role = replica;
             INSERT INTO calls (invited_at, record_id, call_id, caller, callee, emergency, ringing_at, answered_at,
                 acknowledged_at, ended_at, duration_us, outcome, status, reason, ended_by, account_id,
-                plan_version_id, price_precise, price)
+                plan_version_id, price_precise, price, billable_at)
             SELECT at, md5('{first:%Y%m}' || n), 'call-{first:%Y%m}-' || n || '@10.0.0.1',
                 lpad((n % {accounts[0]} + 1)::text, 6, '0'), '05' || lpad((n::bigint * 7919 % 10000000)::text, 8, '0'),
                 false, at, at + '4 s', at + '4 s', at + '4 s' + seconds * interval '1 s', seconds * 1000000,
                 'answered', 200, 'OK', 'caller', {accounts[1]} + n % {accounts[0]}, {version},
-                0.02 + 0.1 * ceil(seconds / 60.0), 0.02 + 0.1 * ceil(seconds / 60.0)
+                0.02 + 0.1 * ceil(seconds / 60.0), 0.02 + 0.1 * ceil(seconds / 60.0),
+                at + '4 s' + seconds * interval '1 s'
             FROM (SELECT n, '{first}'::timestamptz + (n::bigint * 104729 % 2592000) * interval '1 s' AS at,
                          30 + n * 31 % 400 AS seconds FROM generate_series(1, {share}) n) drawn
             """

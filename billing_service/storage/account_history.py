@@ -12,13 +12,15 @@ from billing_service.storage.tables import AccountPlanHistory, AccountStateHisto
 History = TypeVar("History", AccountPlanHistory, AccountStateHistory)
 
 
-def lock_account(session: Session, number: str) -> PhoneAccount | None:
-    """Return the account with this number, locked against other changes until the transaction ends."""
-    # Not the strongest lock: that one would also hold up the calls that arrive for the account.
+def lock_account(session: Session, number: str, *, against_intake: bool = False) -> PhoneAccount | None:
+    """Return the account with this number, locked against other changes until the transaction ends.
+
+    Calls that arrive for it meanwhile wait only `against_intake`, for those who move its open period.
+    """
     return session.scalar(
         select(PhoneAccount)
         .where(PhoneAccount.number == number)
-        .with_for_update(key_share=True)
+        .with_for_update(key_share=not against_intake)
         .execution_options(populate_existing=True)
     )
 

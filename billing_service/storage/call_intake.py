@@ -42,6 +42,7 @@ CALL_COLUMNS: Final = (
     ("plan_version_id", "bigint"),
     ("price_precise", "numeric(18,6)"),
     ("price", "numeric(18,6)"),
+    ("billable_at", "timestamptz"),
 )
 _NAMES: Final = ", ".join(name for name, _ in CALL_COLUMNS)
 _STORED_NAMES: Final = ", ".join(name for name, _ in CALL_COLUMNS if name != "digest")

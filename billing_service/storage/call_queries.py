@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select, tuple_, union
 from sqlalchemy.orm import Session
 
 from billing_service.domain import call as domain
+from billing_service.storage.billed_calls import holder_of_call, holds_its_calls
 from billing_service.storage.tables import (
     Bill,
     BillingPlan,
@@ -55,16 +57,11 @@ class CallView:
     account: str | None
     plan_name: str | None
     bill: str | None
-    period_start: datetime | None
-    """When the open period of its account began."""
 
     @property
     def late(self) -> bool:
         """Whether it is on a later bill than that of the period in which it ended, or will be."""
-        call = self.call
-        if call.bill_id is not None or call.price is None or call.emergency or self.period_start is None:
-            return call.late
-        return call.ended_at < self.period_start
+        return self.call.billable_at is not None and self.call.ended_at < self.call.billable_at
 
 
 def find_call(session: Session, record_id: str) -> CallView | None:
@@ -123,13 +120,24 @@ def _conditions(wanted: CallFilter, before: tuple[datetime, str] | None) -> Iter
         # It is the caller who pays, and callers have an index.
         yield (Call.caller == wanted.account) & (Call.account_id == payer.scalar_subquery())
     if wanted.bill is not None:
-        yield Call.bill_id == select(Bill.id).where(Bill.number == wanted.bill).scalar_subquery()
+        yield from _on_bill(wanted.bill)
     if wanted.invited_from is not None:
         yield Call.invited_at >= wanted.invited_from
     if wanted.invited_to is not None:
         yield Call.invited_at < wanted.invited_to
     if before is not None:
         yield tuple_(Call.invited_at, Call.record_id) < before
+
+
+def _on_bill(number: str) -> Iterator[ColumnElement[bool]]:
+    """Calls in the period of a bill, unless another bill has taken its place."""
+
+    def of_bill(column: Any) -> Any:
+        return select(column).where(Bill.number == number, holds_its_calls(Bill)).scalar_subquery()
+
+    yield Call.account_id == of_bill(Bill.account_id)
+    yield Call.billable_at >= of_bill(Bill.period_start)
+    yield Call.billable_at < of_bill(Bill.period_end)
 
 
 def to_domain(call: Call) -> domain.Call:
@@ -165,11 +173,11 @@ def list_rejected(
     return session.scalars(query).all()
 
 
-def _calls() -> Select[Call, str | None, str | None, str | None, datetime | None]:
+def _calls() -> Select[Call, str | None, str | None, str | None]:
     return (
-        select(Call, PhoneAccount.number, BillingPlan.name, Bill.number, PhoneAccount.period_start)
+        select(Call, PhoneAccount.number, BillingPlan.name, Bill.number)
         .outerjoin(PhoneAccount, PhoneAccount.id == Call.account_id)
         .outerjoin(PlanVersion, PlanVersion.id == Call.plan_version_id)
         .outerjoin(BillingPlan, BillingPlan.id == PlanVersion.plan_id)
-        .outerjoin(Bill, Bill.id == Call.bill_id)
+        .outerjoin(Bill, Bill.id == holder_of_call())
     )

@@ -7,6 +7,7 @@ from decimal import Decimal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from billing_service.storage.billed_calls import waits_for_a_bill
 from billing_service.storage.tables import Bill, Call, Customer, PhoneAccount, RejectedCallRecord
 
 
@@ -31,9 +32,7 @@ def read_overview(session: Session, *, today_from: datetime) -> Overview:
     calls_today, charged_today = session.execute(
         select(func.count(), func.sum(Call.price)).where(Call.invited_at >= today_from)
     ).one()
-    open_total = session.scalars(
-        select(func.sum(Call.price)).where(Call.bill_id.is_(None), Call.account_id.is_not(None))
-    ).one()
+    open_total = session.scalars(select(func.sum(Call.price)).join(PhoneAccount, waits_for_a_bill())).one()
     unpaid = select(func.count()).select_from(Bill).where(Bill.state == "closed")
     rejected = (
         select(func.count()).select_from(RejectedCallRecord).where(RejectedCallRecord.state == "pending")

@@ -13,6 +13,7 @@ APPEND_ONLY_TABLES = (
     "rate_sheets",
     "tariffs",
     "bill_revisions",
+    "bill_call_lists",
     "ledger_entries",
     "bill_settlements",
     "audit_log",
@@ -32,6 +33,15 @@ $$
 _APPEND_ONLY = """
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+"""
+
+# Bills don't list their calls, they find them: what is on a bill must stay what it was.
+_CALL_FACTS_STAY = """
+CREATE TRIGGER facts_stay BEFORE DELETE OR UPDATE OF
+  invited_at, record_id, call_id, caller, callee, emergency, ringing_at, answered_at, acknowledged_at,
+  ended_at, duration_us, outcome, status, reason, ended_by, received_at, account_id, plan_version_id,
+  price_precise, price
+ON calls FOR EACH ROW EXECUTE FUNCTION refuse_change()
 """
 
 # The lock of the clock's only row lasts until the transaction ends: versions commit in their order.
@@ -137,6 +147,7 @@ WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION next_row_version()
 STATEMENTS = (
     _REFUSE_CHANGE,
     *(_APPEND_ONLY.format(table=table) for table in APPEND_ONLY_TABLES),
+    _CALL_FACTS_STAY,
     _NEXT_VERSION,
     _ACCOUNT_CHANGED,
     *_ACCOUNT_TRIGGERS,

@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, and_, cast, func, or_, select
+from sqlalchemy import BigInteger, DateTime, and_, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from billing_service.domain.allowance import NO_ALLOWANCE, Allowance
 from billing_service.domain.bill import BillContents, UnbilledCall, build_bill
-from billing_service.domain.call import Outcome
 from billing_service.domain.compiled_plan import CompiledPlan
 from billing_service.domain.dunning import AccountState
 from billing_service.domain.money import MICROS_PER_UNIT, Currency, Money
 from billing_service.domain.period import BillingCalendar, Period
 from billing_service.domain.proration import PlanInForce
 from billing_service.domain.tax import TaxRate
+from billing_service.storage.billed_calls import waits_for_a_bill
 from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.tables import (
     AccountPlanHistory,
@@ -38,13 +38,6 @@ from billing_service.use_cases.rate_call import CompiledPlans
 
 # A phone that is out of service still has its number and its plan; a suspended or closed one has neither.
 _CHARGED_STATES: Final = (AccountState.ACTIVE.value, AccountState.OUT_OF_SERVICE.value)
-WAITS_FOR_A_BILL: Final = (
-    Call.bill_id.is_(None),
-    Call.price.is_not(None),
-    Call.outcome == Outcome.ANSWERED.value,
-    Call.emergency.is_(False),
-)
-"""Conditions for a call that is rated, belongs on a bill, and is on none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +85,21 @@ def open_periods(session: Session, accounts: Sequence[PhoneAccount], zone: tzinf
     more bill, for the time up to the end of the period in which it ended.
     """
     finished = [account.id for account in accounts if account.period_end is None]
-    last_ended_at: dict[int | None, datetime] = {}
+    last_at: dict[int, datetime | None] = {}
     if finished:
-        last_ended_at = dict(
+        last_at = dict(
             session.execute(
-                select(Call.account_id, func.max(Call.ended_at))
-                .where(Call.account_id.in_(finished), *WAITS_FOR_A_BILL)
-                .group_by(Call.account_id)
+                select(PhoneAccount.id, func.max(Call.billable_at))
+                .join(Call, waits_for_a_bill())
+                .where(PhoneAccount.id.in_(finished))
+                .group_by(PhoneAccount.id)
             ).all()
         )
     periods = {}
     for account in accounts:
         end = account.period_end
         if end is None:
-            until = max(account.period_start, last_ended_at.get(account.id, account.period_start))
+            until = last_at.get(account.id) or account.period_start
             end = BillingCalendar(zone, account.billing_day).period_containing(until).end
         periods[account.id] = Period(account.period_start, end)
     return periods
@@ -144,7 +138,7 @@ def load_bill_facts(
     periods = open_periods(session, accounts, zone)
     entitled = _charged_parts(session, periods)
     plans = _plans_in_force(session, periods)
-    calls = _unbilled_calls(session, periods, and_(*WAITS_FOR_A_BILL))
+    calls = _calls_of(session, periods)
     compiled = _compiled(session, plans, compiled_plans or CompiledPlans())
     taxes = _taxes(session, accounts)
     return {
@@ -189,8 +183,7 @@ def load_facts_again(
     `with_waiting` adds the calls that have arrived for its period since and are on no bill yet.
     """
     periods = {account.id: Period(bill.period_start, bill.period_end)}
-    own: ColumnElement[bool] = Call.bill_id == bill.id
-    calls = _unbilled_calls(session, periods, or_(own, and_(*WAITS_FOR_A_BILL)) if with_waiting else own)
+    calls = _calls_of(session, periods, waiting_since=account.period_start if with_waiting else None)
     plans = _plans_in_force(session, periods)
     charged = _charged_parts(session, periods)[account.id]
     return BillFacts(
@@ -294,10 +287,14 @@ def _plans_in_force(session: Session, periods: Mapping[int, Period]) -> Mapping[
     return plans
 
 
-def _unbilled_calls(
-    session: Session, periods: Mapping[int, Period], which: ColumnElement[bool]
+def _calls_of(
+    session: Session, periods: Mapping[int, Period], *, waiting_since: datetime | None = None
 ) -> Mapping[int, Sequence[UnbilledCall]]:
+    """The calls on the bills of periods, and those that have ended by then and waited for one since."""
     wanted = _wanted(periods)
+    which = and_(Call.billable_at >= wanted.c.period_start, Call.billable_at < wanted.c.period_end)
+    if waiting_since is not None:
+        which = or_(which, and_(Call.billable_at >= waiting_since, Call.ended_at < wanted.c.period_end))
     # Micro-units as integers: reading a Decimal costs as much as all else in a row.
     rows = session.execute(
         select(
@@ -314,7 +311,7 @@ def _unbilled_calls(
         )
         .select_from(wanted)
         .join(Call, Call.account_id == wanted.c.account_id)
-        .where(Call.ended_at < wanted.c.period_end, which)
+        .where(which)
     )
     calls: defaultdict[int, list[UnbilledCall]] = defaultdict(list)
     for account_id, record_id, callee, answered, ended, duration_us, precise, price, *plan_and_caller in rows:

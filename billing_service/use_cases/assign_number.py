@@ -11,6 +11,7 @@ from billing_service.domain.period import BillingCalendar
 from billing_service.errors import Conflict, NotFound
 from billing_service.storage.account_history import lock_account
 from billing_service.storage.audit import record_change
+from billing_service.storage.billed_calls import move_open_period
 from billing_service.storage.tables import Customer
 from billing_service.use_cases.edit_account import change_plan
 
@@ -35,7 +36,7 @@ def assign_number(
         Conflict: it belongs to a customer already, is closed, or the plan takes no accounts.
         InvalidFields: there is no such customer or plan.
     """
-    account = lock_account(session, number)
+    account = lock_account(session, number, against_intake=True)
     if account is None:
         raise NotFound(f"There is no phone account {number}.")
     if not account.closes_on_request:
@@ -45,7 +46,7 @@ def assign_number(
         raise InvalidFields.one("customer_id", f"there is no customer {customer_id} to give a number to")
     month = BillingCalendar(zone, account.billing_day).period_containing(at)
     if account.period_end is not None and account.period_start < month.start:
-        account.period_start, account.period_end = month.start, month.end
+        move_open_period(session, account, month)
     before = {"customer_id": account.customer_id, "display_name": account.display_name}
     account.customer_id, account.display_name = customer.id, customer.name
     account.closes_on_request = False

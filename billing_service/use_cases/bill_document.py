@@ -12,7 +12,10 @@ from billing_service.domain.money import ZERO, Currency, Money
 from billing_service.domain.period import Period
 
 BillDocument = dict[str, Any]
-ONLY_IN_FULL: Final = ("lines", "calls")
+CALLS: Final = "calls"
+INCLUSIONS: Final = "inclusions"
+"""Of a frozen document: what included minutes did for calls, by record; shown with each call."""
+ONLY_IN_FULL: Final = ("lines", CALLS, INCLUSIONS)
 """What lists of bills leave out."""
 
 
@@ -45,8 +48,12 @@ class BillHeading:
 
 
 def freeze(heading: BillHeading, contents: BillContents, currency: Currency) -> BillDocument:
-    """The part of a bill that never changes: all but its state and what has been paid."""
-    return {
+    """The part of a bill that never changes: all but its state and what has been paid.
+
+    It doesn't list the calls, whose facts and prices never change either: they are found by the bill's period
+    (`storage/billed_calls.py`). Only what the closing itself decided of a call is kept: its included minutes.
+    """
+    document = {
         "number": heading.number,
         "revision": heading.revision,
         "account": heading.account,
@@ -65,12 +72,33 @@ def freeze(heading: BillHeading, contents: BillContents, currency: Currency) -> 
         "closed_at": None if heading.closed_at is None else _instant(heading.closed_at),
         "due_on": None if heading.due_on is None else heading.due_on.isoformat(),
         "lines": [_line(line, currency) for line in contents.lines],
-        "calls": [_call(call, currency) for call in contents.calls],
         "call_total": contents.call_total.format(currency),
         "fee_total": contents.fee_total.format(currency),
         "tax_total": contents.tax_total.format(currency),
         "total": contents.total.format(currency),
     }
+    inclusions = {
+        call.record_id: {"included_s": call.included_s, "included": call.included.format(currency)}
+        for call in contents.calls
+        if call.included_s
+    }
+    return {**document, INCLUSIONS: inclusions} if inclusions else document
+
+
+def list_calls(contents: BillContents, currency: Currency) -> list[BillDocument]:
+    """The calls of a bill that is not closed yet, as `storage.billed_calls` lists those of one that is."""
+    return [_call(call, currency) for call in contents.calls]
+
+
+def without_calls(frozen: Mapping[str, Any]) -> BillDocument:
+    """A frozen document as `freeze` makes it now; earlier ones list their calls themselves."""
+    document = {name: value for name, value in frozen.items() if name != CALLS}
+    inclusions = {
+        call["record_id"]: {"included_s": call["included_s"], "included": call["included"]}
+        for call in frozen.get(CALLS, ())
+        if call.get("included_s")
+    }
+    return {**document, INCLUSIONS: inclusions} if inclusions else document
 
 
 def _line(line: BillLine, currency: Currency) -> BillDocument:
@@ -139,10 +167,11 @@ def present(frozen: Mapping[str, Any], standing: BillStanding, currency: Currenc
     void = None
     if standing.voided_at is not None:
         void = {"at": _instant(standing.voided_at), "reason": standing.void_reason}
+    shown = {name: value for name, value in frozen.items() if name != INCLUSIONS}
     return {
         "number": frozen["number"],
         "state": standing.state,
-        **frozen,
+        **shown,
         "paid": standing.paid.format(currency),
         "amount_due": due.format(currency),
         "void": void,

@@ -15,8 +15,8 @@ from billing_service.domain.period import BillingCalendar, Period
 from billing_service.domain.wall_clock import instant_of
 from billing_service.errors import Conflict, NotFound
 from billing_service.storage.account_history import lock_account
+from billing_service.storage.billed_calls import move_open_period
 from billing_service.storage.tables import Bill, Call, PhoneAccount
-from billing_service.use_cases.account_bill import WAITS_FOR_A_BILL
 from billing_service.use_cases.bill_document import BillDocument
 from billing_service.use_cases.close_bills import close_next_period
 from billing_service.use_cases.find_bills import find_bill
@@ -41,7 +41,7 @@ def close_bill_request(
         NotFound: there is no such account.
         Conflict: the period is not over, or is before those that can be billed.
     """
-    account = lock_account(session, request.subscriber)
+    account = lock_account(session, request.subscriber, against_intake=True)
     if account is None:
         raise NotFound(f"There is no phone account {request.subscriber}.")
     wanted = reference_period(account, month=request.month, year=request.year, zone=zone)
@@ -118,12 +118,13 @@ def _pass_over_silence(session: Session, account: PhoneAccount, wanted: Period, 
     """Move the open period on to the next one in which a call ended, at most to the one wanted."""
     first_ended_at = session.scalar(
         select(func.min(Call.ended_at)).where(
-            Call.account_id == account.id, Call.ended_at >= account.period_start, *WAITS_FOR_A_BILL
+            Call.account_id == account.id,
+            Call.billable_at >= account.period_start,
+            Call.ended_at >= account.period_start,
         )
     )
     calendar = BillingCalendar(zone, account.billing_day)
     until = wanted if first_ended_at is None else calendar.period_containing(first_ended_at)
     next_period = until if until.start < wanted.start else wanted
     if account.period_start < next_period.start:
-        account.period_start, account.period_end = next_period.start, next_period.end
-        session.flush()
+        move_open_period(session, account, next_period)

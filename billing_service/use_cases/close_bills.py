@@ -22,10 +22,10 @@ from sqlalchemy.orm import Session
 
 from billing_service.domain.money import Currency
 from billing_service.errors import BillingServiceError
+from billing_service.storage.billed_calls import waits_for_a_bill
 from billing_service.storage.call_partitions import ensure_coming_partitions
-from billing_service.storage.tables import Call, ClosingFailure, ClosingRun, PhoneAccount
+from billing_service.storage.tables import ClosingFailure, ClosingRun, PhoneAccount
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
-from billing_service.use_cases.account_bill import WAITS_FOR_A_BILL
 from billing_service.use_cases.close_periods import ClosedBill, close_periods, next_bill_number
 from billing_service.use_cases.rate_call import CompiledPlans
 
@@ -123,7 +123,7 @@ def close_next_period(
     account = session.scalar(
         select(PhoneAccount)
         .where(PhoneAccount.id == account_id)
-        .with_for_update(skip_locked=not wait, key_share=True)
+        .with_for_update(skip_locked=not wait)
         .execution_options(populate_existing=True)
     )
     if account is None:
@@ -230,7 +230,7 @@ class _Closer:
             .where(*_due(self.as_of, finished=finished), PhoneAccount.id.not_in(self.failed))
             .order_by(*key)
             .limit(self.at_once)
-            .with_for_update(skip_locked=not wait, key_share=True)
+            .with_for_update(skip_locked=not wait)
             .execution_options(populate_existing=True)
         )
         if after is not None:
@@ -313,7 +313,7 @@ def _due(as_of: datetime, *, finished: bool | None = None) -> list[ColumnElement
 
     Those that close on request only are never due.
     """
-    late_call = exists().where(Call.account_id == PhoneAccount.id, *WAITS_FOR_A_BILL)
+    late_call = exists().where(waits_for_a_bill())
     over = PhoneAccount.period_end <= as_of
     called_after_all = and_(PhoneAccount.period_end.is_(None), late_call)
     which = or_(over, called_after_all) if finished is None else called_after_all if finished else over

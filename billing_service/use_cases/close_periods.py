@@ -1,10 +1,11 @@
 """Close the open periods of many accounts in one transaction, by a fixed number of statements.
 
-The caller has locked the accounts. For each one its unbilled calls are taken, the bill is frozen, the ledger
-charged and the account moved to its next period; a crash leaves all of that or nothing.
+The caller has locked the accounts, also against calls that arrive. For each one the bill is frozen, the
+ledger charged and the account moved to its next period; a crash leaves all of that or nothing. No call is
+written to: those of the period are on its bill by their instants (`storage/billed_calls.py`).
 
 Bill numbers are given last: their counter is what all closers of a year wait for, so it is locked only for
-the end of the transaction, after the calls (most of the work) have been put on their bills.
+the end of the transaction.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from billing_service.domain.ledger import EntryKind
 from billing_service.domain.money import ZERO, Currency
 from billing_service.domain.period import BillingCalendar, Period
 from billing_service.storage.account_history import change_state
-from billing_service.storage.call_intake import as_array
 from billing_service.storage.publishing import publish_bills
 from billing_service.storage.tables import (
     Bill,
@@ -88,7 +88,6 @@ def close_periods(
     closed_on = as_of.astimezone(zone).date()
     due_on = closed_on + timedelta(days=limits.payment_term_days)
     bill_ids = _insert_bills(session, closings, closed_at=as_of, due_on=due_on, currency=currency)
-    _take_calls(session, closings, bill_ids)
     _move_on(session, closings, zone)
     numbers = _give_numbers(session, bill_ids, closed_on)
     _freeze(
@@ -143,37 +142,6 @@ def _insert_bills(
             ],
         )
     )
-
-
-_TAKE_CALLS: Final = text(
-    "UPDATE calls SET bill_id = taker.bill_id, late = calls.ended_at < taker.period_start"
-    " FROM unnest(CAST(:accounts AS bigint[]), CAST(:bills AS bigint[]), CAST(:starts AS timestamptz[]),"
-    " CAST(:ends AS timestamptz[])) AS taker (account_id, bill_id, period_start, period_end)"
-    " WHERE calls.account_id = taker.account_id AND calls.bill_id IS NULL AND calls.price IS NOT NULL"
-    " AND calls.ended_at < taker.period_end AND calls.record_id = ANY(CAST(:records AS text[]))"
-)
-
-
-def _take_calls(session: Session, closings: Sequence[_Closing], bill_ids: Sequence[int]) -> None:
-    """Put on the bills the calls that are in their documents, and none that has arrived in the meantime."""
-    records = [call.record_id for one in closings for call in one.contents.calls]
-    if not records:
-        return
-    # By the index of unbilled calls, an account at a time: the planner must not think of reading all calls.
-    session.execute(text("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"))
-    taken = session.execute(
-        _TAKE_CALLS,
-        {
-            "accounts": [one.account.id for one in closings],
-            "bills": list(bill_ids),
-            "starts": [one.contents.period.start for one in closings],
-            "ends": [one.contents.period.end for one in closings],
-            # As PostgreSQL writes an array: binding thousands of values one by one takes longer.
-            "records": as_array(records),
-        },
-    )
-    session.execute(text("SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"))
-    assert taken.rowcount == len(records), "only the holder of an account's row bills its calls"  # type: ignore[attr-defined]
 
 
 _MOVE_ON: Final = text(

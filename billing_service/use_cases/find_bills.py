@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing_service.domain.money import Currency, Money
+from billing_service.storage.billed_calls import listed_calls
 from billing_service.storage.tables import Bill, BillRevision, BillSettlement, PhoneAccount
-from billing_service.use_cases.bill_document import ONLY_IN_FULL, BillDocument, BillStanding, present
+from billing_service.use_cases.bill_document import CALLS, ONLY_IN_FULL, BillDocument, BillStanding, present
 
 SUPERSEDED = "superseded"
 """The state of a bill's earlier revisions: nothing is due on them."""
@@ -73,8 +74,11 @@ class Revision:
 def find_bill(session: Session, number: str, *, revision: int | None = None) -> BillDocument | None:
     """The bill of a number in full, at its latest revision unless told; None when there is none."""
     query = _bills(BillRevision.document.expression, revision=revision).where(Bill.number == number)
-    row = session.execute(query).first()
-    return None if row is None else _present(*row).document
+    row = session.execute(query.add_columns(listed_calls())).first()
+    if row is None:
+        return None
+    *bill, calls = row
+    return {**_present(*bill).document, CALLS: calls}
 
 
 def list_bills(

@@ -11,7 +11,14 @@ from billing_service.domain.money import Currency
 from billing_service.errors import NotFound
 from billing_service.storage.tables import Customer, PhoneAccount
 from billing_service.use_cases.account_bill import assemble_bill
-from billing_service.use_cases.bill_document import BillDocument, BillStanding, freeze, present
+from billing_service.use_cases.bill_document import (
+    CALLS,
+    BillDocument,
+    BillStanding,
+    freeze,
+    list_calls,
+    present,
+)
 from billing_service.use_cases.bill_heading import head_bill, read_letterhead
 from billing_service.use_cases.rate_call import CompiledPlans
 
@@ -41,4 +48,5 @@ def open_bill(
         session, account, as_of=as_of, currency=currency, zone=zone, compiled_plans=compiled_plans
     )
     standing = BillStanding("open", contents.total)
-    return present(freeze(heading, contents, currency), standing, currency)
+    document = {**freeze(heading, contents, currency), CALLS: list_calls(contents, currency)}
+    return present(document, standing, currency)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from billing_service.domain.bill import BillContents
@@ -22,10 +22,11 @@ from billing_service.domain.money import Currency, Money
 from billing_service.domain.period import Period
 from billing_service.errors import Conflict
 from billing_service.storage.audit import record_change
+from billing_service.storage.billed_calls import keep_call_list
 from billing_service.storage.publishing import publish_bills
 from billing_service.storage.tables import Bill, BillRevision, Call, Customer, PhoneAccount
 from billing_service.use_cases.account_bill import load_facts_again
-from billing_service.use_cases.bill_document import BillHeading, freeze
+from billing_service.use_cases.bill_document import BillHeading, freeze, without_calls
 from billing_service.use_cases.bill_heading import head_bill, read_letterhead
 from billing_service.use_cases.close_periods import next_bill_number
 from billing_service.use_cases.correct_bill import charge_difference, lock_bill, release_beyond
@@ -81,7 +82,7 @@ def reclose_bill(
     if bill.state == "void":
         return _replace(session, bill, account, contents, heading, why)
     document = freeze(heading, contents, Currency.of(bill.currency))
-    if {**document, "revision": bill.revision} == frozen:
+    if {**document, "revision": bill.revision} == without_calls(frozen):
         return RecloseResult(number, bill.revision, changed=False)
     return _revise(session, bill, account, contents, document, why)
 
@@ -134,11 +135,12 @@ def _revise(
     why: Correction,
 ) -> RecloseResult:
     before, was = Money.from_decimal(bill.total), bill.state
+    keep_call_list(session, bill)
+    _take_calls(session, bill, account, contents)
     bill.revision += 1
     bill.customer_id = account.customer_id
     bill.total = contents.total.to_decimal()
     session.add(BillRevision(bill_id=bill.id, revision=bill.revision, document=document, reason=why.reason))
-    _take_calls(session, bill, contents, of=None)
     _charge(session, bill, contents.total - before, why)
     paid = release_beyond(session, bill, contents.total, at=why.at)
     bill.state = "paid" if was == "paid" and paid == contents.total else "closed"
@@ -197,7 +199,7 @@ def _replace(
     session.flush()
     document = freeze(heading, contents, Currency.of(void.currency))
     session.add(BillRevision(bill_id=bill.id, revision=1, document=document, reason=why.reason))
-    _take_calls(session, bill, contents, of=void)
+    _take_calls(session, bill, account, contents)
     _charge(session, bill, contents.total, why)
     publish_bills(session, EventKind.BILL_CLOSED, Bill.id == bill.id)
     result = _settle(session, bill, account, why)
@@ -230,23 +232,18 @@ def _charge(session: Session, bill: Bill, difference: Money, why: Correction) ->
     )
 
 
-def _take_calls(session: Session, bill: Bill, contents: BillContents, *, of: Bill | None) -> None:
-    """Put on the bill the calls that are in its document: waiting ones, and those of the one it replaces."""
-    if of is not None:
-        session.execute(
-            update(Call)
-            .where(Call.bill_id == of.id)
-            .values(bill_id=bill.id)
-            .execution_options(synchronize_session=False)
+def _take_calls(session: Session, bill: Bill, account: PhoneAccount, contents: BillContents) -> None:
+    """Let the calls of the bill that have waited for the next one be in its period."""
+    session.execute(
+        update(Call)
+        .where(
+            Call.account_id == bill.account_id,
+            Call.billable_at >= account.period_start,
+            Call.record_id.in_([call.record_id for call in contents.calls]),
         )
-    for late in (False, True):
-        record_ids = [call.record_id for call in contents.calls if call.late is late]
-        session.execute(
-            update(Call)
-            .where(Call.account_id == bill.account_id, Call.bill_id.is_(None), Call.record_id.in_(record_ids))
-            .values(bill_id=bill.id, late=late)
-            .execution_options(synchronize_session=False)
-        )
+        .values(billable_at=func.greatest(Call.ended_at, bill.period_start))
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _settle(session: Session, bill: Bill, account: PhoneAccount, why: Correction) -> RecloseResult:

@@ -74,6 +74,8 @@ class StoredCalls:
 
 
 _ANSWERED: Final = Outcome.ANSWERED
+# The place of the instant among the facts of a call.
+_ENDED_AT: Final = 10
 # Fewer are quicker rated one at a time.
 _WORTH_ARRAYS: Final = 500
 _STORED: Final = DeliveryResult(Receipt.STORED)
@@ -82,9 +84,10 @@ _DUPLICATE: Final = DeliveryResult(Receipt.DUPLICATE)
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
-    """A caller's account and which plan versions were in force for it, from when to when."""
+    """A caller's account, the start of its open period, and when which plan versions were in force for it."""
 
     account_id: int
+    period_start: datetime
     history: Sequence[tuple[int, datetime, datetime | None]]
 
     def plan_version_at(self, instant: datetime) -> int | None:
@@ -96,10 +99,10 @@ class _Caller:
 
 @dataclass(frozen=True, slots=True)
 class _Assigned:
-    """A call with its account and price, as far as they are known."""
+    """A call with its account (none: the caller is nobody here) and price, as far as they are known."""
 
     call: Call
-    account_id: int | None
+    caller: _Caller | None
     plan_version_id: int | None
     rated: RatedCall | None
 
@@ -222,7 +225,7 @@ def _assign(
             continue
         if call.outcome is not _ANSWERED or call.answered_at is None:
             # No price at all, so that attempts are not looked through when bills are made.
-            assigned[index] = _Assigned(call, caller.account_id, None, None)
+            assigned[index] = _Assigned(call, caller, None, None)
             continue
         version_id = caller.plan_version_at(call.answered_at)
         plan = None
@@ -230,35 +233,40 @@ def _assign(
             plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
             if many:
                 by_version.setdefault(version_id, []).append(index)
-                assigned[index] = _Assigned(call, caller.account_id, version_id, None)
+                assigned[index] = _Assigned(call, caller, version_id, None)
                 continue
         rated = rate_call(call, plan, currency=currency, zone=zone)
-        assigned[index] = _Assigned(call, caller.account_id, version_id, rated)
+        assigned[index] = _Assigned(call, caller, version_id, rated)
     for version_id, indexes in by_version.items():
         plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
         rated_calls = rate_calls([calls[index] for index in indexes], plan, currency=currency, zone=zone)
         for index, rated in zip(indexes, rated_calls, strict=True):
             one = assigned[index]
-            assigned[index] = _Assigned(one.call, one.account_id, version_id, rated)
+            assigned[index] = _Assigned(one.call, one.caller, version_id, rated)
     return assigned
 
 
+# The lock keeps the open period where it is until the calls are stored (see `storage/billed_calls.py`); the
+# foreign key would take it for each call anyway. In order, so that nobody waits in a circle.
 _CALLERS: Final = text(
-    "SELECT a.number, a.id, h.plan_version_id, h.valid_from, h.valid_to FROM phone_accounts a"
+    "SELECT a.number, a.id, a.period_start, h.plan_version_id, h.valid_from, h.valid_to FROM phone_accounts a"
     " LEFT JOIN account_plan_history h ON h.account_id = a.id WHERE a.number = ANY(:numbers)"
+    " ORDER BY a.id FOR KEY SHARE OF a"
 )
 
 
 def _callers(session: Session, numbers: set[str]) -> dict[str, _Caller]:
-    histories: dict[str, tuple[int, list[tuple[int, datetime, datetime | None]]]] = {}
+    callers: dict[str, _Caller] = {}
+    histories: dict[str, list[tuple[int, datetime, datetime | None]]] = {}
     if numbers:
-        for number, account_id, version_id, valid_from, valid_to in session.execute(
+        for number, account_id, period_start, version_id, valid_from, valid_to in session.execute(
             _CALLERS, {"numbers": list(numbers)}
         ):
-            _, history = histories.setdefault(number, (account_id, []))
+            history = histories.setdefault(number, [])
+            callers.setdefault(number, _Caller(account_id, period_start, history))
             if version_id is not None:
                 history.append((version_id, valid_from, valid_to))
-    return {number: _Caller(account_id, history) for number, (account_id, history) in histories.items()}
+    return callers
 
 
 def _publish(session: Session, stored: Sequence[_Assigned], currency: Currency) -> None:
@@ -313,11 +321,21 @@ def facts_of(call: Call) -> CallFacts:
 def _row(one: _Assigned, facts: CallFacts) -> CallRow:
     return (
         *facts,
-        None if one.account_id is None else str(one.account_id),
+        None if one.caller is None else str(one.caller.account_id),
         None if one.plan_version_id is None else str(one.plan_version_id),
         None if one.rated is None else _amount(one.rated.precise),
         None if one.rated is None else _amount(one.rated.rounded),
+        _billable_at(one, facts),
     )
+
+
+def _billable_at(one: _Assigned, facts: CallFacts) -> str | None:
+    """When the call counts as ended for its bill; None when it goes on none. See `tables.Call`."""
+    if one.caller is None or one.rated is None or not one.call.is_chargeable:
+        return None
+    if one.call.ended_at < one.caller.period_start:
+        return _instant(one.caller.period_start)
+    return facts[_ENDED_AT]
 
 
 def _as_json(facts: Sequence[str | None]) -> bytes:

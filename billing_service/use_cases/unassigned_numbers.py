@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from billing_service.domain.call import Call
 from billing_service.domain.period import BillingCalendar
 from billing_service.storage.audit import record_change
+from billing_service.storage.billed_calls import move_open_period
 from billing_service.storage.plan_queries import newest_version
 from billing_service.storage.tables import (
     AccountPlanHistory,
@@ -160,7 +161,7 @@ def _reach_back(session: Session, number: str, first_call_at: datetime, zone: tz
     account = session.scalar(
         select(PhoneAccount)
         .where(PhoneAccount.number == number)
-        .with_for_update(key_share=True)
+        .with_for_update()
         .execution_options(populate_existing=True)
     )
     if account is None or not account.closes_on_request or account.opened_at <= first_call_at:
@@ -183,5 +184,5 @@ def _reach_back(session: Session, number: str, first_call_at: datetime, zone: tz
         select(Bill.id).where(Bill.account_id == account.id, Bill.state != "void").limit(1)
     )
     if billed is None:
-        account.period_start, account.period_end = period.start, period.end
+        move_open_period(session, account, period)
     session.flush()

@@ -15,6 +15,7 @@ from billing_service.domain.events import EventKind
 from billing_service.domain.money import ZERO, Money
 from billing_service.errors import Conflict
 from billing_service.storage.audit import record_change
+from billing_service.storage.billed_calls import keep_call_list
 from billing_service.storage.publishing import publish_bills
 from billing_service.storage.tables import Bill
 from billing_service.use_cases.correct_bill import charge_difference, lock_bill, release_beyond
@@ -42,6 +43,7 @@ def void_bill(session: Session, number: str, *, reason: str, at: datetime, actor
     if bill.state == "void":
         raise Conflict(f"The bill {number} is void already.")
     was = bill.state
+    keep_call_list(session, bill)
     back = f"Bill {number} void: {reason}"
     charge_difference(session, bill, -Money.from_decimal(bill.total), reason=back, at=at, actor=actor)
     release_beyond(session, bill, ZERO, at=at)

@@ -28,7 +28,8 @@ AS_OF = OPENED + timedelta(days=31 * MONTHS)
 # Everything about the bills but the numbers and identifiers, which follow the order of closing.
 BILLS = """
 SELECT a.number, b.period_start, b.period_end, b.state, b.total, b.due_on, r.document - 'number',
-  (SELECT array_agg(c.record_id ORDER BY c.record_id) FROM calls c WHERE c.bill_id = b.id)
+  (SELECT array_agg(c.record_id ORDER BY c.record_id) FROM calls c WHERE c.account_id = b.account_id
+   AND c.billable_at >= b.period_start AND c.billable_at < b.period_end)
 FROM bills b JOIN phone_accounts a ON a.id = b.account_id
 JOIN bill_revisions r ON r.bill_id = b.id ORDER BY a.number, b.period_start
 """

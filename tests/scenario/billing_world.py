@@ -18,6 +18,7 @@ from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import PlanTerms, Price
 from billing_service.domain.tax import Taxable, TaxRate
 from billing_service.storage.account_queries import AccountView, find_account
+from billing_service.storage.billed_calls import listed_calls
 from billing_service.storage.tables import (
     AccountStateHistory,
     Bill,
@@ -210,18 +211,19 @@ class BillingWorld:
         return view
 
     def documents(self, account: str) -> list[dict[str, Any]]:
-        """The frozen bills of an account, the oldest first."""
-        return self.database.run_blocking(
-            lambda session: list(
-                session.scalars(
-                    select(BillRevision.document)
-                    .join(Bill, Bill.id == BillRevision.bill_id)
-                    .join(PhoneAccount, PhoneAccount.id == Bill.account_id)
-                    .where(PhoneAccount.number == account, BillRevision.revision == Bill.revision)
-                    .order_by(Bill.period_start)
-                )
+        """The frozen bills of an account with their calls, the oldest first."""
+
+        def work(session: Any) -> list[dict[str, Any]]:
+            rows = session.execute(
+                select(BillRevision.document, listed_calls())
+                .join(Bill, Bill.id == BillRevision.bill_id)
+                .join(PhoneAccount, PhoneAccount.id == Bill.account_id)
+                .where(PhoneAccount.number == account, BillRevision.revision == Bill.revision)
+                .order_by(Bill.period_start)
             )
-        )
+            return [{**document, "calls": calls} for document, calls in rows]
+
+        return self.database.run_blocking(work)
 
     def states(self, account: str) -> list[tuple[str, datetime, datetime | None, str]]:
         """The state history of an account."""

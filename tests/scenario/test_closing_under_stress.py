@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from billing_service.domain.money import Money
+from billing_service.storage.billed_calls import holder_of_call
 from billing_service.storage.tables import (
     Bill,
     BillRevision,
@@ -25,6 +26,7 @@ from billing_service.storage.tables import (
 )
 from billing_service.use_cases.close_bills import (
     ClosedBill,
+    Closing,
     UnableToCloseBills,
     close_due,
     close_next_period,
@@ -76,7 +78,9 @@ def check_complete(world: BillingWorld) -> None:
     assert set(on_bills.values()) == {1}
     assert len(on_bills) == 10 * len(NUMBERS)
     unbilled = world.database.run_blocking(
-        lambda session: session.scalar(select(func.count()).select_from(Call).where(Call.bill_id.is_(None)))
+        lambda session: session.scalar(
+            select(func.count()).select_from(Call).where(holder_of_call().is_(None))
+        )
     )
     assert unbilled == 0
     world.check_books()
@@ -203,7 +207,7 @@ def trouble_with(world: BillingWorld, table: type[Any], number: str) -> Iterator
     assert set(errors) == {("bill_not_closed", number)}
 
 
-@pytest.mark.parametrize("table", [Bill, BillRevision, LedgerEntry, PhoneAccount, Call])
+@pytest.mark.parametrize("table", [Bill, BillRevision, LedgerEntry, PhoneAccount])
 def test_the_trouble_of_one_account_keeps_no_other_from_its_bill(
     busy_world: BillingWorld, table: type[Any]
 ) -> None:
@@ -255,25 +259,44 @@ def test_bills_are_the_same_however_many_are_closed_at_once(busy_world: BillingW
 
 
 def test_a_record_that_arrives_during_the_closing_is_on_the_next_bill(busy_world: BillingWorld) -> None:
-    """The closing has read the calls, but not committed, when another one comes in."""
+    """The closing has read the calls, but not committed, when another one comes in: that one waits."""
 
-    arrived: list[str] = []
+    arriving: list[Future[str]] = []
 
     def intake(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("UPDATE calls SET bill_id") and not arrived:
-            with ThreadPoolExecutor(1) as pool:
-                late = pool.submit(busy_world.call, "0001", at("2026-11-20T12:00"), 3)
-                arrived.append(late.result(timeout=30))
+        if statement.startswith("INSERT INTO bills ") and not arriving:
+            arriving.append(pool.submit(busy_world.call, "0001", at("2026-11-20T12:00"), 3))
+            wait_until_somebody_waits_for_a_lock(busy_world)
 
     event.listen(busy_world.database.engine, "before_cursor_execute", intake)
-    busy_world.close(at("2026-12-01"))
-    event.remove(busy_world.database.engine, "before_cursor_execute", intake)
-    assert arrived
+    with ThreadPoolExecutor(1) as pool:
+        busy_world.close(at("2026-12-01"))
+        event.remove(busy_world.database.engine, "before_cursor_execute", intake)
+        arriving[0].result(timeout=30)
     assert [len(bill["calls"]) for bill in busy_world.documents("0001")] == [5]
     busy_world.close(at("2027-01-01"))
     november, december = busy_world.documents("0001")
     assert [line["kind"] for line in december["lines"]] == ["fee", "calls", "late_calls"]
     assert len(november["calls"]) + len(december["calls"]) == 11
+    busy_world.check_books()
+
+
+def test_a_closing_waits_for_the_records_that_are_being_stored(busy_world: BillingWorld) -> None:
+    """The intake has seen that the period is open, but not committed: its call is on that period's bill."""
+    closing: list[Future[Closing]] = []
+
+    def close(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "INSERT INTO call_record_receipts" in statement and not closing:
+            closing.append(pool.submit(busy_world.close, at("2026-12-01")))
+            wait_until_somebody_waits_for_a_lock(busy_world)
+
+    event.listen(busy_world.database.engine, "before_cursor_execute", close)
+    with ThreadPoolExecutor(1) as pool:
+        busy_world.call("0001", at("2026-11-20T12:00"), 3)
+        event.remove(busy_world.database.engine, "before_cursor_execute", close)
+        closing[0].result(timeout=30)
+    assert [len(bill["calls"]) for bill in busy_world.documents("0001")] == [6]
+    assert [call["late"] for call in busy_world.documents("0001")[0]["calls"]] == [False] * 6
     busy_world.check_books()
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from billing_service.domain.money import Money
 from billing_service.errors import Conflict, NotFound
+from billing_service.storage.billed_calls import holder_of_call
 from billing_service.storage.tables import Bill, Call, Customer, LedgerEntry, PhoneAccount
 from billing_service.use_cases.edit_account import edit_account
 from billing_service.use_cases.find_bills import list_revisions
@@ -40,7 +41,9 @@ def ledger(world: BillingWorld) -> list[tuple[str, str]]:
 
 
 def bills_of_calls(world: BillingWorld) -> list[str | None]:
-    calls = select(Bill.number).outerjoin_from(Call, Bill, Bill.id == Call.bill_id).order_by(Call.ended_at)
+    calls = (
+        select(Bill.number).outerjoin_from(Call, Bill, Bill.id == holder_of_call()).order_by(Call.ended_at)
+    )
     return world.database.run_blocking(lambda session: list(session.scalars(calls)))
 
 

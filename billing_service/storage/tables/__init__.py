@@ -18,6 +18,7 @@ from billing_service.storage.tables.administration import (
 )
 from billing_service.storage.tables.bills import (
     Bill,
+    BillCallList,
     BillNumberCounter,
     BillRevision,
     BillSettlement,
@@ -38,6 +39,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Bill",
+    "BillCallList",
     "BillNumberCounter",
     "BillRevision",
     "BillSettlement",

@@ -2,8 +2,10 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Numeric, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing_service.storage.base import Base, Document, Identifier, Money
@@ -65,7 +67,10 @@ class Bill(Base):
 
 
 class BillRevision(Base):
-    """A bill's document as it was frozen, and why it was made again when it was. Never changed."""
+    """A bill's document as it was frozen, and why it was made again when it was. Never changed.
+
+    Documents frozen before calls were found by their period contain a list of them.
+    """
 
     __tablename__ = "bill_revisions"
 
@@ -74,6 +79,23 @@ class BillRevision(Base):
     document: Mapped[Document]
     reason: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class BillCallList(Base):
+    """The calls of a revision that is not the last word on its period any more, as it listed them.
+
+    The calls of all others are found by their period (`Call.billable_at`), to which later ones may come when
+    the bill is closed again. Never changed.
+    """
+
+    __tablename__ = "bill_call_lists"
+    __table_args__ = (
+        ForeignKeyConstraint(["bill_id", "revision"], ["bill_revisions.bill_id", "bill_revisions.revision"]),
+    )
+
+    bill_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    calls: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
 
 
 class LedgerEntry(Base):

@@ -32,10 +32,16 @@ class CallRecordReceipt(Base):
 
 
 class Call(Base):
-    """One call attempt, with its price once rated. Facts never change; the rated columns and the bill do.
+    """One call attempt, with its price once rated. A trigger sees to it that neither ever changes.
 
     `account_id` is null when the caller's number is nobody's. `price` is null when the call was not answered
     or could not be rated (nobody's call, or no plan was in force at its answer); a free call has the price 0.
+
+    `billable_at` says on which bill the call is: on that of the account's period which contains the instant.
+    It is when the call ended, or the start of the period that was open when its record arrived, if that is
+    later; null when the call goes on no bill. So closing a period writes to no call. An open period that
+    moves otherwise, and a bill that is closed again, move the instants of calls that wait for their bill
+    (`storage/open_periods.py`, `use_cases/reclose_bill.py`).
     """
 
     __tablename__ = "calls"
@@ -45,15 +51,19 @@ class Call(Base):
         CheckConstraint("duration_us >= 0", name="duration_not_negative"),
         CheckConstraint("(outcome = 'answered') = (answered_at IS NOT NULL)", name="answered_has_instant"),
         CheckConstraint("(price IS NULL) = (price_precise IS NULL)", name="price_whole"),
+        CheckConstraint(
+            "billable_at IS NULL"
+            " OR (account_id IS NOT NULL AND price IS NOT NULL AND billable_at >= ended_at)",
+            name="billable_whole",
+        ),
         Index("ix_calls_caller_invited_at", "caller", "invited_at"),
         Index("ix_calls_callee_invited_at", "callee", "invited_at"),
         Index(
-            "ix_calls_unbilled",
+            "ix_calls_account_id_billable_at",
             "account_id",
-            "ended_at",
-            postgresql_where=text("bill_id IS NULL AND price IS NOT NULL AND account_id IS NOT NULL"),
+            "billable_at",
+            postgresql_where=text("billable_at IS NOT NULL"),
         ),
-        Index("ix_calls_bill_id", "bill_id", postgresql_where=text("bill_id IS NOT NULL")),
         # The partitions themselves are data: `storage/call_partitions.py` makes them as calls come.
         {"postgresql_partition_by": "RANGE (invited_at)"},
     )
@@ -79,10 +89,7 @@ class Call(Base):
     plan_version_id: Mapped[int | None] = mapped_column(ForeignKey("plan_versions.id"))
     price_precise: Mapped[Decimal | None]
     price: Mapped[Decimal | None]
-    # No foreign key: bills are never removed, only the closing writes this, in the transaction that makes the
-    # bill, and checking each call by itself would take a third of the time of closing.
-    bill_id: Mapped[int | None]
-    late: Mapped[bool] = mapped_column(server_default=text("false"))
+    billable_at: Mapped[datetime | None]
 
 
 class RejectedCallRecord(Base):

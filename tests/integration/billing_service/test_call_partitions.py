@@ -85,6 +85,7 @@ def test_migrating_takes_the_calls_along_both_ways(fresh_database_url: URL) -> N
         world.call("0001", at(day))
     stored = text("SELECT to_jsonb(calls) FROM calls ORDER BY invited_at")
     before = database.run_blocking(lambda session: list(session.scalars(stored)))
+    facts = [{name: value for name, value in call.items() if name != "billable_at"} for call in before]
     made = partitions(database)
     engine = make_engine(fresh_database_url, connections=1)
     config = configuration()
@@ -92,7 +93,8 @@ def test_migrating_takes_the_calls_along_both_ways(fresh_database_url: URL) -> N
         config.attributes["connection"] = connection
         command.downgrade(config, "0004")
         assert connection.scalar(text("SELECT relkind FROM pg_class WHERE relname = 'calls'")) == "r"
-        assert list(connection.scalars(stored)) == before
+        earlier = list(connection.scalars(stored))
+        assert [{**call, **one} for call, one in zip(earlier, facts, strict=True)] == earlier
         command.upgrade(config, "head")
     engine.dispose()
     assert partitions(database) == made == ["calls_2018", "calls_2026_11", "calls_2026_12"]
