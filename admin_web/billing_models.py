@@ -24,6 +24,7 @@ class Page(Model, Generic[Item]):
 class Health(Model):
     status: str
     database: str
+    broker: str | None = None
 
 
 class Info(Model):

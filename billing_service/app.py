@@ -27,6 +27,7 @@ from billing_service.http_api import (
     dead_letters,
     directory,
     document,
+    health,
     imports,
     ledger,
     payments,
@@ -65,6 +66,7 @@ from billing_service.use_cases.rate_call import CompiledPlans
 SHUTDOWN_TIMEOUT_S = 10.0
 # In the order of the document.
 OPERATION_MODULES = (
+    health,
     system,
     sign_in,
     customers,

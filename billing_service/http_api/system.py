@@ -1,12 +1,10 @@
-"""The system as a whole: health, what it is, the front page's counts, and its settings."""
+"""The system as a whole: what it is, the front page's counts, and its settings."""
 
 from datetime import datetime, time
-from http import HTTPStatus
 from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
-from sqlalchemy import text
 
 from billing_service.domain.permissions import Scope
 from billing_service.http_api.answers import AnswerModel, InstantText, MoneyText
@@ -25,12 +23,10 @@ from billing_service.http_api.preconditions import expected_versions, tag_answer
 from billing_service.http_api.services import actor, services
 from billing_service.storage.overview import read_overview
 from billing_service.storage.tables import SystemSettings
-from billing_service.storage.unit_of_work import DatabaseUnavailable
 from billing_service.use_cases.change_settings import change_settings, read_settings
 
 NAME = "billing_service"
 VERSION = "0.1.0"
-HEALTH_TIMEOUT_S = 2.0
 
 operations = Operations("system")
 
@@ -50,13 +46,6 @@ class SettingsChanges(ChangesModel):
     company_tax_number: OptionalLine = ""
     payment_instructions: Text = ""
     locale: LocaleName = ""
-
-
-class HealthAnswer(AnswerModel):
-    """Whether the service can work."""
-
-    status: str
-    database: str
 
 
 class InfoAnswer(AnswerModel):
@@ -105,18 +94,6 @@ class SettingsAnswer(AnswerModel):
     company_tax_number: str
     payment_instructions: str
     locale: str
-
-
-@operations.get("/health", scope=None, answer=HealthAnswer, also=(HTTPStatus.SERVICE_UNAVAILABLE,))
-async def get_health(request: web.Request) -> web.Response:
-    """Tell whether the service can work; needs no token."""
-    try:
-        await services(request).database.run(
-            lambda session: session.execute(text("SELECT 1")).one(), within_s=HEALTH_TIMEOUT_S
-        )
-    except DatabaseUnavailable:
-        return web.json_response({"status": "unavailable", "database": "away"}, status=503)
-    return web.json_response({"status": "ok", "database": "ok"})
 
 
 @operations.get("/v1/info", scope=Scope.SETTINGS_READ)

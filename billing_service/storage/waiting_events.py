@@ -37,6 +37,11 @@ def note_broker(session: Session, *, configured: bool) -> None:
         session.execute(delete(EventSink).where(EventSink.name == BROKER))
 
 
+def count_waiting(session: Session) -> int:
+    """How many events wait for the broker."""
+    return session.scalar(select(func.count()).where(OutboxEvent.for_broker)) or 0
+
+
 def send_waiting(session: Session, send: Callable[[Sequence[dict[str, Any]]], None]) -> int:
     """Send the next events in their order; returns how many, 0 when none waits or another sender is at it.
 

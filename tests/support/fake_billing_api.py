@@ -198,7 +198,7 @@ class FakeBilling(FakeServer):
         }
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "database": "ok"})
+        return web.json_response({"status": "ok", "database": "ok", "broker": None})
 
     async def _info(self, request: web.Request) -> web.Response:
         return web.json_response(

@@ -148,10 +148,12 @@ async def test_without_the_broker_nothing_is_accepted_and_it_comes_back_by_itsel
 ) -> None:
     await brokered.add_account("0001")
 
+    assert (await brokered.get("/health")).body["broker"] == "ok"
     await broker_relay.cut()
     refused = await brokered.post("/v1/call", start_of(1).to_document())
     assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
     assert "broker" in refused.body["detail"]
+    assert (await brokered.get("/health")).body["status"] == "degraded"
     await broker_relay.open()
 
     async def accepted() -> bool:

@@ -13,6 +13,7 @@ from billing_service.storage.tables import Administrator, AuditEntry
 from billing_service.use_cases import administrators
 from billing_service.use_cases.administrators import create_administrator
 from tests.support.billing import REALM, START, TOKEN, Billing, MakeBilling, call_record, unanswered_record
+from tests.support.ports import free_port
 
 PASSWORD = "correct horse battery"
 
@@ -45,7 +46,30 @@ async def sign_in(
 async def test_health_needs_no_token(billing: Billing) -> None:
     async with billing.client.get("/health") as response:
         assert response.status == 200
-        assert await response.json() == {"status": "ok", "database": "ok"}
+        assert await response.json() == {"status": "ok", "database": "ok", "broker": None}
+
+
+async def test_a_broker_that_is_away_degrades_the_service_and_does_not_stop_it(
+    make_billing: MakeBilling,
+) -> None:
+    billing: Billing = await make_billing(broker_url=f"amqp://guest:guest@127.0.0.1:{free_port()}/")
+    async with billing.client.get("/health") as response:
+        assert response.status == 200
+        assert await response.json() == {"status": "degraded", "database": "ok", "broker": "away"}
+    assert (await metrics(billing))["broker_connected"] == 0
+
+
+async def test_metrics_need_no_token_and_leave_out_a_broker_that_is_not_configured(billing: Billing) -> None:
+    assert await metrics(billing) == {"database_available": 1}
+
+
+async def metrics(billing: Billing) -> dict[str, float]:
+    async with billing.client.get("/metrics") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        lines = (await response.text()).splitlines()
+    samples = [line.removeprefix("tollbell_billing_").split() for line in lines if not line.startswith("#")]
+    return {name: float(value) for name, value in samples}
 
 
 async def test_info(billing: Billing) -> None:
