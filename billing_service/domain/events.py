@@ -21,6 +21,7 @@ class EventKind(Enum):
     RECORD_REJECTED = "record.rejected"
     BILL_CLOSED = "bill.closed"
     BILL_PAID = "bill.paid"
+    BILL_OVERDUE = "bill.overdue"
     BILL_REVISED = "bill.revised"
     BILL_VOIDED = "bill.voided"
     PAYMENT_TAKEN = "payment.taken"

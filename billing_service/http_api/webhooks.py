@@ -45,6 +45,7 @@ EventName = Literal[
     "record.rejected",
     "bill.closed",
     "bill.paid",
+    "bill.overdue",
     "bill.revised",
     "bill.voided",
     "payment.taken",

@@ -15,6 +15,7 @@ from billing_service.jobs.closing_workers import close_with_workers
 from billing_service.jobs.daily_trigger import DailyTrigger
 from billing_service.storage.unit_of_work import Database
 from billing_service.use_cases.close_bills import Closing
+from billing_service.use_cases.tell_overdue_bills import tell_overdue_bills
 
 FIRST_RETRY: Final = timedelta(seconds=10)
 LONGEST_RETRY: Final = timedelta(minutes=15)
@@ -101,9 +102,13 @@ def closing_scheduler(
     zone: tzinfo,
     now: Callable[[], datetime],
 ) -> ClosingScheduler:
-    """The scheduler of a service's closing, which works in the database's thread pool."""
+    """The scheduler of a service's closing, which works in the database's thread pool.
+
+    It tells of overdue bills first, so that an account that can't be closed keeps nobody from being told.
+    """
 
     async def close(as_of: datetime, should_stop: Callable[[], bool]) -> Closing:
+        await database.in_thread(lambda: tell_overdue_bills(database, as_of=as_of, zone=zone))
         return await database.in_thread(
             lambda: close_with_workers(
                 database, as_of=as_of, currency=currency, zone=zone, should_stop=should_stop

@@ -21,6 +21,7 @@ from billing_service.storage.tables import (
     AccountStateHistory,
     Bill,
     BillingPlan,
+    BillSettlement,
     Call,
     LedgerEntry,
     PhoneAccount,
@@ -38,11 +39,17 @@ _STATE_EVENTS = {
 def publish_bills(
     session: Session, kind: EventKind, *which: ColumnElement[bool], at: datetime | None = None
 ) -> None:
-    """Tell of bills that were closed, paid, revised or voided; `which` are conditions on `Bill`.
+    """Tell of bills that were closed, paid, revised or voided, or are overdue.
 
-    `at` is when; None is when they were closed.
+    `which` are conditions on `Bill`. `at` is when; None is when they were closed.
     """
     digits = case(MINOR_UNIT_DIGITS, value=Bill.currency, else_=2)
+    owed = {}
+    if kind is EventKind.BILL_OVERDUE:
+        paid = select(func.coalesce(func.sum(BillSettlement.amount), 0)).where(
+            BillSettlement.bill_id == Bill.id
+        )
+        owed["amount_due"] = money_text(Bill.total - paid.scalar_subquery(), digits)
     data = _document(
         number=Bill.number,
         account=PhoneAccount.number,
@@ -55,6 +62,7 @@ def publish_bills(
         total=money_text(Bill.total, digits),
         due_on=Bill.due_on,
         closed_at=instant_text(Bill.closed_at),
+        **owed,
     )
     rows = (
         select(PhoneAccount.number.label("account"), _instant(at, Bill.closed_at), data)

@@ -61,6 +61,8 @@ class Bill(Base):
     total: Mapped[Money]
     due_on: Mapped[date]
     closed_at: Mapped[datetime]
+    # When it was found, and told, that the bill is unpaid after its due date.
+    overdue_at: Mapped[datetime | None]
     voided_at: Mapped[datetime | None]
     void_reason: Mapped[str] = mapped_column(server_default="")
     replaces_id: Mapped[int | None] = mapped_column(ForeignKey("bills.id"), unique=True)
