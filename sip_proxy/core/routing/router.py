@@ -103,11 +103,13 @@ class Router:
             self._exchange.directory, caller=caller, callee_number=number, load=None
         )
         if rejection is None:
-            targets = self._targets(number, now, secure=False)
-            if not self._is_local(uri, flow):
-                targets = in_subscription(targets, uri)
+            phones = self._targets(number, now, secure=False)
+            # A phone may be on the exchange's own machine, so first of all its whole address counts.
+            targets = in_subscription(phones, uri)
+            if not targets and self._is_local(uri, flow):
+                targets = phones[:1]
             if targets:
-                self._forward(request, server, None, caller, targets[:1], 0, flow, now)
+                self._forward(request, server, None, caller, targets, 0, flow, now)
                 return
             rejection = Rejection(481, "Call/Transaction Does Not Exist")
         server.respond(rejection.status, self._exchange.rejection(request, rejection), now)

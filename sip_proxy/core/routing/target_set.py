@@ -37,10 +37,12 @@ def find_targets(
 def in_subscription(targets: list[Target], uri: Uri) -> list[Target]:
     """Return the one phone that a request within a dialog is for: its contact is the Request-URI.
 
-    A phone that registered another contact than it subscribed with is meant all the same if it is alone.
+    Many phones give other parameters when they subscribe than when they register, so a phone at the same
+    place will do; and one that registered another contact altogether is meant if it is alone.
     """
     key = uri.equality_key()
-    found = [target for target in targets if contact_key(target.binding.contact) == key]
+    equal = [target for target in targets if contact_key(target.binding.contact) == key]
+    found = equal or [target for target in targets if is_same_place(uri, target.binding.contact)]
     return found[:1] or (targets if len(targets) == 1 else [])
 
 

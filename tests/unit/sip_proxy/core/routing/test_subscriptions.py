@@ -8,9 +8,9 @@ from tests.support.sip_phones import DOMAIN, Attempt, Exchange, Phone, callee_re
 class Subscription:
     """0001 has subscribed to something of 0002."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, private: str = "") -> None:
         self.exchange = Exchange()
-        self.subscriber: Phone = self.exchange.phone("0001")
+        self.subscriber: Phone = self.exchange.phone("0001", private=private)
         self.notifier: Phone = self.exchange.phone("0002")
         self.attempt: Attempt = self.subscriber.invite(
             "0002", method="SUBSCRIBE", headers=("Event: presence", "Expires: 600"), body=b""
@@ -92,6 +92,30 @@ def test_of_several_phones_the_one_that_subscribed_is_notified() -> None:
     subscription = Subscription()
     other = subscription.exchange.phone("0001")
     subscription.notify()
+    assert len(subscription.subscriber.requests("NOTIFY")) == 1
+    assert other.requests("NOTIFY") == []
+
+
+def test_of_phones_on_the_machine_of_the_exchange_the_one_that_subscribed_is_notified() -> None:
+    """Their contacts have the host of the exchange, and only the port tells them apart (§12.2.1.1)."""
+    subscription = Subscription(private="192.0.2.1:5070")
+    newer = subscription.exchange.phone("0001", private="192.0.2.1:5072")
+    third = Phone(subscription.exchange, "0001")
+    third.contact = "sip:0001@192.0.2.1:5068"
+    subscription.exchange.phones[third.key] = third
+    third.register()
+    subscription.notify()
+    assert len(subscription.subscriber.requests("NOTIFY")) == 1
+    subscription.notify(**{"NOTIFY sip:0001@192.0.2.1:5070": "NOTIFY sip:0001@192.0.2.1:5072"})
+    assert len(newer.requests("NOTIFY")) == 1
+    assert third.requests("NOTIFY") == []
+
+
+def test_a_phone_that_subscribed_with_other_parameters_than_it_registered_with_is_notified() -> None:
+    subscription = Subscription()
+    other = subscription.exchange.phone("0001")
+    contact = subscription.subscriber.contact
+    subscription.notify(**{f"NOTIFY {contact}": f"NOTIFY {contact};transport=udp;line=7"})
     assert len(subscription.subscriber.requests("NOTIFY")) == 1
     assert other.requests("NOTIFY") == []
 
