@@ -57,7 +57,7 @@ class Engine:
             gatekeeper=self._gatekeeper,
             registrar=self._registrar,
             router=Router(self._exchange, self._calls, hops, self._location, self._phone_tests),
-            in_dialog=InDialogRouter(self._exchange, self._calls, hops),
+            in_dialog=InDialogRouter(self._exchange, self._calls, hops, self._gatekeeper),
         )
 
     @property

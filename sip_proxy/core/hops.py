@@ -71,6 +71,12 @@ class Hops:
                 return newer
         return self.reach(flow, party.contact, is_direct=party.is_direct)
 
+    def is_flow_of(self, party: Party, flow: Flow, now: float) -> bool:
+        """Tell whether a flow is that of one side of a dialog: it was seen there, or has registered."""
+        if party.flow == flow:
+            return True
+        return any(binding.flow == flow for binding in self._location.find(party.number, now))
+
     def _newer_flow(self, party: Party, lost: Flow, now: float) -> Flow | None:
         """The connection of the same contact, or else the only one that its number has from its address."""
         flows = set()

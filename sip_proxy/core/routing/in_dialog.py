@@ -14,12 +14,13 @@ from sip_proxy.core.dialog.session_timer import (
 )
 from sip_proxy.core.exchange import Exchange, reply_flow
 from sip_proxy.core.flow import Flow
+from sip_proxy.core.gatekeeper import Gatekeeper
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.routes import for_next_hop
 from sip_proxy.core.message.uri import Uri, parse_uri
-from sip_proxy.core.outputs import LiveCallState, Send
+from sip_proxy.core.outputs import LiveCallState, SecurityEventKind, Send
 from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.routing.best_response import Final
 from sip_proxy.core.routing.forwarding import Copy, response_upstream
@@ -31,22 +32,26 @@ from sip_proxy.core.routing.validation import loop_mark
 class InDialogRouter:
     """Relays requests between the two sides of a call.
 
-    Where they go is what we know of the dialog, not what they claim: so the exchange is no open relay.
+    Where they go is what we know of the dialog, not what they claim: so the exchange is no open relay. The
+    tags prove nothing about who sends a request, as each side knows those of both: it counts as its
+    sender's when it comes on that one's flow, or when digest proves it.
     """
 
-    __slots__ = ("_calls", "_exchange", "_hops")
+    __slots__ = ("_calls", "_exchange", "_gatekeeper", "_hops")
 
-    def __init__(self, exchange: Exchange, calls: CallTable, hops: Hops) -> None:
+    def __init__(self, exchange: Exchange, calls: CallTable, hops: Hops, gatekeeper: Gatekeeper) -> None:
         self._exchange = exchange
         self._calls = calls
         self._hops = hops
+        self._gatekeeper = gatekeeper
 
     def handle_ack(self, request: Request, flow: Flow, now: float) -> None:
         """Relay the ACK of a 2xx; it has no transaction (§16.11). Nobody answers one that belongs nowhere."""
         match = self._calls.find_dialog(request)
         if match is None or request.max_forwards == 0:
             return
-        match.sender.showed_life(now)
+        if self._hops.is_flow_of(match.sender, flow, now):
+            match.sender.showed_life(now)
         self._calls.acknowledged(match.call, now)
         to = self._hops.reach_party(match.receiver, now)
         if to is None:
@@ -87,6 +92,10 @@ class InDialogRouter:
             self._exchange.refuse(request, flow, Rejection(481, "Call/Transaction Does Not Exist"))
             return
         sender = match.sender
+        is_its_own = self._hops.is_flow_of(sender, flow, now)
+        # A BYE that nobody accepts would leave a call going on, so it needs no proof.
+        if not is_its_own and request.method != "BYE" and not self._is_proved(request, match, flow, now):
+            return
         sender.showed_life(now)
         if request.method == "BYE" and match.sent_by is EndedBy.CALLEE and match.call.is_being_set_up():
             # Forbidden before the answer (§15), so it overtook the answer: the phone repeats it. Passed on it
@@ -108,7 +117,12 @@ class InDialogRouter:
             server.respond(100, self._exchange.trying(request), now)
         to = self._hops.reach_party(match.receiver, now)
         if request.method == "BYE":
-            self._calls.hung_up(match.call, now, ended_by=match.sent_by)
+            is_over = self._calls.hung_up(match.call, now, ended_by=match.sent_by)
+            if is_over and not is_its_own:
+                # It may be the other side's, to talk on without paying: whose name it bears must hear of it.
+                self._calls.requests.send_bye(match.call.call_id, match.receiver, sender, now, headers=[])
+            if is_over and to is None:
+                self._calls.owed_byes.owe(match.call.call_id, sender, match.receiver, now)
         if to is None:
             rejection = Rejection(480, "The other side can't be reached")
             server.respond(480, self._exchange.rejection(request, rejection), now)
@@ -129,6 +143,16 @@ class InDialogRouter:
         context.add_branch(match.receiver.contact, is_direct=match.receiver.is_direct).start(
             request.method, data, branch=branch, to=to, recorded_routes=0, now=now
         )
+
+    def _is_proved(self, request: Request, match: DialogMatch, flow: Flow, now: float) -> bool:
+        """Ask for digest; False when the request was answered here."""
+        number = self._gatekeeper.identify(request, flow, now)
+        if number is None or number == match.sender.number:
+            return number is not None
+        detail = f"{request.method} in a call of {match.sender.number}"
+        self._exchange.report(SecurityEventKind.FORBIDDEN_IDENTITY, flow, number, detail)
+        self._exchange.refuse(request, flow, Rejection(403, "This call is not your own"))
+        return False
 
     def _prepare(self, request: Request, match: DialogMatch, flow: Flow) -> tuple[Copy, str]:
         """Return the request without our own routes, and the Request-URI to send it with."""
@@ -197,10 +221,11 @@ class _Watch:
         if self._request.method != "BYE" or self._call.called is None:
             return final
         match = self._match
+        # Also when nothing came back: this very BYE may have been too long to be delivered.
+        self._calls.requests.send_bye(self._call.call_id, match.sender, match.receiver, now, headers=[])
         if final.response is None:
             self._calls.owed_byes.owe(self._call.call_id, match.sender, match.receiver, now)
             return Final(200, "OK", None)
-        self._calls.requests.send_bye(self._call.call_id, match.sender, match.receiver, now, headers=[])
         return final
 
 

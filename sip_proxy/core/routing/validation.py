@@ -3,10 +3,13 @@
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.identifiers import Identifiers
 from sip_proxy.core.message.errors import MalformedMessage
-from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.message import HIGHEST_CSEQ, Request
 from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.message.via import MAGIC_COOKIE, parse_via
 from sip_proxy.core.rejection import Rejection
+
+# What is left for the requests that the exchange sends in the name of one side to the other.
+_CSEQ_ROOM = 10_000
 
 
 def request_uri(request: Request) -> Uri | Rejection:
@@ -24,6 +27,9 @@ def check_request(request: Request, hops: Hops, identifiers: Identifiers) -> Rej
     """Make the checks of §16.3 that concern every request to be forwarded."""
     if request.max_forwards == 0:
         return Rejection(483, "Too Many Hops")
+    if request.cseq > HIGHEST_CSEQ - _CSEQ_ROOM and (request.to_tag or request.method == "INVITE"):
+        # Nobody could end that call but this phone: what we sent would be out of order (§12.2.2).
+        return Rejection(400, "The CSeq number is too high for a dialog")
     if "proxy-require" in request.shape.at:
         return unsupported(request, "proxy-require", frozenset())
     if not request.has_one_via():
