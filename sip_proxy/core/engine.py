@@ -25,6 +25,7 @@ from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.registrar.phone_requests import CHECK_SYNC, PhoneRequests
 from sip_proxy.core.registrar.phone_tests import PhoneTests
 from sip_proxy.core.registrar.registrar import Registrar
+from sip_proxy.core.registrar.short_path import ShortPath
 from sip_proxy.core.routing.in_dialog import InDialogRouter
 from sip_proxy.core.routing.router import Router
 from sip_proxy.core.transaction.client import NOBODY
@@ -51,6 +52,9 @@ class Engine:
         self._phone_tests = PhoneTests(self._exchange, self._location, self._phone_requests)
         self._registrar = Registrar(self._exchange, self._location, self._registered)
         self._gatekeeper = Gatekeeper(self._exchange, random_bytes)
+        self._short_path = ShortPath(
+            exchange=self._exchange, hops=hops, gatekeeper=self._gatekeeper, registrar=self._registrar
+        )
         self._reception = Reception(
             exchange=self._exchange,
             hops=hops,
@@ -114,6 +118,8 @@ class Engine:
         """Take one datagram, or one framed message of a stream. Never raises because of what is in it."""
         if flow.transport.is_reliable:
             self._exchange.open_flows.add(flow)
+        if data[:9] == b"REGISTER " and self._short_path.take(data, flow, now):
+            return
         if len(data) <= _LONGEST_KEEP_ALIVE and not data.strip(_KEEP_ALIVE_BYTES):
             return
         try:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from sip_proxy.core.authentication.authenticator import Authenticator, Verdict
+from sip_proxy.core.authentication.authenticator import Authenticator, Judgement, Verdict
 from sip_proxy.core.authentication.digest import DigestCredentials, MalformedCredentials, parse_credentials
 from sip_proxy.core.authentication.sources import Sources
 from sip_proxy.core.exchange import Exchange
@@ -45,10 +45,13 @@ class Gatekeeper:
 
     def ignores(self, request: Request, flow: Flow, now: float) -> bool:
         """Tell whether a request is not to be answered: those who search for exchanges shall find nothing."""
+        return self.ignores_sender(request.first("user-agent"), flow, now)
+
+    def ignores_sender(self, user_agent: str | None, flow: Flow, now: float) -> bool:
+        """As `ignores`, for a request with this User-Agent."""
         host = flow.remote[0]
         if self._sources.is_silenced(host, now):
             return True
-        user_agent = request.first("user-agent")
         if user_agent is None or _SCANNERS.match(user_agent) is None:
             return False
         if self._sources.is_first_sight(host, now):
@@ -94,6 +97,37 @@ class Gatekeeper:
         stale = verdict in {Verdict.STALE, Verdict.REPLAYED}
         self._challenge(request, flow, now, stale=stale)
         return None
+
+    def judge_register(
+        self, credentials: DigestCredentials, request_uri: str, flow: Flow, now: float
+    ) -> Judgement | None:
+        """Judge the credentials of a REGISTER without noting anything; None: they are not to be looked at."""
+        host = flow.remote[0]
+        if self._sources.is_locked_out(host, credentials.username, now):
+            return None
+        return self._authenticator.judge(
+            credentials,
+            method="REGISTER",
+            request_uri=request_uri,
+            ha1_for=self._ha1_for,
+            now=now,
+            source=host,
+        )
+
+    def lets_pass(self, judgement: Judgement, number: str, flow: Flow, now: float) -> bool:
+        """Use up good credentials of a number; False: they were used before, and nothing was noted."""
+        if self._authenticator.use_up(judgement) is not Verdict.ACCEPTED:
+            return False
+        self._sources.authenticated(flow.remote[0], number, now)
+        return True
+
+    def stranger_challenge(
+        self, number: str, user_agent: str | None, flow: Flow, now: float
+    ) -> list[str] | None:
+        """Return the headers of a 401 for a REGISTER without credentials; None: it is not to be answered."""
+        if self._exchange.directory.find(number) is None and self._note_unknown(flow, now):
+            return None
+        return self._challenges("WWW-Authenticate", user_agent, flow, now, stale=False)
 
     def _report(self, verdict: Verdict, request: Request, flow: Flow, number: str, now: float) -> None:
         """Log what was wrong with credentials; what may be a guess counts against its source."""
@@ -147,9 +181,13 @@ class Gatekeeper:
     def _challenge(self, request: Request, flow: Flow, now: float, *, stale: bool) -> None:
         is_register = request.method == "REGISTER"
         name = "WWW-Authenticate" if is_register else "Proxy-Authenticate"
-        user_agent = request.first("user-agent") or ""
-        challenges = self._authenticator.challenges(
-            now, stale=stale, user_agent=user_agent, source=flow.remote[0]
-        )
-        headers = [f"{name}: {value}" for value in challenges]
+        headers = self._challenges(name, request.first("user-agent"), flow, now, stale=stale)
         self._exchange.answer(request, flow, 401 if is_register else 407, headers=headers)
+
+    def _challenges(
+        self, name: str, user_agent: str | None, flow: Flow, now: float, *, stale: bool
+    ) -> list[str]:
+        challenges = self._authenticator.challenges(
+            now, stale=stale, user_agent=user_agent or "", source=flow.remote[0]
+        )
+        return [f"{name}: {value}" for value in challenges]

@@ -25,6 +25,10 @@ class Hops:
         """Tell whether a Request-URI is for our domain (RFC 3261 §16.5): any of our addresses counts."""
         return uri.address in self._local_hosts or uri.scheme == "tel"
 
+    def is_local_host(self, host: str) -> bool:
+        """Tell whether a host, in lower case, is our domain or one of our addresses."""
+        return host in self._local_hosts
+
     def is_our_route(self, uri: Uri) -> bool:
         """Tell whether a Route value means this very element, its port included (§16.4)."""
         config = self._exchange.config

@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Callable
 from enum import Enum
+from typing import NamedTuple
 
 from sip_proxy.core.authentication.digest import Algorithm, DigestCredentials, compute_response, no_ones_ha1
 from sip_proxy.core.authentication.nonce import NonceSource, NonceUse, NonceUses
@@ -21,6 +22,19 @@ class Verdict(Enum):
     STALE = "stale"  # challenge again with stale=true; the phone answers by itself
     REPLAYED = "replayed"  # the nonce count was used before; challenge again with stale=true
     UNKNOWN_USER = "unknown_user"
+
+
+class Judgement(NamedTuple):
+    """What credentials are worth, apart from whether they were used before."""
+
+    verdict: Verdict
+    nonce: tuple[int, int] = (0, 0)
+    nonce_count: int = 0
+
+
+_STALE = Judgement(Verdict.STALE)
+_WRONG = Judgement(Verdict.WRONG)
+_UNKNOWN_USER = Judgement(Verdict.UNKNOWN_USER)
 
 
 class Authenticator:
@@ -59,16 +73,33 @@ class Authenticator:
         now: float,
         source: str = "",
     ) -> Verdict:
+        """Judge the credentials of a request, and use up their nonce count when they are good."""
+        judgement = self.judge(
+            credentials, method=method, request_uri=request_uri, ha1_for=ha1_for, now=now, source=source
+        )
+        return self.use_up(judgement) if judgement.verdict is Verdict.ACCEPTED else judgement.verdict
+
+    def judge(
+        self,
+        credentials: DigestCredentials,
+        *,
+        method: str,
+        request_uri: str,
+        ha1_for: HashesOf,
+        now: float,
+        source: str = "",
+    ) -> Judgement:
         """Judge the credentials of a request; `now` is in seconds on the clock that `challenges` was given.
 
         Credentials for another realm or another URI are `WRONG`. A nonce that we didn't make is `STALE`,
         found before any password is looked at: RFC 7616 §3.3 allows it, and forged requests stay cheap.
+        Whether they were used before is for `use_up` to say.
         """
         nonce = self._nonces.recognise(credentials.nonce, now, source)
         if nonce is None:
-            return Verdict.STALE
+            return _STALE
         if credentials.realm != self._realm or not digest_uri_matches(credentials.uri, request_uri):
-            return Verdict.WRONG
+            return _WRONG
         algorithm = credentials.algorithm
         hashes = ha1_for(credentials.username)
         if hashes is None:
@@ -88,9 +119,13 @@ class Authenticator:
             expected.encode(), credentials.response.lower().encode("utf-8", "surrogateescape")
         )
         if hashes is None:
-            return Verdict.UNKNOWN_USER
+            return _UNKNOWN_USER
         if not is_right:
-            return Verdict.WRONG
-        if self._uses.use(nonce, credentials.nonce_count) is NonceUse.REPLAYED:
+            return _WRONG
+        return Judgement(Verdict.ACCEPTED, nonce, credentials.nonce_count)
+
+    def use_up(self, judgement: Judgement) -> Verdict:
+        """Note that good credentials were used: `REPLAYED` when they had been before, else `ACCEPTED`."""
+        if self._uses.use(judgement.nonce, judgement.nonce_count) is NonceUse.REPLAYED:
             return Verdict.REPLAYED
         return Verdict.ACCEPTED

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -47,9 +48,27 @@ _PARAMETER = re.compile(
     r"""(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^\s,"]++))\s*+(?:,|\Z)""",
     re.DOTALL | re.ASCII,
 )
+# What nearly every phone writes, in any order: each parameter once, quoted where RFC 7616 §3.4 says so.
+_USUAL = (
+    ("username", r'"([^"\\]*+)"'),
+    ("realm", r'"([^"\\]*+)"'),
+    ("nonce", r'"([^"\\]*+)"'),
+    ("uri", r'"([^"\\]*+)"'),
+    ("response", r'"([^"\\]*+)"'),
+    ("algorithm", r"(MD5|SHA-256)"),
+    ("cnonce", r'"([^"\\]*+)"'),
+    ("nc", r"([0-9A-Fa-f]{1,8})"),
+    ("qop", r"(auth)"),
+)
+_USUAL_CREDENTIALS = re.compile(
+    "Digest (?:(?:"
+    + "|".join(f"{name}=(?({group})(?!)){value}" for group, (name, value) in enumerate(_USUAL, start=1))
+    + r")(?:, ?|\Z))+\Z"
+)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{1,8}\Z")
 _SCHEME = "digest"
+_LONGEST_REMEMBERED = 64
 _ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
 # MD5 is offered, last, because most phones know nothing else (RFC 8760 §2.1 allows that).
 _HASH: dict[Algorithm, Callable[[bytes], "hashlib._Hash"]] = {
@@ -69,6 +88,20 @@ def parse_credentials(value: str) -> DigestCredentials:
         or
             uses an algorithm or quality of protection that is never offered here.
     """
+    usual = _USUAL_CREDENTIALS.match(value)
+    if usual is not None and None not in (found := usual.groups()):
+        username, realm, nonce, uri, response, algorithm_text, cnonce, nonce_count_text, _ = found
+        return DigestCredentials(
+            username,
+            realm,
+            nonce,
+            uri,
+            response,
+            _ALGORITHMS[algorithm_text],
+            cnonce,
+            int(nonce_count_text, 16),
+            nonce_count_text,
+        )
     parameters = _parse_parameters(value)
     algorithm = _ALGORITHMS.get(parameters.get("algorithm", Algorithm.MD5.value).upper())
     if algorithm is None:
@@ -127,10 +160,17 @@ def compute_response(
 
     `ha1` is `HASH(username ":" realm ":" password)` by the same algorithm, in lower-case hex digits.
     """
-    hashed = _HASH[algorithm]
-    ha2 = hashed(f"{method}:{uri}".encode("utf-8", "surrogateescape")).hexdigest()
+    ha2 = (_remembered_ha2 if len(uri) <= _LONGEST_REMEMBERED else _ha2)(algorithm, method, uri)
     proof = f"{ha1}:{nonce}:{nonce_count}:{cnonce}:auth:{ha2}"
-    return hashed(proof.encode("utf-8", "surrogateescape")).hexdigest()
+    return _HASH[algorithm](proof.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _ha2(algorithm: Algorithm, method: str, uri: str) -> str:
+    """Hash what is asked for. There is no secret in it, and all phones register at the same URI."""
+    return _HASH[algorithm](f"{method}:{uri}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+_remembered_ha2 = lru_cache(maxsize=512)(_ha2)
 
 
 def no_ones_ha1(algorithm: Algorithm) -> str:

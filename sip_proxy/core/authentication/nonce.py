@@ -56,8 +56,8 @@ class NonceSource:
         if len(nonce) != _TEXT_LENGTH:
             return None
         try:
-            raw = binascii.a2b_base64(nonce.encode("ascii"), strict_mode=True)
-        except (ValueError, UnicodeEncodeError):
+            raw = binascii.a2b_base64(nonce, strict_mode=True)
+        except ValueError:
             return None
         fields = raw[: _FIELDS.size]
         if len(raw) != _FIELDS.size + _MAC_SIZE or not hmac.compare_digest(

@@ -21,6 +21,7 @@ from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.transaction.server import ServerTransaction
 
 SUPPORTED = frozenset({"path", "outbound"})  # RFC 3327, RFC 5626
+LONGEST_USER_AGENT = 100
 _LONGEST_CONTACT = 1024
 _LONGEST_PATH = 8
 _SECONDS = re.compile(r"[0-9]+\Z")
@@ -61,9 +62,7 @@ class Registrar:
             transaction.respond(rejection.status, self._exchange.rejection(request, rejection), now)
             return
         if after is not before:
-            self.location.replace(number, after)
-            self._keep_alive.start(now)
-            self.report(number, now)
+            self._put(number, after, now)
         headers = [date_line(self._exchange.wall(now)), *(_contact_line(binding, now) for binding in after)]
         if "path" in request.keys:
             headers += [f"Path: {value}" for value in request.values("path")]  # RFC 3327 §5.3
@@ -73,6 +72,14 @@ class Registrar:
                 headers.append(f"Flow-Timer: {FLOW_TIMER_S}")
         data = self._exchange.response(request, 200, headers=headers)
         transaction.respond(200, data, now)
+        self._on_registered(number, flow, now)
+
+    def bind(self, number: str, binding: Binding, now: float) -> None:
+        """Make this the only binding of a number: what a REGISTER comes to that needs no more thought."""
+        self._put(number, (binding,), now)
+
+    def done(self, number: str, flow: Flow, now: float) -> None:
+        """The REGISTER of a number was carried out and answered."""
         self._on_registered(number, flow, now)
 
     def flow_closed(self, flow: Flow, now: float) -> None:
@@ -106,6 +113,11 @@ class Registrar:
             for number, bindings in self.location.items()
             for binding in bindings
         ]
+
+    def _put(self, number: str, bindings: tuple[Binding, ...], now: float) -> None:
+        self.location.replace(number, bindings)
+        self._keep_alive.start(now)
+        self.report(number, now)
 
     def report(self, number: str, now: float) -> None:
         """Hand out what the bindings of a number are now."""
@@ -232,7 +244,7 @@ class Registrar:
             q=round(float(q_text) * 1000),
             registered_at=self._exchange.wall(now),
             expires_at=now + expiry_s,
-            user_agent=intern(printable(request.first("user-agent") or "", 100)),
+            user_agent=intern(printable(request.first("user-agent") or "", LONGEST_USER_AGENT)),
             path=path,
             instance="" if outbound is None else outbound.instance,
             reg_id=0 if outbound is None else outbound.reg_id,

@@ -35,8 +35,19 @@ class TransactionLayer:
     def start_server(self, request: Request, reply_to: Flow) -> ServerTransaction:
         """Start a transaction for a request that belongs to none."""
         key = _server_key(request, request.method)
-        kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
-        transaction = kind(key=key, layer=self, to=reply_to)
+        if request.method != "INVITE":
+            return self.start_non_invite_server(key, reply_to)
+        transaction = InviteServerTransaction(key=key, layer=self, to=reply_to)
+        self._servers[key] = transaction
+        return transaction
+
+    def server_with(self, key: str) -> ServerTransaction | None:
+        """Return the server transaction with a key of `server_key`."""
+        return self._servers.get(key)
+
+    def start_non_invite_server(self, key: str, reply_to: Flow) -> ServerTransaction:
+        """Start a transaction for a request other than INVITE, with a key of `server_key`."""
+        transaction = NonInviteServerTransaction(key=key, layer=self, to=reply_to)
         self._servers[key] = transaction
         return transaction
 
@@ -90,7 +101,11 @@ class TransactionLayer:
 
 
 def _server_key(request: Request, method: str) -> str:
-    """Branch, sent-by and method (§17.2.3)."""
     via = request.via
     assert via is not None
-    return f"{via.branch} {via.host}:{via.port} {method}"
+    return server_key(via.branch, via.host, via.port, method)
+
+
+def server_key(branch: str, host: str, port: int | None, method: str) -> str:
+    """Branch, sent-by and method: what tells server transactions apart (§17.2.3)."""
+    return f"{branch} {host}:{port} {method}"
