@@ -142,8 +142,10 @@ class Message:
             raise MalformedMessage(shape.fault)
         lines = self.lines
         self.cseq, self.cseq_method = _read_cseq(lines[shape.cseq])
-        self.from_tag = _tag_in(lines[shape.from_])
-        self.to_tag = _tag_in(lines[shape.to])
+        line = lines[shape.from_]
+        self.from_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
+        line = lines[shape.to]
+        self.to_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
         line = lines[shape.call_id]
         self.call_id = call_id = line[line.index(":") + 1 :].strip(" \t")
         if not call_id or " " in call_id or "\t" in call_id:
@@ -174,7 +176,7 @@ class Request(Message):
         body: bytes,
         defect: MalformedMessage | None = None,
     ) -> None:
-        super().__init__(lines, shape, body, defect)
+        Message.__init__(self, lines, shape, body, defect)
         self.method = method
         self.uri = uri
         self.max_forwards: int | None = None
@@ -228,7 +230,7 @@ class Response(Message):
         body: bytes,
         defect: MalformedMessage | None = None,
     ) -> None:
-        super().__init__(lines, shape, body, defect)
+        Message.__init__(self, lines, shape, body, defect)
         self.status = status
         self.reason = reason
         self.flow: Flow | None = None
@@ -248,12 +250,8 @@ def _read_cseq(line: str) -> tuple[int, str]:
     return number, match[2]
 
 
-def _tag_in(line: str) -> str:
-    """Read the tag of an address; long lines are not remembered, so that nobody can fill the memory."""
-    return _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
-
-
 def _read_tag(line: str) -> str:
+    """Read the tag of an address line; of long ones nothing is remembered."""
     if len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("An address is too long")
     match = _USUAL_ADDRESS.match(line)

@@ -6,13 +6,12 @@ from functools import lru_cache
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.framing import MAXIMUM_HEADER_BYTES
 from sip_proxy.core.message.message import Message, Request, Response, is_token
-from sip_proxy.core.message.shape import Shape, shape_of
+from sip_proxy.core.message.shape import Shape, known_shape, shape_of
 
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 # Looked for only where white space begins: else from every blank of a long run to its end.
 _FOLD = re.compile(r"(?<![ \t])[ \t]*+\r\n[ \t]++")
-_NAMES = re.compile(r"\n([^:\r\n]*:)")
 _LONGEST_STATUS_LINE = 2048
 _USUAL_METHODS = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "PRACK", "UPDATE"}
@@ -25,42 +24,49 @@ def parse_message(data: bytes) -> Message:
     Raises MalformedMessage when it is not SIP at all. Anything less leaves a message with a `defect`, which
     `check` raises, so that even a broken request can be answered.
     """
+    raw, ends, body = data.partition(b"\r\n\r\n")
+    head = raw.decode("utf-8", "surrogateescape")
+    lines = head.split("\r\n")
+    shape = known_shape(lines)
+    if shape is None or not ends or len(raw) > MAXIMUM_HEADER_BYTES:
+        return _parse_unusual(data)
+    return _message(lines, shape, body, _broken_line(lines))
+
+
+def _parse_unusual(data: bytes) -> Message:
+    """Split a message that may have CRLFs before its start (§7.5) and in its headers, or no end."""
     defect = None
-    if data[:1] in b"\r\n":
-        data = data.lstrip(b"\r\n")  # §7.5
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        end = len(data)
+    raw, ends, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    if not ends:
         defect = MalformedMessage("The header does not end")
-    if end > MAXIMUM_HEADER_BYTES:
+    if len(raw) > MAXIMUM_HEADER_BYTES:
         defect = MalformedMessage("The header is too long", status=513)
-        end = MAXIMUM_HEADER_BYTES
-    head = data[:end].decode("utf-8", "surrogateescape")
+        raw = raw[:MAXIMUM_HEADER_BYTES]
+    head = raw.decode("utf-8", "surrogateescape")
     if "\r\n " in head or "\r\n\t" in head:
         head = _FOLD.sub(" ", head)
     lines = head.split("\r\n")
-    breaks = len(lines) - 1
-    if head.count("\n") != breaks or head.count("\r") != breaks:
-        # A peer that takes a bare CR or LF for a line end would read other headers than we did.
-        defect = MalformedMessage("Bare CR or LF in the header")
-    body = data[end + 4 :]
-    shape = shape_of(_NAMES.findall(head), lines)
+    shape = shape_of(lines)
     if not shape.is_readable:
         defect = MalformedMessage("Malformed header line")
+    return _message(lines, shape, body, defect or _broken_line(lines))
+
+
+def _broken_line(lines: list[str]) -> MalformedMessage | None:
+    """A peer that takes a bare CR or LF for a line end would read other headers than we did."""
+    text = "".join(lines)
+    return MalformedMessage("Bare CR or LF in the header") if "\n" in text or "\r" in text else None
+
+
+def _message(lines: list[str], shape: Shape, body: bytes, defect: MalformedMessage | None) -> Message:
     start = lines[0]
-    if start[:4].upper() == "SIP/":
+    parts = start.split(" ")
+    if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1]:
+        if parts[0] in _USUAL_METHODS or is_token(parts[0]):
+            return Request(parts[0], parts[1], lines, shape, body, defect)
+    elif start[:4].upper() == "SIP/":
         status, reason = _parse_status_line(start)
         return Response(status, reason, lines, shape, body, defect)
-    return _request(start, lines, shape, body, defect)
-
-
-def _request(
-    start: str, lines: list[str], shape: Shape, body: bytes, defect: MalformedMessage | None
-) -> Request:
-    parts = start.split(" ")
-    is_usual = len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1]
-    if is_usual and (parts[0] in _USUAL_METHODS or is_token(parts[0])):
-        return Request(parts[0], parts[1], lines, shape, body, defect)
     version = start.rstrip().rpartition(" ")[2]
     if not is_token(parts[0]) or not _VERSION.match(version):
         raise MalformedMessage("Not a SIP message")
