@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from babel import Locale
 
-from billing_service.bill_rendering.wording import Wording, isolated, locale_of, span_length, talk_length
+from billing_service.bill_rendering.labels.label import Labels
+from billing_service.bill_rendering.wording import Wording, isolated, locale_of, talk_length
 from billing_service.domain.bill import LineKind
 from billing_service.domain.money import total
 from billing_service.use_cases.readable_bill import (
@@ -20,7 +23,10 @@ from billing_service.use_cases.readable_bill import (
 )
 
 MINUS = "\N{MINUS SIGN}"
-_KINDS_RECEIVED = {"payment": "Payment", "credit": "Credit"}
+# How `domain/bill.py` ends the text of such a line, the only place where a document has these figures.
+_INCLUDED_MINUTES: Final = re.compile(
+    r"(?P<plan>.*), included minutes: (?P<used>\S+) of (?P<whole>\S+)", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class PrintedCall:
 class PrintedBill:
     """All texts of a bill, in their order."""
 
+    labels: Labels
     title: str
     mark: str
     """What is written across a bill that is none: void, or not closed yet. Empty on others."""
@@ -93,17 +100,23 @@ class PrintedBill:
 
 
 def print_bill(bill: ReadableBill) -> PrintedBill:
-    """Put a bill into words. A locale that is not known is taken for English."""
+    """Put a bill into the words of its locale.
+
+    A locale that is not known is taken for English; so are the labels of a language that has none.
+    """
     locale = locale_of(bill.locale) or Locale("en")
     say = Wording(locale, bill.currency, bill.zone)
-    title = "Bill so far" if bill.number is None else f"Bill {bill.number}"
+    labels = say.labels
+    title = labels.bill_so_far if bill.number is None else labels.bill.format(number=bill.number)
+    marks = {"void": labels.void, "superseded": labels.superseded, "open": labels.not_closed_yet}
     late = [call for call in bill.calls if call.late]
     in_time = [call for call in bill.calls if not call.late]
     return PrintedBill(
+        labels=labels,
         title=title,
-        mark={"void": "VOID", "superseded": "SUPERSEDED", "open": "NOT CLOSED YET"}.get(bill.state, ""),
+        mark=marks.get(bill.state, ""),
         company=isolated(bill.company.name),
-        company_lines=_company_lines(bill),
+        company_lines=_company_lines(bill, labels),
         customer=(
             isolated(bill.customer.name),
             *_text_lines(bill.customer.address),
@@ -111,7 +124,7 @@ def print_bill(bill: ReadableBill) -> PrintedBill:
         ),
         facts=tuple(_facts(bill, say)),
         notices=tuple(_notices(bill, say)),
-        lines=tuple(_line(line, say) for line in bill.lines),
+        lines=tuple(_line(line, say, in_time=len(in_time), late=len(late)) for line in bill.lines),
         total=say.money(bill.total),
         received=tuple(_received(received, say) for received in bill.received),
         amount_due=say.money(bill.amount_due),
@@ -123,7 +136,9 @@ def print_bill(bill: ReadableBill) -> PrintedBill:
         call_total=say.money(total(call.price for call in in_time)),
         late_total=say.money(total(call.price for call in late)),
         footer=" · ".join(
-            part for part in (isolated(bill.company.name), title, f"Phone {bill.account}") if part
+            part
+            for part in (isolated(bill.company.name), title, labels.phone.format(number=bill.account))
+            if part
         ),
     )
 
@@ -132,66 +147,82 @@ def _text_lines(text: str) -> tuple[str, ...]:
     return tuple(isolated(line.strip()) for line in text.splitlines() if line.strip())
 
 
-def _company_lines(bill: ReadableBill) -> tuple[str, ...]:
+def _company_lines(bill: ReadableBill, labels: Labels) -> tuple[str, ...]:
     tax_number = bill.company.tax_number
     return (
         *_text_lines(bill.company.address),
-        *((f"Tax number {isolated(tax_number)}",) if tax_number else ()),
+        *((labels.tax_number.format(number=isolated(tax_number)),) if tax_number else ()),
     )
 
 
 def _facts(bill: ReadableBill, say: Wording) -> Iterator[Fact]:
+    labels = say.labels
     if bill.number is not None:
-        yield Fact("Bill number", bill.number)
+        yield Fact(labels.bill_number, bill.number)
     if bill.revision > 1:
-        yield Fact("Revision", say.count(bill.revision))
-    yield Fact("Phone number", bill.account)
-    yield Fact("Period", say.days(bill.period_start, bill.period_end))
+        yield Fact(labels.revision, say.count(bill.revision))
+    yield Fact(labels.phone_number, bill.account)
+    yield Fact(labels.period, say.days(bill.period_start, bill.period_end))
     if bill.closed_at is not None:
-        yield Fact("Date", say.day(bill.closed_at))
+        yield Fact(labels.date, say.day(bill.closed_at))
     if bill.due_on is not None and bill.state in ("closed", "paid"):
-        yield Fact("Due", say.date(bill.due_on))
+        yield Fact(labels.due, say.date(bill.due_on))
 
 
 def _notices(bill: ReadableBill, say: Wording) -> Iterator[str]:
     if bill.is_overdue and bill.due_on is not None:
-        yield f"This bill was due on {say.date(bill.due_on)}: {say.money(bill.amount_due)} is not paid."
+        yield say.labels.this_is_overdue.format(date=say.date(bill.due_on), amount=say.money(bill.amount_due))
     for other in bill.other_overdue:
-        yield f"Bill {other.number} was due on {say.date(other.due_on)}: {say.money(other.due)} is not paid."
+        yield say.labels.other_is_overdue.format(
+            number=other.number, date=say.date(other.due_on), amount=say.money(other.due)
+        )
 
 
-def _line(line: ReadableLine, say: Wording) -> PrintedLine:
-    text, note = isolated(line.text), ""
+def _line(line: ReadableLine, say: Wording, *, in_time: int, late: int) -> PrintedLine:
+    labels, text, note = say.labels, isolated(line.text), ""
     if line.fee is not None:
         spans = ", ".join(say.days(start, end) for start, end in line.fee.parts)
         text, note = f"{isolated(line.fee.plan)}, {spans}", _explain_fee(line.fee, say)
     elif line.tax is not None:
-        text = f"{isolated(line.tax.name)} {line.tax.percent} %"
-        note = f"{line.tax.percent} % of {say.money(line.tax.base)}"
-    elif line.kind in (LineKind.CALLS, LineKind.LATE_CALLS):
-        note = "listed below"
-    percents = " + ".join(f"{percent} %" for percent in line.tax_percents)
+        text = f"{isolated(line.tax.name)} {say.percent(line.tax.percent)}"
+        note = labels.share_of_amount.format(
+            percent=say.percent(line.tax.percent), amount=say.money(line.tax.base)
+        )
+    elif line.kind is LineKind.CALLS:
+        text = labels.one_call if in_time == 1 else labels.many_calls.format(count=say.count(in_time))
+        note = labels.listed_below
+    elif line.kind is LineKind.LATE_CALLS:
+        text = labels.one_late_call if late == 1 else labels.many_late_calls.format(count=say.count(late))
+        note = labels.listed_below
+    elif line.kind is LineKind.ALLOWANCE and (parts := _INCLUDED_MINUTES.fullmatch(line.text)):
+        text = labels.included_minutes.format(
+            plan=isolated(parts["plan"]), used=parts["used"], whole=parts["whole"]
+        )
+    percents = " + ".join(map(say.percent, line.tax_percents))
     return PrintedLine(text, note, percents, say.money(line.amount))
 
 
 def _explain_fee(fee: FeeBasis, say: Wording) -> str:
+    monthly = say.labels.fee_a_month.format(price=say.price(fee.monthly_fee))
     if fee.charged_us == fee.whole_us:
-        return f"{say.price(fee.monthly_fee)} a month"
-    return (
-        f"{say.price(fee.monthly_fee)} a month × {span_length(fee.charged_us)} of {span_length(fee.whole_us)}"
+        return monthly
+    return say.labels.share_of_fee.format(
+        fee=monthly, part=say.span(fee.charged_us), whole=say.span(fee.whole_us)
     )
 
 
 def _received(received: Received, say: Wording) -> Fact:
-    kind = "Released" if received.amount.micros < 0 else _KINDS_RECEIVED[received.kind]
+    labels = say.labels
+    kinds = {"payment": labels.payment, "credit": labels.credit}
+    kind = labels.released if received.amount.micros < 0 else kinds[received.kind]
     sign = "" if received.amount.micros < 0 else MINUS
     amount = -received.amount if received.amount.micros < 0 else received.amount
-    return Fact(f"{kind}, {say.day(received.on)}", f"{sign}{say.money(amount)}")
+    return Fact(kind.format(date=say.day(received.on)), f"{sign}{say.money(amount)}")
 
 
 def _group(group: RateGroup, say: Wording) -> PrintedGroup:
     return PrintedGroup(
-        rate=f"{say.price(group.per_minute)} a minute",
+        rate=say.labels.per_minute.format(price=say.price(group.per_minute)),
         window=say.window(group.window),
         calls=say.count(group.calls),
         charged=talk_length(group.charged_s * 1_000_000),
@@ -204,12 +235,12 @@ def _group_sums(bill: ReadableBill, say: Wording) -> Iterator[Fact]:
     if not bill.rate_groups:
         return
     if bill.standing_charges:
-        yield Fact("Standing charges", say.money(bill.standing_charges))
+        yield Fact(say.labels.standing_charges, say.money(bill.standing_charges))
     shown = total(group.precise.rounded(bill.currency) for group in bill.rate_groups)
     rounding = bill.call_total - shown - bill.standing_charges.rounded(bill.currency)
     if rounding:
-        yield Fact("Rounding of each call", say.money(rounding))
-    yield Fact("All calls", say.money(bill.call_total))
+        yield Fact(say.labels.rounding_of_each_call, say.money(rounding))
+    yield Fact(say.labels.all_calls, say.money(bill.call_total))
 
 
 def _call(call: ReadableCall, say: Wording) -> PrintedCall:
@@ -219,7 +250,11 @@ def _call(call: ReadableCall, say: Wording) -> PrintedCall:
         time=say.time(call.answered_at),
         callee=call.callee,
         length=talk_length(call.duration_us),
-        rate=" + ".join(rates) if len(rates) <= _MOST_RATES else f"{len(rates)} prices",
+        rate=(
+            " + ".join(rates)
+            if len(rates) <= _MOST_RATES
+            else say.labels.several_prices.format(count=say.count(len(rates)))
+        ),
         included=say.money(call.included) if call.included else "",
         price=say.money(call.price),
     )

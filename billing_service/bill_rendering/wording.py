@@ -5,12 +5,15 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
+from decimal import Decimal
 from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_interval, format_time, get_day_names
 from babel.numbers import format_currency, format_decimal
 
+from billing_service.bill_rendering.labels import labels_of
+from billing_service.bill_rendering.labels.label import Labels
 from billing_service.domain.money import Currency, Money
 from billing_service.domain.plan import Window
 from billing_service.domain.plan_document import format_time_of_day
@@ -48,6 +51,11 @@ class Wording:
     locale: Locale
     currency: Currency
     zone: tzinfo
+
+    @property
+    def labels(self) -> Labels:
+        """The labels of the locale's language."""
+        return labels_of(self.locale)
 
     def money(self, amount: Money) -> str:
         """An amount that is paid, with the decimals of the minor unit."""
@@ -105,10 +113,18 @@ class Wording:
         """`1,234`."""
         return isolated(format_decimal(number, locale=self.locale))
 
+    def percent(self, percent: str) -> str:
+        """`8.1 %`, of a percentage as the API writes it."""
+        return isolated(f"{format_decimal(Decimal(percent), '#,##0.####', locale=self.locale)} %")
+
+    def span(self, length_us: int) -> str:
+        """`29 d 4 h`: see `span_length`."""
+        return span_length(length_us, day_unit=self.labels.day_unit)
+
     def weekday(self, window: Window) -> str:
         """The window's day of the week, `every day` when it has none."""
         if window.weekday is None:
-            return "every day"
+            return self.labels.every_day
         names = get_day_names("wide", locale=self.locale)
         return isolated(names[_WEEKDAYS.index(window.weekday.value)])
 
@@ -130,10 +146,10 @@ def talk_length(duration_us: int) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def span_length(length_us: int) -> str:
+def span_length(length_us: int, *, day_unit: str = "d") -> str:
     """`29 d 4 h`: how long a fee was charged, cut to whole minutes and without empty parts."""
     days, rest = divmod(length_us, _DAY_US)
     hours, rest = divmod(rest, _HOUR_US)
     minutes = rest // (60 * _SECOND_US)
-    parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if count]
+    parts = [f"{count} {unit}" for count, unit in ((days, day_unit), (hours, "h"), (minutes, "min")) if count]
     return " ".join(parts) or "0 min"

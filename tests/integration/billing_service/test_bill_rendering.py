@@ -2,13 +2,18 @@
 
 import re
 import subprocess
+from dataclasses import asdict
 from html import unescape
 
 import pytest
 
 from billing_service.bill_rendering.html import bill_as_html
+from billing_service.bill_rendering.labels import LANGUAGES
+from billing_service.bill_rendering.labels.english import ENGLISH
 from billing_service.bill_rendering.pdf import bills_as_pdf, each_as_pdf
-from tests.support.bill_documents import bill_document, call, readable
+from billing_service.domain.money import Money
+from billing_service.use_cases.readable_bill import Received
+from tests.support.bill_documents import FIRST_CALL_AT, bill_document, call, readable
 
 HOSTILE = (
     "#panic() $x^2$ *bold* _it_ `raw` <b onclick=alert(1)>&amp; @ref \\ // /* */ [x](y) \"quotes\" 'single'",
@@ -70,6 +75,23 @@ def test_html_and_pdf_show_the_same_words() -> None:
     words = re.findall(r"\S+", text_of(bills_as_pdf([bill])).replace("Page 1 of 1", ""))
     assert len(words) > 80
     assert [word for word in words if visible(word) not in html] == []
+
+
+def test_nothing_english_is_left_on_a_bill_in_another_language() -> None:
+    included = {**call(1), "included_s": 60, "included": "0.10"}
+    received = [Received("payment", FIRST_CALL_AT, Money.parse("1"))]
+    bill = readable([included, call(2, late=True)], locale="pt_PT", is_overdue=True, received=received)
+    html = "".join(bill_as_html(bill))
+    assert '<html lang="pt">' in html
+    pdf = text_of(bills_as_pdf([bill]))
+    assert "Página 1 de 1" in pdf
+    portuguese, english = asdict(LANGUAGES["pt"]), asdict(ENGLISH)
+    headings = {name for name, label in english.items() if "{" not in label and len(label) > 4}
+    for text in (only_text(html), pdf):
+        for name in headings - {"total"}:
+            assert not re.search(rf"\b{english[name]}\b", text), name
+        for name in headings & {"billed_to", "amount_due", "how_to_pay", "late_calls", "charged_time"}:
+            assert portuguese[name] in text, name
 
 
 @pytest.mark.parametrize("name", HOSTILE[:5])

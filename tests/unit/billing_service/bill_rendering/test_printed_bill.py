@@ -52,6 +52,62 @@ def test_what_rounding_each_call_made_is_shown_so_that_the_groups_add_up() -> No
     )
 
 
+def test_a_bill_is_worded_in_the_language_of_its_locale() -> None:
+    printed = print_bill(
+        readable(
+            [call(1), call(2, late=True)],
+            locale="de_CH",
+            currency="CHF",
+            is_overdue=True,
+            received=[Received("payment", datetime(2026, 12, 3, tzinfo=UTC), Money.parse("10"))],
+        )
+    )
+    assert (printed.title, printed.company_lines[-1]) == ("Rechnung 2026-000042", "Steuernummer CHE-123")
+    assert printed.facts[-1] == Fact("Zahlbar bis", "15. Dezember 2026")
+    assert printed.notices == (
+        "Diese Rechnung war am 15. Dezember 2026 fällig; offen sind CHF\N{NO-BREAK SPACE}21.33.",
+    )
+    fee, calls, tax = printed.lines
+    assert (fee.text, fee.note) == (
+        "Evening, 2.–30. Nov. 2026",
+        "CHF\N{NO-BREAK SPACE}20.00 im Monat × 29 d von 30 d",
+    )
+    assert (calls.text, calls.note) == ("1 Anruf", "unten aufgeführt")
+    assert (tax.text, tax.note) == ("VAT 8.1 %", "8.1 % von CHF\N{NO-BREAK SPACE}19.73")
+    assert printed.received[0].label == "Zahlung, 3. Dezember 2026"
+    assert {group.window for group in printed.groups} == {"täglich 08:00–12:00", ""}
+    assert printed.footer == "Lakeside Telephone · Rechnung 2026-000042 · Telefon 0001"
+
+
+def test_percentages_have_the_decimal_sign_of_the_locale() -> None:
+    assert print_bill(readable(locale="fr_FR")).lines[-1].text == "VAT 8,1 %"
+
+
+def test_lines_of_calls_and_included_minutes_are_worded_by_what_they_count() -> None:
+    def line(kind: str, text: str) -> dict[str, object]:
+        return {"kind": kind, "text": text, "amount": "0.20", "tax_percents": []}
+
+    lines = [
+        line("calls", "2 calls"),
+        line("late_calls", "1 call of earlier periods"),
+        line("allowance", "Plan {name}, included minutes: 62:30 of 100"),
+        line("allowance", "of an older form"),
+    ]
+    calls = [call(1), call(2), call(3, late=True)]
+    assert [line.text for line in print_bill(readable(calls, lines=lines)).lines] == [
+        "2 calls",
+        "1 call of earlier periods",
+        "Plan {name}, included minutes: 62:30 of 100",
+        "of an older form",
+    ]
+    assert [line.text for line in print_bill(readable(calls, lines=lines, locale="es")).lines] == [
+        "2 llamadas",
+        "1 llamada de períodos anteriores",
+        "Plan {name}, minutos incluidos: 62:30 de 100",
+        "of an older form",
+    ]
+
+
 def test_late_calls_are_listed_apart() -> None:
     printed = print_bill(readable([call(1, late=True), call(2)]))
     assert ([c.callee[-1] for c in printed.late_calls], [c.callee[-1] for c in printed.calls]) == (
