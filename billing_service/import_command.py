@@ -21,7 +21,8 @@ from billing_service.settings import Settings
 from billing_service.storage.migrations import require_current
 from billing_service.storage.patience import wait_for_ever
 from billing_service.storage.unit_of_work import Database
-from billing_service.use_cases.import_calls import Import, Stopped, import_calls
+from billing_service.use_cases.import_block import Import, Stopped
+from billing_service.use_cases.import_calls import import_calls
 from billing_service.use_cases.import_runs import Counts, NewImport, begin_import, finish_import
 from billing_service.use_cases.rate_call import CompiledPlans
 

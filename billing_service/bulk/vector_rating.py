@@ -62,22 +62,6 @@ def price_calls(
     return micros
 
 
-def price_each(plan: CompiledPlan, calls: Sequence[tuple[str, str, int, int]], *, zone: tzinfo) -> list[int]:
-    """As `price_calls`, of calls by source, destination, answer and duration (microseconds)."""
-    if not calls:
-        return []
-    sources, destinations, answered_us, durations_us = zip(*calls, strict=True)
-    prices = price_calls(
-        plan,
-        sources=sources,
-        destinations=destinations,
-        answered_us=np.array(answered_us, np.int64),
-        durations_us=np.array(durations_us, np.int64),
-        zone=zone,
-    )
-    return [int(price) for price in prices.tolist()]
-
-
 def price_many(curve: PriceCurve, answered_us: Integers, durations_us: Integers, zone: tzinfo) -> Integers:
     """The precise prices of calls that one price is for, in micro-units."""
     if not len(answered_us):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
 
@@ -31,17 +31,55 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some lines that follow each other, and how many bytes of the file are read after them."""
+    """Some lines that follow each other, as they are in the file, and how much of it is read after them."""
 
-    lines: list[Line]
+    first_number: int
+    data: bytes
     read_bytes: int
+    first_too_long: bool = False
+    """Whether the first line is the end of one that is too long."""
+
+    @property
+    def last_number(self) -> int:
+        return self.first_number + self.data.count(b"\n")
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines, each as it is or with what is wrong with it."""
+        texts = self.plain_texts()
+        if texts is not None:
+            return [Line(number, text) for number, text in enumerate(texts, self.first_number)]
+        raws = self.data.split(b"\n")
+        return [
+            _line(number, raw, too_long=self.first_too_long and number == self.first_number)
+            for number, raw in enumerate(raws, self.first_number)
+        ]
+
+    def with_lines(self, said: Iterable[tuple[int, str]]) -> list[tuple[Line, str]]:
+        """What is said of some lines by their numbers, with the lines."""
+        said = list(said)
+        lines = self.lines if said else []
+        return [(lines[number - self.first_number], what) for number, what in said]
+
+    def plain_texts(self) -> list[str] | None:
+        """The texts of all lines, or None when something may be wrong with one: the usual block, at once."""
+        data = self.data
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        if self.first_number == 1 or self.first_too_long or b"\0" in data or b"\r" in data:
+            return None
+        try:
+            texts = data.decode().split("\n")
+        except UnicodeDecodeError:
+            return None
+        # No character has more than four bytes.
+        return texts if max(map(len, texts)) * 4 <= LONGEST_LINE_BYTES else None
 
 
 def read_blocks(file: BinaryIO, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read a file that is at its beginning, in blocks of about so many bytes.
 
-    A line that is too long, no text or not whole has a fault. Raises UnableToReadFile when the file is no
-    UTF-8 at all or its compression is damaged.
+    Raises UnableToReadFile when the file is no UTF-8 at all or its compression is damaged.
     """
     start = file.read(2)
     file.seek(0)
@@ -56,30 +94,16 @@ def read_blocks(file: BinaryIO, *, block_bytes: int = BLOCK_BYTES) -> Iterator[B
             raise UnableToReadFile(f"the file can't be read to its end: {error}") from error
         if not data and not rest:
             return
-        *whole, rest = (rest + data).split(b"\n")
-        if not data:
-            whole, rest = [*whole, rest], b""
-        if whole:
-            lines = _lines(number, whole, first_too_long=skipping)
+        whole, newline, rest = (rest + data).rpartition(b"\n") if data else (rest, b"\n", b"")
+        if newline:
+            block = Block(number, whole, file.tell(), first_too_long=skipping)
             skipping = False
-            number += len(lines)
-            yield Block(lines, file.tell())
+            number = block.last_number + 1
+            yield block
         if len(rest) > LONGEST_LINE_BYTES:
             rest, skipping = b"", True
         if not data:
             return
-
-
-def _lines(number: int, raws: list[bytes], *, first_too_long: bool) -> list[Line]:
-    if number > 1 and not first_too_long and max(map(len, raws)) <= LONGEST_LINE_BYTES:
-        try:
-            text = b"\n".join(raws).decode()
-        except UnicodeDecodeError:
-            text = "\0"
-        # The usual block, all at once.
-        if "\0" not in text and "\r" not in text:
-            return [Line(at, one) for at, one in enumerate(text.split("\n"), number)]
-    return [_line(at, raw, too_long=first_too_long and at == number) for at, raw in enumerate(raws, number)]
 
 
 def _line(number: int, raw: bytes, *, too_long: bool) -> Line:

@@ -13,9 +13,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import compress
 from operator import itemgetter
 from typing import Final
 
+import numpy as np
+
+from billing_service.bulk.call_block import Booleans, CallBlock
 from billing_service.call_files.csv_rows import guess_delimiter, read_rows
 from billing_service.call_files.lines import Line
 from billing_service.call_files.local_time import LocalClock
@@ -28,6 +32,7 @@ from billing_service.call_files.parsed import (
     read_seconds_us,
     shorten,
 )
+from billing_service.call_files.plain_rows import read_plain_rows
 from billing_service.domain.call import Call, EndedBy, Outcome
 from billing_service.domain.wall_clock import MICROSECOND
 
@@ -130,6 +135,7 @@ class OwnCsvReader:
         self._clock = LocalClock(zone)
         self._emergency_numbers = emergency_numbers
         self._columns: int | None = None
+        self._places: list[int] | None = None
         self._values: Callable[[list[str]], tuple[str, ...]] = tuple
         self._has_reason = False
         self._delimiter = ","
@@ -146,9 +152,24 @@ class OwnCsvReader:
             else:
                 yield Parsed(row.line, self._read(row.values, row.line.text))
 
+    def read_plain(self, texts: Sequence[str]) -> tuple[CallBlock, Booleans] | None:
+        """See `ReadsPlainLines`."""
+        if self._columns is None or self._places is None:
+            return None
+        delimiter, others = self._delimiter, self._columns - 1
+        fit = [text.count(delimiter) == others and '"' not in text for text in texts]
+        fits = np.array(fit, np.bool_)
+        chosen = texts if fits.all() else list(compress(texts, fit))
+        # Without quotation marks, a row is what is between the delimiters.
+        values = delimiter.join(chosen).split(delimiter) if chosen else []
+        calls, plain = read_plain_rows([values[place :: self._columns] for place in self._places])
+        fits[fits] = plain
+        return calls, fits
+
     def _read_header(self, names: list[str]) -> None:
         places = {name.strip(): place for place, name in enumerate(names)}
         self._columns = len(names)
+        self._places = [places[column] for column in COLUMNS] if places.keys() >= set(COLUMNS) else None
         self._has_reason = "reason" in places
         # A column that is not there is read from the place after the last.
         self._values = itemgetter(*(places.get(column, len(names)) for column in (*COLUMNS, *_MORE_COLUMNS)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+from billing_service.bulk.call_block import Booleans, CallBlock
 from billing_service.call_files.lines import Line
 from billing_service.domain.call import Call
 from billing_service.domain.call_event import CallEvent
@@ -32,6 +33,15 @@ class CallFileReader(Protocol):
 
     def read(self, lines: Sequence[Line]) -> Iterator[Parsed]:
         """Read lines in the order of the file; empty ones and headers say nothing."""
+        ...
+
+
+@runtime_checkable
+class ReadsPlainLines(Protocol):
+    """A reader that knows a short way for lines as they nearly always are."""
+
+    def read_plain(self, texts: Sequence[str]) -> tuple[CallBlock, Booleans] | None:
+        """The calls of the plain ones among these lines, and which these are; None before the header."""
         ...
 
 

@@ -12,15 +12,15 @@ from billing_service.domain.errors import FieldProblem
 from billing_service.domain.wall_clock import MICROSECOND
 
 # A clock far off its time is a fault of the exchange; nobody should be billed by it.
-_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 # A clock that is slewed runs back by less than this within a call.
 _ORDER_TOLERANCE: Final = timedelta(seconds=1)
 # How far the exchange's clock may be ahead of ours. A call of next year would wait for next year's bill.
 _FURTHEST_AHEAD: Final = timedelta(hours=24)
 # How far the wall clock may have been set during a call before the duration is doubted.
-_LARGEST_CLOCK_STEP: Final = timedelta(hours=24)
-_LARGEST_CLOCK_STEP_US: Final = _LARGEST_CLOCK_STEP // MICROSECOND
+LARGEST_CLOCK_STEP: Final = timedelta(hours=24)
+_LARGEST_CLOCK_STEP_US: Final = LARGEST_CLOCK_STEP // MICROSECOND
 
 
 class Outcome(Enum):
@@ -91,18 +91,18 @@ def _is_plain(call: Call, received_at: datetime) -> bool:
     answered_at, acknowledged_at = call.answered_at, call.acknowledged_at
     ringing_at = call.ringing_at or call.invited_at
     began_at = answered_at or ringing_at
-    if not _EARLIEST <= call.invited_at <= ringing_at <= began_at <= call.ended_at < _LATEST:
+    if not EARLIEST <= call.invited_at <= ringing_at <= began_at <= call.ended_at < LATEST:
         return False
     if call.ended_at > received_at:
         return False
-    if acknowledged_at is not None and not _EARLIEST <= acknowledged_at < _LATEST:
+    if acknowledged_at is not None and not EARLIEST <= acknowledged_at < LATEST:
         return False
     if call.outcome is not _ANSWERED:
         return answered_at is None and call.duration_us == 0
     return (
         answered_at is not None
         and 0 <= call.duration_us <= _LARGEST_CLOCK_STEP_US
-        and call.ended_at - answered_at <= _LARGEST_CLOCK_STEP
+        and call.ended_at - answered_at <= LARGEST_CLOCK_STEP
     )
 
 
@@ -114,7 +114,7 @@ def _impossible_instants(call: Call) -> Iterator[FieldProblem]:
         ("acknowledged_at", call.acknowledged_at),
         ("ended_at", call.ended_at),
     ):
-        if instant is not None and not _EARLIEST <= instant < _LATEST:
+        if instant is not None and not EARLIEST <= instant < LATEST:
             yield FieldProblem(name, f"{name} is not between the years 2000 and 2199")
 
 
@@ -143,7 +143,7 @@ def _impossible_outcome(call: Call) -> Iterator[FieldProblem]:
     if call.outcome is _ANSWERED:
         if call.answered_at is None:
             yield FieldProblem("answered_at", "the call was answered, but answered_at is missing")
-        elif abs(call.ended_at - call.answered_at - call.duration_us * MICROSECOND) > _LARGEST_CLOCK_STEP:
+        elif abs(call.ended_at - call.answered_at - call.duration_us * MICROSECOND) > LARGEST_CLOCK_STEP:
             yield FieldProblem("duration_us", "duration_us is far from the time between its instants")
     else:
         if call.answered_at is not None:

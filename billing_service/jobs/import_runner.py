@@ -18,7 +18,8 @@ from billing_service.durations import Seconds
 from billing_service.errors import BillingServiceError
 from billing_service.settings import Settings
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
-from billing_service.use_cases.import_calls import Import, Stopped, import_calls
+from billing_service.use_cases.import_block import Import, Stopped
+from billing_service.use_cases.import_calls import import_calls
 from billing_service.use_cases.import_runs import (
     RUNNING,
     find_import,

@@ -1,22 +1,17 @@
 """Writing calls in bulk: one statement claims their receipts and stores those that are new.
 
 All values travel as PostgreSQL's own text, a column an array: that costs a fifth of what binding them one by
-one does, and PostgreSQL reads them as fast as COPY. A program of its own that reads files may use COPY itself
-(`copying`); in the service every wait for the database has an end, which COPY under psycopg2 can't have.
+one does. A program of its own that reads files may use COPY (`call_blocks.py`); in the service every wait for
+the database has an end, which COPY under psycopg2 can't have.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import psycopg2
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
-
-from billing_service.storage.patience import waits_with_patience
 
 CallRow = tuple[str | None, ...]
 """A call as texts, in the order of `CALL_COLUMNS`."""
@@ -47,26 +42,17 @@ CALL_COLUMNS: Final = (
 _NAMES: Final = ", ".join(name for name, _ in CALL_COLUMNS)
 _STORED_NAMES: Final = ", ".join(name for name, _ in CALL_COLUMNS if name != "digest")
 # In order of their keys, so that two deliveries of the same records at once wait and don't deadlock.
-_STORE: Final = (
-    "claimed AS (INSERT INTO call_record_receipts (record_id, digest, invited_at)"
+_STORE: Final = text(
+    f"WITH incoming AS (SELECT * FROM unnest("
+    f"{', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in CALL_COLUMNS)}"
+    f") AS one ({_NAMES})),"
+    " claimed AS (INSERT INTO call_record_receipts (record_id, digest, invited_at)"
     " SELECT record_id, decode(digest, 'hex'), invited_at FROM incoming ORDER BY record_id"
     " ON CONFLICT (record_id) DO NOTHING RETURNING record_id),"
     f" stored AS (INSERT INTO calls ({_STORED_NAMES}) SELECT {_STORED_NAMES}"
     " FROM incoming JOIN claimed USING (record_id) RETURNING 1)"
     " SELECT record_id FROM claimed"
 )
-_STORE_ARRAYS: Final = text(
-    f"WITH incoming AS (SELECT * FROM unnest("
-    f"{', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in CALL_COLUMNS)}"
-    f") AS one ({_NAMES})), {_STORE}"
-)
-_STORE_STAGED: Final = text(f"WITH incoming AS (SELECT * FROM incoming_calls), {_STORE}")
-_MAKE_STAGE: Final = text(
-    "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_calls"
-    f" ({', '.join(f'{name} {kind}' for name, kind in CALL_COLUMNS)}) ON COMMIT DELETE ROWS"
-)
-# Fewer are quicker in one statement than by way of a staging table.
-_WORTH_STAGING: Final = 500
 
 
 def store_new_calls(session: Session, rows: Sequence[CallRow]) -> set[str]:
@@ -75,16 +61,9 @@ def store_new_calls(session: Session, rows: Sequence[CallRow]) -> set[str]:
     A unique key makes it exactly once, whoever else stores the same records at the same time. No two of
     `rows` may have the same identifier, and the partitions for them must be there.
     """
-    if len(rows) >= _WORTH_STAGING and not waits_with_patience():
-        session.execute(_MAKE_STAGE)
-        session.execute(text("TRUNCATE incoming_calls"))
-        _copy(session, rows)
-        new = session.scalars(_STORE_STAGED)
-    else:
-        arrays = [as_array(values) for values in zip(*rows, strict=True)]
-        names = (name for name, _ in CALL_COLUMNS)
-        new = session.scalars(_STORE_ARRAYS, dict(zip(names, arrays, strict=True)))
-    return set(new)
+    arrays = [as_array(values) for values in zip(*rows, strict=True)]
+    names = (name for name, _ in CALL_COLUMNS)
+    return set(session.scalars(_STORE, dict(zip(names, arrays, strict=True))))
 
 
 def stored_digests(session: Session, record_ids: Iterable[str]) -> dict[str, str]:
@@ -110,38 +89,3 @@ def as_array(values: Iterable[str | None]) -> str:
         )
         + "}"
     )
-
-
-def _copy(session: Session, rows: Sequence[CallRow]) -> None:
-    """Copy the rows into the staging table."""
-    statement = f"COPY incoming_calls ({_NAMES}) FROM STDIN"
-    lines = "".join([_copy_line(row) for row in rows])
-    driver = session.connection().connection.driver_connection
-    assert driver is not None, "a session's connection is open"
-    try:
-        with driver.cursor() as cursor:
-            cursor.copy_expert(statement, io.StringIO(lines))
-    except psycopg2.OperationalError as error:
-        # As SQLAlchemy would tell it, so that the unit of work knows that the connection is gone.
-        raise OperationalError(statement, None, error, connection_invalidated=driver.closed != 0) from error
-
-
-def _copy_line(row: CallRow) -> str:
-    line = "\t".join(["\\N" if value is None else value for value in row])
-    # Nearly all rows have nothing to escape; to look at them as a whole costs a fifth of each value's look.
-    if (
-        line.count("\t") == len(row) - 1
-        and line.count("\\") == row.count(None)
-        and "\n" not in line
-        and "\r" not in line
-    ):
-        return line + "\n"
-    return "\t".join(map(_copy_text, row)) + "\n"
-
-
-def _copy_text(value: str | None) -> str:
-    if value is None:
-        return "\\N"
-    if "\\" in value or not value.isprintable():
-        value = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
-    return value

@@ -6,17 +6,19 @@ affair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import tzinfo
 from threading import Lock
 from typing import Final
 
-from billing_service.bulk.vector_rating import price_each
+import numpy as np
+
+from billing_service.bulk.call_block import CallBlock, Integers
+from billing_service.bulk.vector_rating import price_calls
 from billing_service.domain.call import Call
 from billing_service.domain.compiled_plan import FREE, CompiledPlan, RatedCall
-from billing_service.domain.money import Currency, Money
+from billing_service.domain.money import LARGEST_MICROS, Currency
 from billing_service.domain.plan import PlanTerms
-from billing_service.domain.wall_clock import epoch_us
 
 _MOST_PLANS_KEPT: Final = 1000
 
@@ -50,20 +52,24 @@ def rate_call(call: Call, plan: CompiledPlan | None, *, currency: Currency, zone
     return plan.rate(call, currency=currency, zone=zone)
 
 
-def rate_calls(
-    calls: Sequence[Call], plan: CompiledPlan, *, currency: Currency, zone: tzinfo
-) -> Sequence[RatedCall]:
-    """The prices of many chargeable calls under one plan, by arrays; the same as of each by itself."""
+def price_block(
+    block: CallBlock, places: Integers, plan: CompiledPlan, *, currency: Currency, zone: tzinfo
+) -> Integers:
+    """The precise prices (micro-units) of some calls of a block, all chargeable, under one plan.
+
+    A price that is too large to be stored is `LARGEST_MICROS` + 1.
+    """
+    chosen = places.tolist()
     try:
-        micros = price_each(
+        micros = price_calls(
             plan,
-            [
-                (call.caller, call.callee, epoch_us(call.answered_at), call.duration_us)
-                for call in calls
-                if call.answered_at is not None
-            ],
+            sources=[block.callers[place] for place in chosen],
+            destinations=[block.callees[place] for place in chosen],
+            answered_us=block.answered_us[places],
+            durations_us=block.durations_us[places],
             zone=zone,
         )
-    except OverflowError:  # a price too large to be stored; which of them, the other way tells
-        return [plan.rate(call, currency=currency, zone=zone) for call in calls]
-    return [RatedCall(precise, precise.rounded(currency)) for precise in map(Money, micros)]
+    except OverflowError:  # which of them it is, the other way tells
+        rated = [plan.rate(block.call(place), currency=currency, zone=zone) for place in chosen]
+        micros = np.array([min(one.precise.micros, LARGEST_MICROS + 1) for one in rated], np.int64)
+    return np.minimum(micros, LARGEST_MICROS + 1)

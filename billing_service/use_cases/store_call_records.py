@@ -4,9 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from enum import Enum
-from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 import structlog
@@ -14,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from billing_service.domain.call import Call, Outcome, contradictions
+from billing_service.domain.call_digest import digest_of, facts_of, instant_text
 from billing_service.domain.compiled_plan import RatedCall
 from billing_service.domain.events import EventKind
 from billing_service.domain.money import LARGEST_MICROS, MICROS_PER_UNIT, Currency, Money
@@ -25,15 +25,12 @@ from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.publishing import publish_rated_calls
 from billing_service.storage.rejected_records import keep_rejected
 from billing_service.storage.storable_text import make_document_storable
-from billing_service.use_cases.rate_call import CompiledPlans, rate_call, rate_calls
+from billing_service.use_cases.rate_call import CompiledPlans, rate_call
 
 log = structlog.get_logger(__name__)
 
 TOO_EXPENSIVE = "its price is too large to be stored"
 ANOTHER_RECORD = "another record with this record_id was stored before"
-
-CallFacts = tuple[str | None, ...]
-"""The part of a `CallRow` that follows from the call alone."""
 
 
 class Receipt(Enum):
@@ -74,16 +71,12 @@ class StoredCalls:
 
 
 _ANSWERED: Final = Outcome.ANSWERED
-# The place of the instant among the facts of a call.
-_ENDED_AT: Final = 10
-# Fewer are quicker rated one at a time.
-_WORTH_ARRAYS: Final = 500
 _STORED: Final = DeliveryResult(Receipt.STORED)
 _DUPLICATE: Final = DeliveryResult(Receipt.DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Caller:
+class Caller:
     """A caller's account, the start of its open period, and when which plan versions were in force for it."""
 
     account_id: int
@@ -102,7 +95,7 @@ class _Assigned:
     """A call with its account (none: the caller is nobody here) and price, as far as they are known."""
 
     call: Call
-    caller: _Caller | None
+    caller: Caller | None
     plan_version_id: int | None
     rated: RatedCall | None
 
@@ -146,7 +139,6 @@ def store_calls(
     session: Session,
     calls: Sequence[Call],
     *,
-    facts: Sequence[CallFacts] | None = None,
     plans: CompiledPlans,
     currency: Currency,
     zone: tzinfo,
@@ -155,7 +147,7 @@ def store_calls(
     """Rate calls and store those that have not been stored before; thousands at once are cheapest.
 
     A unique key makes it exactly once, whoever else stores the same records at the same time. What is
-    rejected is only told, not kept. `facts` are those of the calls (`facts_of`), if they are made already.
+    rejected is only told, not kept. `store_call_block` does the same for thousands.
     """
     results = [_judge(call, received_at) for call in calls]
     sound = {index: call for index, call in enumerate(calls) if results[index] is None}
@@ -166,7 +158,7 @@ def store_calls(
         if not _fits(one.rated):
             results[index] = DeliveryResult(Receipt.REJECTED, TOO_EXPENSIVE)
             continue
-        row = _row(one, facts_of(one.call) if facts is None else facts[index])
+        row = _row(one)
         digests[index] = row[1]
         rows.setdefault(one.call.record_id, (index, row))
     new: set[str] = set()
@@ -214,10 +206,8 @@ def _fits(rated: RatedCall | None) -> bool:
 def _assign(
     session: Session, calls: dict[int, Call], *, plans: CompiledPlans, currency: Currency, zone: tzinfo
 ) -> dict[int, _Assigned]:
-    callers = _callers(session, {call.caller for call in calls.values()})
+    callers = callers_of(session, {call.caller for call in calls.values()})
     assigned: dict[int, _Assigned] = {}
-    many = len(calls) >= _WORTH_ARRAYS
-    by_version: dict[int, list[int]] = {}
     for index, call in calls.items():
         caller = callers.get(call.caller)
         if caller is None:
@@ -231,18 +221,8 @@ def _assign(
         plan = None
         if version_id is not None and not call.emergency:
             plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
-            if many:
-                by_version.setdefault(version_id, []).append(index)
-                assigned[index] = _Assigned(call, caller, version_id, None)
-                continue
         rated = rate_call(call, plan, currency=currency, zone=zone)
         assigned[index] = _Assigned(call, caller, version_id, rated)
-    for version_id, indexes in by_version.items():
-        plan = plans.get(version_id, lambda wanted: load_terms(session, wanted))
-        rated_calls = rate_calls([calls[index] for index in indexes], plan, currency=currency, zone=zone)
-        for index, rated in zip(indexes, rated_calls, strict=True):
-            one = assigned[index]
-            assigned[index] = _Assigned(one.call, one.caller, version_id, rated)
     return assigned
 
 
@@ -255,15 +235,16 @@ _CALLERS: Final = text(
 )
 
 
-def _callers(session: Session, numbers: set[str]) -> dict[str, _Caller]:
-    callers: dict[str, _Caller] = {}
+def callers_of(session: Session, numbers: set[str]) -> dict[str, Caller]:
+    """The callers among these numbers that have accounts."""
+    callers: dict[str, Caller] = {}
     histories: dict[str, list[tuple[int, datetime, datetime | None]]] = {}
     if numbers:
         for number, account_id, period_start, version_id, valid_from, valid_to in session.execute(
             _CALLERS, {"numbers": list(numbers)}
         ):
             history = histories.setdefault(number, [])
-            callers.setdefault(number, _Caller(account_id, period_start, history))
+            callers.setdefault(number, Caller(account_id, period_start, history))
             if version_id is not None:
                 history.append((version_id, valid_from, valid_to))
     return callers
@@ -297,57 +278,25 @@ def _keep_rejected(session: Session, results: Iterable[tuple[Delivery, DeliveryR
     keep_rejected(session, rows)
 
 
-def facts_of(call: Call) -> CallFacts:
-    """The texts of the columns that need no account and no price. The digest is over all but the first."""
-    facts = (
-        _instant(call.invited_at),
-        call.call_id,
-        call.caller,
-        call.callee,
-        "t" if call.emergency else "f",
-        _instant(call.ringing_at),
-        _instant(call.answered_at),
-        _instant(call.acknowledged_at),
-        _instant(call.ended_at),
-        str(call.duration_us),
-        call.outcome.value,
-        str(call.status),
-        call.reason,
-        call.ended_by.value,
-    )
-    return (call.record_id, hashlib.sha256(_as_json(facts)).hexdigest(), *facts)
-
-
-def _row(one: _Assigned, facts: CallFacts) -> CallRow:
+def _row(one: _Assigned) -> CallRow:
+    facts = facts_of(one.call)
     return (
+        one.call.record_id,
+        digest_of(facts).hex(),
         *facts,
         None if one.caller is None else str(one.caller.account_id),
         None if one.plan_version_id is None else str(one.plan_version_id),
         None if one.rated is None else _amount(one.rated.precise),
         None if one.rated is None else _amount(one.rated.rounded),
-        _billable_at(one, facts),
+        _billable_at(one),
     )
 
 
-def _billable_at(one: _Assigned, facts: CallFacts) -> str | None:
+def _billable_at(one: _Assigned) -> str | None:
     """When the call counts as ended for its bill; None when it goes on none. See `tables.Call`."""
     if one.caller is None or one.rated is None or not one.call.is_chargeable:
         return None
-    if one.call.ended_at < one.caller.period_start:
-        return _instant(one.caller.period_start)
-    return facts[_ENDED_AT]
-
-
-def _as_json(facts: Sequence[str | None]) -> bytes:
-    """What `json.dumps` makes of them, in a third of the time."""
-    written = ["null" if fact is None else encode_basestring_ascii(fact) for fact in facts]
-    return f"[{', '.join(written)}]".encode()
-
-
-def _instant(instant: datetime | None) -> str | None:
-    if instant is None:
-        return None
-    return (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).isoformat()
+    return instant_text(max(one.call.ended_at, one.caller.period_start))
 
 
 def _amount(amount: Money) -> str:

@@ -51,14 +51,19 @@ class Callers:
 
 
 def find_accounts_for(session: Session, calls: Iterable[Call], *, zone: tzinfo) -> Callers:
+    """Open an account for every caller who has none. See `find_accounts_since`."""
+    first_calls: dict[str, datetime] = {}
+    for call in calls:
+        first_calls[call.caller] = min(call.invited_at, first_calls.get(call.caller, call.invited_at))
+    return find_accounts_since(session, first_calls, zone=zone)
+
+
+def find_accounts_since(session: Session, first_calls: Mapping[str, datetime], *, zone: tzinfo) -> Callers:
     """Open an account for every caller who has none, and let those opened so reach back to their first call.
 
     When no default plan is set (or it is retired) nothing is opened; the callers without account are told.
     Somebody else may open the same accounts at the same time.
     """
-    first_calls: dict[str, datetime] = {}
-    for call in calls:
-        first_calls[call.caller] = min(call.invited_at, first_calls.get(call.caller, call.invited_at))
     rows = session.execute(
         select(PhoneAccount.number, PhoneAccount.opened_at, PhoneAccount.closes_on_request).where(
             PhoneAccount.number.in_(first_calls)

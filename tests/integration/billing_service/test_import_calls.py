@@ -20,7 +20,8 @@ from billing_service.domain.call_event import CloseRequest
 from billing_service.storage.tables import Call, CallImport, PhoneAccount, RejectedCallRecord
 from billing_service.use_cases.close_bill_request import close_bill_request
 from billing_service.use_cases.find_bills import find_bill
-from billing_service.use_cases.import_calls import Import, Stopped, import_calls
+from billing_service.use_cases.import_block import Import, Stopped
+from billing_service.use_cases.import_calls import import_calls
 from billing_service.use_cases.import_runs import Counts, NewImport, begin_import, find_import
 from billing_service.use_cases.rate_call import CompiledPlans
 from tests.support.billing import Billing

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from billing_service.domain.call_event import CallEvent
 from billing_service.storage.tables import Call, CallEventPair, Customer, PhoneAccount, RejectedCallRecord
 from billing_service.storage.unit_of_work import Database
-from billing_service.use_cases.import_calls import Import, import_calls
+from billing_service.use_cases.import_block import Import
+from billing_service.use_cases.import_calls import import_calls
 from billing_service.use_cases.rate_call import CompiledPlans
 from billing_service.use_cases.take_call_event import take_call_events
 from tests.support.billing import Billing

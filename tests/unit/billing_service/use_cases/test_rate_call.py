@@ -3,12 +3,15 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+
+from billing_service.bulk.call_block import CallBlock
 from billing_service.domain.call import Call, EndedBy, Outcome
 from billing_service.domain.compiled_plan import FREE, CompiledPlan, RatedCall
 from billing_service.domain.money import LARGEST_MICROS, Currency, Money
 from billing_service.domain.plan import Counting, PlanTerms, Price, Tariff, Window
 from billing_service.use_cases.explain_price import explain_call
-from billing_service.use_cases.rate_call import CompiledPlans, rate_call, rate_calls
+from billing_service.use_cases.rate_call import CompiledPlans, price_block, rate_call
 
 USD = Currency.of("USD")
 NIGHT = Window(None, 22 * 60, 6 * 60, Money(0))
@@ -90,20 +93,31 @@ def test_a_plan_is_compiled_once() -> None:
     assert loaded == [7, 8]
 
 
+def price_each(calls: list[Call], terms: PlanTerms = TERMS) -> list[int]:
+    """What calls cost as a block."""
+    block = CallBlock.of(calls)
+    prices = price_block(block, np.arange(len(calls)), CompiledPlan(terms), currency=USD, zone=UTC)
+    return [int(price) for price in prices]
+
+
+def precise(call: Call, terms: PlanTerms = TERMS) -> int:
+    rated = rate(call, terms)
+    assert rated is not None
+    return rated.precise.micros
+
+
 def test_many_calls_cost_what_each_costs_by_itself() -> None:
     abroad = call("2026-11-02T12:00:00", "2026-11-02T12:00:31", callee="0041441234567")
     calls = [EVENING_CALL, abroad, replace(EVENING_CALL, callee="alice"), abroad]
-    assert rate_calls(calls, CompiledPlan(TERMS), currency=USD, zone=UTC) == [rate(one) for one in calls]
-    assert rate_calls([], CompiledPlan(TERMS), currency=USD, zone=UTC) == []
+    assert price_each(calls) == [precise(one) for one in calls]
+    assert price_each([]) == []
 
 
 def test_a_price_beyond_all_bounds_harms_no_other() -> None:
     dear = replace(TERMS, tariffs=(Tariff(Price(Money(LARGEST_MICROS)), "0041"),))
     endless = call("2026-11-02T12:00:00", "2026-11-03T12:00:00", callee="0041441234567")
-    calls = [EVENING_CALL, endless]
-    many = rate_calls(calls, CompiledPlan(dear), currency=USD, zone=UTC)
-    assert many == [rate(one, dear) for one in calls]
-    assert many[1].precise.micros > 2**63 > many[0].precise.micros
+    assert precise(endless, dear) > 2**63
+    assert price_each([EVENING_CALL, endless], dear) == [precise(EVENING_CALL), LARGEST_MICROS + 1]
 
 
 def explain(call: Call, terms: PlanTerms | None = TERMS) -> list[str]:
