@@ -7,6 +7,7 @@ import structlog
 from sip_proxy.adapters.control.exchange import Health, Information, State
 from sip_proxy.adapters.delivery import Delivery
 from sip_proxy.adapters.ladder import Ladder, ladder_message
+from sip_proxy.adapters.trace import Trace
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.outputs import LiveCall, PhoneTested, Registration
 from sip_proxy.driver import Driver
@@ -20,12 +21,19 @@ class Operations:
     """The exchange as its control API uses it (`ControlledExchange`)."""
 
     def __init__(
-        self, engine: Engine, driver: Driver, delivery: Delivery, *, listening: tuple[str, ...]
+        self,
+        engine: Engine,
+        driver: Driver,
+        delivery: Delivery,
+        trace: Trace,
+        *,
+        listening: tuple[str, ...],
     ) -> None:
         """`listening` names where phones are served, such as `udp:127.0.0.1:5060`."""
         self._engine = engine
         self._driver = driver
         self._delivery = delivery
+        self._trace = trace
         self._listening = listening
         self._started_at = time.time()
         self.is_listening = False
@@ -65,12 +73,12 @@ class Operations:
 
     def go_offline(self, drain_s: float | None) -> None:
         """Take no new calls; end those in progress after so many seconds."""
-        self._driver.go_offline(drain_s)
+        self._driver.operate(lambda now: self._engine.go_offline(drain_s, now), instead=None)
         log.warning("offline", drain_s=drain_s)
 
     def go_online(self) -> None:
         """Take calls again."""
-        self._driver.go_online()
+        self._driver.operate(self._engine.go_online, instead=None)
         log.info("online")
 
     def live_calls(self) -> list[LiveCall]:
@@ -83,18 +91,18 @@ class Operations:
 
     def end_call(self, call_id: str) -> bool:
         """End a live call; False when there is none with this id."""
-        return self._driver.end_call(call_id)
+        return self._driver.operate(lambda now: self._engine.end_call(call_id, now), instead=False)
 
     def end_all_calls(self) -> int:
         """End all live calls but emergency calls; return how many."""
-        ended = self._driver.end_all_calls()
+        ended = self._driver.operate(self._engine.end_all_calls, instead=0)
         log.warning("all_calls_ended", count=ended)
         return ended
 
     def ladder(self, call_id: str) -> Ladder | None:
         """Return the messages of a call by the id of the live call or its Call-ID; None: none are kept."""
         live = next((call.call_id for call in self._engine.live_calls() if call.id == call_id), call_id)
-        messages = self._driver.trace_of(live)
+        messages = self._trace.of_call(live)
         if not messages:
             return None
         numbers = {f"{one.source} {one.transport}": one.number for one in self._engine.registrations()}
@@ -103,12 +111,12 @@ class Operations:
 
     def test_phone(self, number: str) -> bool:
         """Test the phones of a number; False when it has none."""
-        return self._driver.test_phone(number)
+        return self._driver.operate(lambda now: self._engine.test_phone(number, now), instead=False)
 
     def test_all_phones(self) -> int:
         """Test all phones; return of how many numbers."""
         numbers = {one.number for one in self._engine.registrations()}
-        return sum(self._driver.test_phone(number) for number in numbers)
+        return sum(self.test_phone(number) for number in numbers)
 
     def phone_tests(self) -> list[PhoneTested]:
         """List the last result of every phone."""
@@ -116,4 +124,4 @@ class Operations:
 
     def reset_phone(self, number: str) -> bool:
         """Ask the phones of a number to start anew; False when it has none."""
-        return self._driver.reset_phone(number)
+        return self._driver.operate(lambda now: self._engine.reset_phone(number, now), instead=False)

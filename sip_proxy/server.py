@@ -2,16 +2,13 @@
 
 import asyncio
 import gc
-import itertools
 import os
 import random
-import resource
 import signal
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -30,28 +27,23 @@ from sip_proxy.adapters.journal_store import JournalStore, Restored, UnableToOpe
 from sip_proxy.adapters.metrics import Metrics
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.adapters.trace import Trace
+from sip_proxy.background_work import BackgroundWork
 from sip_proxy.core.directory import Directory
 from sip_proxy.core.engine import Engine, EngineConfig
-from sip_proxy.core.flow import Transport
 from sip_proxy.driver import Driver
+from sip_proxy.listeners import Listeners
 from sip_proxy.measurements import measurements_of
 from sip_proxy.operations import Operations
 from sip_proxy.settings import Settings
-from sip_proxy.sockets import Sockets, UnableToStart, bind_sockets, unable_to_listen
+from sip_proxy.sockets import UnableToStart, bind_sockets, unable_to_listen
 from sip_proxy.transport.addresses import LocalAddresses
 from sip_proxy.transport.source_limit import SourceLimiter
-from sip_proxy.transport.stream import StreamTransport
-from sip_proxy.transport.stream_connection import StreamLimits
-from sip_proxy.transport.udp import UdpTransport
-from sip_proxy.transport.websocket import WebSocketTransport
 
 _TIDY_INTERVAL_S = 5.0
 _STOP_HTTP_S = 1.0
 # Finished calls are freed by their reference counts. The collector looks for cycles of other origin only, and
 # with its usual thresholds it would look through every live call some hundred times a second.
 _COLLECTION_THRESHOLDS = (50_000, 20, 100)
-# Files other than phone connections: the journal, HTTP, log, libraries.
-_OTHER_FILES = 200
 
 log = structlog.get_logger()
 
@@ -71,13 +63,13 @@ class Server:
         except UnableToOpenJournal as error:
             raise UnableToStart(str(error)) from error
         restored = self._store.restore()
-        self._sockets = bind_sockets(settings)
+        sockets = bind_sockets(settings)
         local_addresses = LocalAddresses()
         self._engine = Engine(
             config=EngineConfig(
                 domain=settings.domain,
-                local_addresses=self._sockets.local_addresses(),
-                listening=self._sockets.listening(local_addresses),
+                local_addresses=sockets.local_addresses(),
+                listening=sockets.listening(local_addresses),
                 nonce_secret=os.urandom(32),
                 life_check_interval_s=settings.ping_interval_s,
                 session_interval_s=settings.session_interval_s,
@@ -89,18 +81,16 @@ class Server:
         )
         self._events = EventHub(on_watched=self._watched)
         self._limiter = SourceLimiter(is_trusted=self._engine.is_trusted)
+        trace = Trace(settings.trace_messages)
         self._driver = Driver(
             self._engine,
             events=self._events,
             security_log=SecurityLog(clock=time.monotonic),
             limiter=self._limiter,
-            trace=Trace(settings.trace_messages),
+            trace=trace,
         )
         self._journal = Journal(self._store, listener=self._driver)
-        self._udp = UdpTransport(
-            self._sockets.by_transport[Transport.UDP], handler=self._driver, local_addresses=local_addresses
-        )
-        self._streams = _stream_transports(self._sockets, self._driver)
+        self._listeners = Listeners(sockets, handler=self._driver, local_addresses=local_addresses)
         self._session = aiohttp.ClientSession()
         billing = BillingClient(self._session, url=settings.billing_url, service_token=settings.service_token)
         self._delivery = Delivery(
@@ -113,27 +103,27 @@ class Server:
             realm=settings.domain,
             backoff=Backoff(random=random.random),
             on_contact=self._delivery.billing_is_back,
-            on_change=self._driver.directory_changed,
+            on_change=self._directory_changed,
         )
         self._driver.connect(
             journal=self._journal,
-            senders={Transport.UDP: self._udp, **self._streams},
+            senders=self._listeners.senders,
             on_records=self._delivery.records_committed,
         )
         self._restored = restored
-        self._listening = self._sockets.names()
-        self._operations = Operations(self._engine, self._driver, self._delivery, listening=self._listening)
+        self._operations = Operations(
+            self._engine, self._driver, self._delivery, trace, listening=self._listeners.names
+        )
         self._stopping = asyncio.Event()
-        self._is_broken = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = BackgroundWork(on_broken=self._stopping.set)
         metrics = Metrics(
             measurements_of(
                 engine=self._engine,
                 driver=self._driver,
                 journal=self._journal,
                 delivery=self._delivery,
-                udp=self._udp,
-                streams=self._streams,
+                udp=self._listeners.udp,
+                streams=self._listeners.streams,
                 limiter=self._limiter,
             )
         )
@@ -152,17 +142,21 @@ class Server:
             self._restore(self._restored)
             await self._serve_control_api()
             self._feed.load_copy()
-            for work in (self._feed.run(), self._feed.keep_copy(), self._delivery.run(), self._tidy()):
-                self._in_background(work)
+            self._background.start(
+                self._feed.run(), self._feed.keep_copy(), self._delivery.run(), self._tidy()
+            )
             if await self._directory_loaded():
                 await self._listen()
                 await self._stopping.wait()
         finally:
             await self._stop()
-        return 1 if self._is_broken else 0
+        return 1 if self._background.is_broken else 0
 
     def _watched(self, is_watched: bool) -> None:
         self._engine.is_watched = is_watched
+
+    def _directory_changed(self) -> None:
+        self._driver.operate(self._engine.directory_changed, instead=None)
 
     def _restore(self, restored: Restored) -> None:
         now = time.monotonic()
@@ -201,14 +195,12 @@ class Server:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECTION_THRESHOLDS)
-        for stream in self._streams.values():
-            await stream.start()
-        self._udp.start(asyncio.get_running_loop())
+        await self._listeners.start()
         self._operations.is_listening = True
         host, port = self._http.addresses[0][:2]
         log.info(
             "listening",
-            sip=" ".join(self._listening),
+            sip=" ".join(self._listeners.names),
             control=f"{host}:{port}",
             domain=self._settings.domain,
             directory_version=self._engine.directory.version,
@@ -219,36 +211,19 @@ class Server:
             await asyncio.sleep(_TIDY_INTERVAL_S)
             self._driver.tidy()
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._background_ended)
-
-    def _background_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("exchange_broken", exc_info=error)
-            self._is_broken = True
-            self._stopping.set()
-
     async def _stop(self) -> None:
         """Stop in the order in which nothing is lost: no new messages, facts to disk, last answers out."""
         log.info("stopping")
-        loop = asyncio.get_running_loop()
         self._operations.is_listening = False
-        self._udp.pause(loop)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._listeners.pause()
+        await self._background.cancel()
         await self._feed.save_copy()
         if not await self._journal.close():
             log.error("journal_not_flushed", effect="facts that were only in memory are lost")
         # What the journal told last is heard in the next turn, and then sent.
         await asyncio.sleep(0)
         self._driver.stop()
-        for stream in self._streams.values():
-            await stream.close()
-        self._udp.close()
+        await self._listeners.close()
         await self._http.cleanup()
         await self._session.close()
         log.info("stopped")
@@ -261,36 +236,6 @@ def _unless_unreadable(kind: str, key: str) -> Iterator[None]:
         yield
     except Exception:
         log.exception("not_restored", kind=kind, key=key)
-
-
-def _stream_transports(
-    sockets: Sockets, driver: Driver
-) -> dict[Transport, StreamTransport | WebSocketTransport]:
-    limits = StreamLimits(connections=_most_connections())
-    numbers = itertools.count(1)
-    made: dict[Transport, StreamTransport | WebSocketTransport] = {}
-    for transport, bound in sockets.by_transport.items():
-        if transport is not Transport.UDP:
-            is_websocket = transport in {Transport.WS, Transport.WSS}
-            kind = WebSocketTransport if is_websocket else StreamTransport
-            made[transport] = kind(
-                bound,
-                transport=transport,
-                handler=driver,
-                next_number=numbers,
-                clock=time.monotonic,
-                limits=limits,
-                tls=sockets.tls if transport in {Transport.TLS, Transport.WSS} else None,
-            )
-    return made
-
-
-def _most_connections() -> int:
-    """Ask the system for as many open files as it grants; leave some for other things than connections."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    wanted = StreamLimits().connections
-    return wanted if hard == resource.RLIM_INFINITY else max(1, min(wanted, hard - _OTHER_FILES))
 
 
 def _boot_id() -> str:

@@ -75,9 +75,11 @@ class UdpTransport:
 
     def send(self, data: bytes, to: Flow | Destination) -> None:
         """Send one datagram. A full buffer loses it, as the network may: SIP sends again."""
-        host, port = to.remote if isinstance(to, Flow) else (to.host, to.port)
+        address = to.remote if isinstance(to, Flow) else (to.host, to.port)
+        if self._takes_ipv6:
+            address = (mapped(address[0]), address[1])
         try:
-            self._socket.sendto(data, (mapped(host) if self._takes_ipv6 else host, port))
+            self._socket.sendto(data, address)
             self.sent_count += 1
         except BlockingIOError:
             self.unsent_count += 1

@@ -86,9 +86,6 @@ class FakeEngine:
         taken, self.outputs = self.outputs, []
         return taken
 
-    def end_call(self, call_id: str, now: float) -> bool:
-        return call_id == "live"
-
 
 class FakeJournal:
     """Facts that are committed when the test says so."""
@@ -351,9 +348,21 @@ def test_the_wall_clock_is_followed_when_it_is_set_but_not_in_its_jitter(bench: 
     assert bench.engine.wall_offset == 8500.001
 
 
-def test_ends_calls(bench: Bench) -> None:
-    assert bench.driver.end_call("live")
-    assert not bench.driver.end_call("gone")
+def test_carries_out_orders_and_what_comes_of_them(bench: Bench) -> None:
+    def end_call(now: float) -> bool:
+        bench.engine.outputs.append(send(b"BYE"))
+        return now == bench.now
+
+    assert bench.driver.operate(end_call, instead=False)
+    assert bench.sender.sent == [b"BYE"]
+
+
+def test_an_order_that_fails_is_an_error_of_the_engine(bench: Bench) -> None:
+    def fail(now: float) -> int:
+        raise KeyError("a bug")
+
+    assert bench.driver.operate(fail, instead=0) == 0
+    assert bench.driver.counts.engine_errors == 1
 
 
 async def test_watchers_see_calls_registrations_and_attacks(bench: Bench) -> None:

@@ -1,0 +1,131 @@
+"""What leaves the exchange: messages to phones, and word to the delivery that records are on disk.
+
+Sends that must wait for the journal are held until their facts are there (`held_sends.py`). Other sends
+overtake them: SIP promises no order between transactions, and within one nothing but the same answer follows
+a final answer.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from sip_proxy.adapters.journal_store import Fact
+from sip_proxy.adapters.trace import Trace
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.outputs import CallRecorded, Send
+from sip_proxy.counts import Counts
+from sip_proxy.held_sends import HeldSends
+from sip_proxy.transport.handler import MessageSender
+
+
+class FactKeeper(Protocol):
+    """The journal, as the exchange uses it."""
+
+    @property
+    def position(self) -> int:
+        """How many facts were handed over."""
+
+    def append(self, facts: list[Fact]) -> int:
+        """Hand over facts; return the position of the last."""
+
+
+class Outbox:
+    """Hands facts to the journal and messages to the transports, these after those where it matters."""
+
+    def __init__(
+        self,
+        *,
+        journal: FactKeeper,
+        senders: Mapping[Transport, MessageSender],
+        on_records: Callable[[int], None],
+        trace: Trace,
+        counts: Counts,
+    ) -> None:
+        """`on_records` hears how many call records have reached the disk."""
+        self._journal = journal
+        self._senders = senders
+        self._on_records = on_records
+        self._trace = trace
+        self._counts = counts
+        self._held = HeldSends()
+        self._committed = 0
+        # Positions of facts that are records: told on when they are committed.
+        self._record_positions: deque[int] = deque()
+        # The facts of this turn, and the position of the last: handed over together when it ends.
+        self._facts: list[Fact] = []
+        self._position = journal.position
+        self._unable_to_send: list[Flow | Destination] = []
+
+    @property
+    def waiting_facts(self) -> int:
+        """How many facts are not on disk yet."""
+        return self._position - self._committed
+
+    @property
+    def held_sends(self) -> int:
+        """How many messages wait for the disk."""
+        return len(self._held)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there are peers that could not be sent to."""
+        return bool(self._unable_to_send)
+
+    def keep(self, fact: Fact) -> None:
+        """Keep a fact in the journal."""
+        self._facts.append(fact)
+        self._position += 1
+        if type(fact) is CallRecorded:
+            self._record_positions.append(self._position)
+
+    def send(self, send: Send, now: float) -> None:
+        """Send a message, at once or as soon as every fact before it is on disk."""
+        if send.after_journal and self._position > self._committed:
+            self._held.hold(send, self._position, now)
+        else:
+            self._transmit(send, now)
+
+    def hand_over_facts(self) -> None:
+        """Let the journal write what has come up in this turn."""
+        if self._facts:
+            self._journal.append(self._facts)
+            self._facts = []
+
+    def committed(self, position: int, now: float) -> None:
+        """All facts up to this position are on disk: sends that waited for them leave."""
+        self._committed = position
+        for send, held_at in self._held.release(position):
+            self._counts.journal_waits.observe(now - held_at)
+            self._transmit(send, now)
+        records = 0
+        while self._record_positions and self._record_positions[0] <= position:
+            self._record_positions.popleft()
+            records += 1
+        if records:
+            self._on_records(records)
+
+    def unable_to_send(self, to: Flow | Destination) -> None:
+        """A send to this peer failed."""
+        self._unable_to_send.append(to)
+
+    def take_failed(self) -> list[Flow | Destination]:
+        """Hand out the peers that could not be sent to since the last call."""
+        failed = self._unable_to_send
+        if failed:
+            self._unable_to_send = []
+        return failed
+
+    def drop_old(self, now: float) -> None:
+        """Let go of messages that nobody waits for any longer."""
+        self._counts.dropped_sends += self._held.drop_old(now)
+
+    def _transmit(self, send: Send, now: float) -> None:
+        to, data, _ = send
+        sender = self._senders.get(to.transport)
+        if sender is None:
+            self._unable_to_send.append(to)
+            return
+        if data.startswith(b"SIP/"):
+            self._counts.responses_sent[data[8:11]] += 1
+        self._trace.went(data, to, now)
+        sender.send(data, to)
