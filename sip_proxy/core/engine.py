@@ -241,8 +241,14 @@ class Engine:
         self._calls.restore(state, now, same_boot=same_boot)
 
     def restore_bindings(self, number: str, state: str, now: float) -> None:
-        """Take up the bindings of a number from `BindingsChanged.state`; those that expired are left out."""
+        """Take up the bindings of a number from `BindingsChanged.state`; those that expired are left out.
+
+        Where they came from is trusted as it was: otherwise strangers could have an address silenced before
+        the phones there speak again.
+        """
         self._registrar.restore(number, state, now)
+        for binding in self._location.find(number, now):
+            self._gatekeeper.trust(binding.flow.remote[0], number, now)
 
     def _registered(self, number: str, flow: Flow, now: float) -> None:
         self._calls.owed_byes.pay(number, flow, now)

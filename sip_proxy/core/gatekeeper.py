@@ -43,6 +43,10 @@ class Gatekeeper:
         """Tell whether an account has lately proved itself from this IP address."""
         return self._sources.is_trusted(host, now)
 
+    def trust(self, host: str, number: str, now: float) -> None:
+        """An account proved itself from this IP address before a restart."""
+        self._sources.authenticated(host, number, now)
+
     def ignores(self, request: Request, flow: Flow, now: float) -> bool:
         """Tell whether a request is not to be answered: those who search for exchanges shall find nothing."""
         return self.ignores_sender(request.first("user-agent"), flow, now)

@@ -69,8 +69,12 @@ class Hops:
     def reach_party(self, party: Party, now: float) -> Flow | Destination | None:
         """Return how to send to one side of a dialog; over its new connection if it lost the old one."""
         flow = party.flow
-        if isinstance(flow, Flow) and not self._exchange.is_open(flow):
-            newer = self._newer_flow(party, flow, now)
+        if isinstance(flow, Flow):
+            newer = None
+            if not self._exchange.is_open(flow):
+                newer = self._newer_flow(party, flow, now)
+            elif not party.is_direct and not flow.transport.is_reliable:
+                newer = self._newer_port(party, flow, now)
             if newer is not None:
                 return newer
         return self.reach(flow, party.contact, is_direct=party.is_direct)
@@ -91,6 +95,17 @@ class Hops:
                 if binding.flow.remote[0] == lost.remote[0]:
                     flows.add(binding.flow)
         return flows.pop() if len(flows) == 1 else None
+
+    def _newer_port(self, party: Party, old: Flow, now: float) -> Flow | None:
+        """Where a phone has registered since the NAT in front of it gave its UDP flow another port."""
+        bindings = self._location.find(party.number, now)
+        if any(binding.flow == old for binding in bindings):
+            return None
+        host = old.remote[0]
+        for binding in bindings:
+            if binding.contact == party.contact and binding.flow.remote[0] == host:
+                return binding.flow
+        return None
 
     def reach(self, flow: Flow | Destination, contact: str, *, is_direct: bool) -> Flow | Destination | None:
         """Return how to send to a contact that was last seen on this flow; None when there is no way.

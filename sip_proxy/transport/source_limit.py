@@ -1,11 +1,13 @@
 """How many messages one source may send: counted before anything is parsed, so that a flood costs little.
 
-A source is an IP address. The bucket of a stranger is generous enough for a house full of phones that all
-start at once; where an account has proved itself, there is room for a trunk.
+A source is an IPv4 address or an IPv6 subnet (`source_of`). The bucket of a stranger is generous enough for a
+house full of phones that all start at once; where an account has proved itself, there is room for a trunk.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from sip_proxy.core.authentication.sources import source_of
 
 _MOST_SOURCES = 100_000
 _REPORT_S = 10.0
@@ -65,7 +67,8 @@ class SourceLimiter:
         self.dropped_count = 0
 
     def admits(self, host: str, now: float) -> bool:
-        """Count a message from a source; tell whether there is room for it."""
+        """Count a message from this address; tell whether there is room for it."""
+        host = source_of(host)
         full_at = self._full_at.get(host, 0.0)
         if full_at < now:
             if not full_at and len(self._full_at) >= _MOST_SOURCES:
@@ -94,6 +97,7 @@ class SourceLimiter:
 
     def is_to_be_reported(self, host: str, now: float) -> bool:
         """Tell whether it is time to say of a source without room that it floods us."""
+        host = source_of(host)
         if now - self._reported_at.get(host, -_REPORT_S) < _REPORT_S:
             return False
         if len(self._reported_at) >= _MOST_SOURCES:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import structlog
 
+from sip_proxy.core.authentication.sources import source_of
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.settings import ListenAddress
 from sip_proxy.transport.handler import TransportHandler
@@ -174,7 +175,7 @@ class StreamTransport:
     def _opened_connection(self, connection: StreamConnection) -> bool:
         if connection.flow is None:
             return False
-        source = connection.flow.remote[0]
+        source = source_of(connection.flow.remote[0])
         if (
             len(self._connections) >= self._limits.connections
             or self._by_source[source] >= self._limits.connections_of_one_source
@@ -189,9 +190,10 @@ class StreamTransport:
         flow = connection.flow
         assert flow is not None
         del self._connections[flow.connection]
-        self._by_source[flow.remote[0]] -= 1
-        if not self._by_source[flow.remote[0]]:
-            del self._by_source[flow.remote[0]]
+        source = source_of(flow.remote[0])
+        self._by_source[source] -= 1
+        if not self._by_source[source]:
+            del self._by_source[source]
         self._received_before += connection.received_count
         if self._opened.get(flow.remote) is connection:
             del self._opened[flow.remote]

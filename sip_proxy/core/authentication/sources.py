@@ -1,11 +1,15 @@
-"""What each source, an IP address, has shown of itself: good credentials, wrong ones, a search for numbers.
+"""What each source has shown of itself: good credentials, wrong ones, a search for numbers.
 
 Everything here fades away by itself, is bounded in size, and counts for its source alone: whoever guesses at
 one address changes nothing for the phone at another. (Nor can he lend his guesses an address that isn't his:
 wrong credentials count only with a nonce that was sent to that very source.)
 """
 
+import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
+
+_SUBNET_BITS = 64
 
 TRUST_S = 7200.0
 """For how long a source that has shown good credentials is no stranger: the longest registration."""
@@ -48,6 +52,22 @@ class _Search:
         return now > max(self.since + UNKNOWN_SPAN_S, self.silent_until, self.noted_until)
 
 
+def source_of(host: str) -> str:
+    """Return the source that an IP address belongs to: itself, and of IPv6 its subnet.
+
+    One subscriber line has a whole /64 (RFC 6177), so single addresses there would limit nobody.
+    """
+    return _subnet_of(host) if ":" in host else host
+
+
+@lru_cache(maxsize=4096)
+def _subnet_of(host: str) -> str:
+    address = ipaddress.IPv6Address(host)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), _SUBNET_BITS), strict=False))
+
+
 class Sources:
     """Remembers sources. Instants are on the monotonic clock and must not go backwards."""
 
@@ -60,11 +80,13 @@ class Sources:
 
     def is_trusted(self, host: str, now: float) -> bool:
         """Tell whether good credentials came from here lately."""
+        host = source_of(host)
         seen_at = self._trusted.get(host)
         return seen_at is not None and now - seen_at < TRUST_S
 
     def authenticated(self, host: str, number: str, now: float) -> None:
         """Good credentials came: what was wrong before is forgiven."""
+        host = source_of(host)
         trusted = self._trusted
         if host not in trusted and len(trusted) >= _MOST_SOURCES:
             self._trusted = trusted = {
@@ -80,12 +102,14 @@ class Sources:
 
     def is_locked_out(self, host: str, number: str, now: float) -> bool:
         """Tell whether credentials of this number from here are not to be looked at."""
-        failures = self._failures.get((host, number))
+        if not self._failures:
+            return False
+        failures = self._failures.get((source_of(host), number))
         return failures is not None and now < failures.locked_until
 
     def failed(self, host: str, number: str, now: float) -> float:
         """Wrong credentials came. Returns for how many seconds that locks the number out here; mostly 0."""
-        key = (host, number)
+        key = (source_of(host), number)
         failures = self._failures.get(key)
         if failures is None:
             self._make_room(now)
@@ -103,13 +127,16 @@ class Sources:
 
     def is_silenced(self, host: str, now: float) -> bool:
         """Tell whether a source looked for so many numbers that it is not answered."""
-        search = self._searches.get(host)
+        if not self._searches:
+            return False
+        search = self._searches.get(source_of(host))
         return search is not None and now < search.silent_until
 
     def asked_for_unknown(self, host: str, now: float) -> bool:
         """Somebody asked for a number that doesn't exist. Returns True when that is too much from now on."""
         if self.is_trusted(host, now):  # people behind it do dial wrong numbers
             return False
+        host = source_of(host)
         search = self._searches.get(host)
         if search is None:
             self._make_room(now)
@@ -125,6 +152,7 @@ class Sources:
 
     def is_first_sight(self, host: str, now: float) -> bool:
         """Tell whether a tool of attackers was seen here for the first time in a while, to log it once."""
+        host = source_of(host)
         search = self._searches.get(host)
         if search is None:
             self._make_room(now)

@@ -8,11 +8,15 @@ from sip_proxy.core.message.message import Request, Response, encode
 
 # What each copy gets anew, or not at all: the start line, and these.
 _TOUCHED = frozenset(
-    {"", "max-forwards", "route", "proxy-authorization", "p-asserted-identity", "p-preferred-identity"}
-)
+    {
+        "", "max-forwards", "route", "proxy-authorization",
+        "p-asserted-identity", "p-preferred-identity", "remote-party-id",
+    }
+)  # fmt: skip
 _CREDENTIALS = frozenset({"proxy-authorization"})
 _TOUCHED_IN_FORK = _TOUCHED | {"max-breadth"}
-_ASSERTED = frozenset({"p-asserted-identity"})
+# The third was never more than a draft, but many phones show it as the caller.
+_ASSERTED = frozenset({"p-asserted-identity", "remote-party-id"})
 _DEFAULT_MAX_FORWARDS = 70
 
 
@@ -83,7 +87,7 @@ def response_upstream(response: Response, extra: list[str]) -> bytes:
     lines = response.lines.copy()
     if response.via_rest:
         lines[shape.via] = "Via: " + ", ".join(response.via_rest)
-    if "p-asserted-identity" in shape.at:
+    if not _ASSERTED.isdisjoint(shape.at):
         lines = list(shape.without(_ASSERTED)(lines))
     if not response.via_rest:
         lines.remove(response.lines[shape.via])

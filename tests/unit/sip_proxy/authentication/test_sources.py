@@ -12,6 +12,7 @@ from sip_proxy.core.authentication.sources import (
     TRUST_S,
     UNKNOWN_SPAN_S,
     Sources,
+    source_of,
 )
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
@@ -107,6 +108,36 @@ def test_a_phone_behind_a_silenced_address_is_heard_once_it_has_shown_its_passwo
     sources.authenticated(HERE, "0001", 1.0)
 
     assert not sources.is_silenced(HERE, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_the_source_of_an_address_is_what_one_line_has(host: str, source: str) -> None:
+    """RFC 6177: a site has a /64 or more, so who guesses there has any number of addresses."""
+    assert source_of(host) == source
+
+
+def test_guesses_and_searches_from_one_ipv6_subnet_count_together() -> None:
+    sources = Sources()
+    for number in range(MOST_UNKNOWN):
+        sources.failed(f"2001:db8::{number:x}", "0001", 0.0)
+        sources.asked_for_unknown(f"2001:db8::{number:x}", 0.0)
+
+    assert sources.is_locked_out("2001:db8::ffff", "0001", 1.0)
+    assert sources.is_silenced("2001:db8::ffff", 1.0)
+    assert not sources.is_locked_out("2001:db8:0:1::1", "0001", 1.0)
+    assert not sources.is_silenced("2001:db8:0:1::1", 1.0)
+    sources.authenticated("2001:db8::a", "0001", 1.0)
+    assert not sources.is_locked_out("2001:db8::ffff", "0001", 1.0)
+    assert sources.is_trusted("2001:db8::ffff", 1.0)
 
 
 def test_a_tool_is_noted_once_in_a_while() -> None:

@@ -199,6 +199,18 @@ def test_a_house_where_a_phone_is_registered_is_not_silenced() -> None:
         assert neighbour.status("REGISTER", f"77{number}") == 401
 
 
+def test_nor_is_it_after_a_restart_before_its_phones_have_spoken_again() -> None:
+    """Forged sources could silence it then, and it could never prove itself."""
+    exchange = Exchange()
+    phone = exchange.phone("0001")
+    exchange.restart()
+    neighbour = Stranger(exchange, phone.address[0])
+    neighbour.flow = Flow(Transport.UDP, (phone.address[0], 5099), EXCHANGE)
+    for number in range(2 * MOST_UNKNOWN):
+        neighbour.status("REGISTER", f"77{number}")
+    assert phone.register(call_id="again").status == 200
+
+
 @pytest.mark.parametrize(
     "user_agent", ["friendly-scanner", "sipvicious/0.3", "sundayddr", "SIP-scan 1", "sipcli/v1.8"]
 )

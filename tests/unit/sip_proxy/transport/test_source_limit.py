@@ -44,6 +44,12 @@ def test_one_source_takes_nothing_from_another(limiter: SourceLimiter) -> None:
     assert admitted(limiter, THERE, 100.0, 20) == 20
 
 
+def test_the_addresses_of_an_ipv6_subnet_share_a_bucket(limiter: SourceLimiter) -> None:
+    first = sum(limiter.admits(f"2001:db8::{number:x}", 0.0) for number in range(100))
+    assert first == admitted(limiter, HERE, 0.0, 100)
+    assert admitted(limiter, "2001:db8:0:1::1", 0.0, 1) == 1
+
+
 def test_a_trusted_source_has_more_and_not_everything(limiter: SourceLimiter) -> None:
     assert admitted(limiter, KNOWN, 100.0, 1000) == 220
     assert admitted(limiter, KNOWN, 101.0, 1000) == 110

@@ -273,3 +273,30 @@ def test_the_callees_own_bye_follows_the_recorded_routes() -> None:
     assert b"Route: <sip:192.0.2.1:5060;lr>" in data
     call.callee.send(data)
     assert "route" not in call.caller.request("BYE").keys
+
+
+def test_a_phone_whose_nat_changed_its_port_is_reached_at_the_one_it_registered_since() -> None:
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002", private="10.0.0.7:5060")
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 200)
+    attempt.ack()
+    callee.flow = Flow(Transport.UDP, (callee.address[0], 40_004), callee.flow.local)
+    exchange.phones[(Transport.UDP, callee.address[0], 40_004)] = callee
+    callee.register(call_id="again")
+    attempt.bye()
+    last = exchange.outputs[-1]
+    assert isinstance(last, Send)
+    assert last.to == callee.flow
+
+
+def test_a_phone_elsewhere_with_the_same_private_address_gets_nothing_of_the_call() -> None:
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002", private="10.0.0.7:5060")
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 200)
+    attempt.ack()
+    other = exchange.phone("0002", private="10.0.0.7:5060")
+    attempt.bye()
+    assert callee.requests("BYE")
+    assert other.requests("BYE") == []

@@ -67,12 +67,15 @@ def test_a_missing_max_forwards_becomes_70() -> None:
 
 def test_our_credentials_and_asserted_identities_do_not_pass() -> None:
     _, caller, callee = switchboard()
-    forged = ("P-Asserted-Identity: <sip:9911@h>", "P-Preferred-Identity: <sip:9911@h>")
+    forged = tuple(
+        f"{name}: <sip:9911@h>" for name in ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID")
+    )
     foreign = 'Proxy-Authorization: Digest username="x", realm="elsewhere", nonce="n", uri="u", response="r"'
     caller.invite("0002", headers=(*forged, foreign))
     invite = callee.request("INVITE")
     assert invite.values("p-asserted-identity") == [f'"Phone 0001" <sip:0001@{DOMAIN}>']
     assert "p-preferred-identity" not in invite.keys
+    assert "remote-party-id" not in invite.keys
     assert invite.line_values("proxy-authorization") == [foreign.partition(": ")[2]]
 
 
@@ -89,11 +92,22 @@ def test_a_display_name_of_the_directory_cannot_break_a_line() -> None:
 def test_an_identity_forged_by_the_callee_does_not_pass_either() -> None:
     _, caller, callee = switchboard()
     attempt = caller.invite("0002")
-    callee.answer(callee.request("INVITE"), 180, headers=("P-Asserted-Identity: <sip:9911@h>",))
+    forged = ("P-Asserted-Identity: <sip:9911@h>", "Remote-Party-ID: <sip:9911@h>")
+    callee.answer(callee.request("INVITE"), 180, headers=forged)
     ringing = attempt.last_response
     assert ringing is not None
     assert ringing.status == 180
     assert "p-asserted-identity" not in ringing.keys
+    assert "remote-party-id" not in ringing.keys
+
+
+def test_an_identity_forged_in_an_answer_by_the_draft_header_alone_does_not_pass() -> None:
+    _, caller, callee = switchboard()
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 180, headers=("Remote-Party-ID: <sip:9911@h>",))
+    ringing = attempt.last_response
+    assert ringing is not None
+    assert "remote-party-id" not in ringing.keys
 
 
 def test_the_response_goes_back_without_our_via() -> None:
