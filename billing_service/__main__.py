@@ -1,6 +1,7 @@
 """`python -m billing_service`: the billing service and what belongs to running it."""
 
 import argparse
+import gc
 import getpass
 import json
 import secrets
@@ -173,6 +174,8 @@ def _close_bills(settings: Settings, options: argparse.Namespace) -> None:
     from billing_service.jobs.closing_workers import run_workers
     from billing_service.use_cases.close_bills import ACCOUNTS_AT_ONCE, close_due
 
+    # All that is loaded by now stays: the collector need not look at it again and again.
+    gc.freeze()
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopping.append(received))

@@ -60,8 +60,22 @@ WHERE NOT document ? 'calls'
 """
 
 
+DIRECTORY_COLUMNS = (
+    "number, state, display_name, ha1_md5, ha1_sha256, call_limit, outgoing_filter, incoming_filter,"
+    " block_list, blocking_permitted"
+)
+NOTE_IN_DIRECTORY = """
+CREATE TRIGGER directory_changed BEFORE UPDATE {of}ON phone_accounts
+FOR EACH ROW WHEN (OLD.ha1_md5 IS NOT NULL OR NEW.ha1_md5 IS NOT NULL)
+EXECUTE FUNCTION note_account_in_directory()
+"""
+
+
 def upgrade() -> None:
     """Apply. Documents stay as they are: those frozen until now list their calls themselves."""
+    _index_ends_of_periods("ix_phone_accounts_period_end", "ix_phone_accounts_period_end_id", "id")
+    # Not when a period is closed: the exchange doesn't know of periods.
+    _note_in_directory(f"OF {DIRECTORY_COLUMNS} ")
     op.add_column("calls", sa.Column("billable_at", sa.DateTime(timezone=True), nullable=True))
     op.execute(SET_INSTANTS)
     op.drop_index("ix_calls_unbilled", table_name="calls")
@@ -101,8 +115,25 @@ def upgrade() -> None:
     )
 
 
+def _note_in_directory(of: str) -> None:
+    op.execute("DROP TRIGGER directory_changed ON phone_accounts")
+    op.execute(NOTE_IN_DIRECTORY.format(of=of))
+
+
+def _index_ends_of_periods(old: str, new: str, *more: str) -> None:
+    op.drop_index(old, table_name="phone_accounts")
+    op.create_index(
+        new,
+        "phone_accounts",
+        ["period_end", *more],
+        postgresql_where=sa.text("period_end IS NOT NULL"),
+    )
+
+
 def downgrade() -> None:
     """Undo: mark the calls with their bills again, and list them in all documents."""
+    _index_ends_of_periods("ix_phone_accounts_period_end_id", "ix_phone_accounts_period_end")
+    _note_in_directory("")
     op.execute("ALTER TABLE bill_revisions DISABLE TRIGGER append_only")
     op.execute(LIST_CALLS)
     op.execute("ALTER TABLE bill_revisions ENABLE TRIGGER append_only")

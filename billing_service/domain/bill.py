@@ -103,8 +103,23 @@ class UnbilledCall:
 
 
 @dataclass(frozen=True, slots=True)
+class CallSum:
+    """Calls together: how many, and the sums of their precise and of their rounded prices."""
+
+    calls: int
+    precise: Money
+    rounded: Money
+
+
+NO_CALLS: Final = CallSum(0, ZERO, ZERO)
+
+
+@dataclass(frozen=True, slots=True)
 class BillContents:
-    """What is on a bill. Its total is the sum of its rounded lines; `whole` is what the fee is a share of."""
+    """What is on a bill. Its total is the sum of its rounded lines; `whole` is what the fee is a share of.
+
+    `calls` is empty when the bill was made of their sums alone.
+    """
 
     period: Period
     whole: Period
@@ -188,12 +203,46 @@ def build_bill(
         )
         billed = [_with_inclusion(call, inclusions.get(call.record_id)) for call in billed]
     lines = [
-        _fee_line(share, currency, zone) for share in prorate(plans, whole=whole, charged=charged, zone=zone)
+        *fee_lines(plans, whole=whole, charged=charged, currency=currency, zone=zone),
+        *_call_lines(_sum_of(billed, late=False), _sum_of(billed, late=True)),
+        *_allowance_lines(inclusions.values(), pots),
     ]
-    lines += _call_lines(billed)
-    lines += _allowance_lines(inclusions.values(), pots)
     in_force = taxes_in_force(taxes, last_day(period, zone))
-    return BillContents(period, whole, tuple(_taxed(lines, in_force, currency)), tuple(billed))
+    lines = list(mark_taxed(lines, in_force))
+    return BillContents(period, whole, (*lines, *_tax_lines(lines, in_force, currency)), tuple(billed))
+
+
+def fee_lines(
+    plans: Iterable[PlanInForce],
+    *,
+    whole: Period,
+    charged: Sequence[Period],
+    currency: Currency,
+    zone: tzinfo,
+) -> tuple[BillLine, ...]:
+    """The lines of the monthly fees; see `build_bill`."""
+    return tuple(
+        _fee_line(share, currency, zone) for share in prorate(plans, whole=whole, charged=charged, zone=zone)
+    )
+
+
+def build_bill_of_sums(
+    *,
+    period: Period,
+    whole: Period,
+    fees: Sequence[BillLine],
+    in_time: CallSum,
+    late: CallSum,
+    taxes: Sequence[TaxRate],
+    currency: Currency,
+) -> BillContents:
+    """The same bill as `build_bill` makes of the calls themselves, for plans without included minutes.
+
+    `fees` are the `fee_lines` with their taxes (`mark_taxed`), `in_time` and `late` the sums of the calls
+    that ended in the period and before it, `taxes` those in force on the period's last day.
+    """
+    lines = [*fees, *mark_taxed(_call_lines(in_time, late), taxes)]
+    return BillContents(period, whole, (*lines, *_tax_lines(lines, taxes, currency)), ())
 
 
 def _fee_line(share: FeeShare, currency: Currency, zone: tzinfo) -> BillLine:
@@ -201,18 +250,22 @@ def _fee_line(share: FeeShare, currency: Currency, zone: tzinfo) -> BillLine:
     return BillLine(LineKind.FEE, text, share.precise, share.precise.rounded(currency), fee=share)
 
 
-def _call_lines(calls: Sequence[BilledCall]) -> Iterable[BillLine]:
+def _sum_of(calls: Iterable[BilledCall], *, late: bool) -> CallSum:
+    chosen = [call for call in calls if call.late is late]
+    return CallSum(
+        len(chosen), total(call.precise for call in chosen), total(call.rounded for call in chosen)
+    )
+
+
+def _call_lines(in_time: CallSum, late: CallSum) -> Iterable[BillLine]:
     """A line for the period's calls and one for late ones: sums of rounded prices, so the bill adds up."""
-    for kind, ending, late in (
-        (LineKind.CALLS, "", False),
-        (LineKind.LATE_CALLS, " of earlier periods", True),
+    for kind, ending, calls in (
+        (LineKind.CALLS, "", in_time),
+        (LineKind.LATE_CALLS, " of earlier periods", late),
     ):
-        chosen = [call for call in calls if call.late is late]
-        if chosen:
-            text = f"{len(chosen)} {'call' if len(chosen) == 1 else 'calls'}{ending}"
-            yield BillLine(
-                kind, text, total(call.precise for call in chosen), total(call.rounded for call in chosen)
-            )
+        if calls.calls:
+            text = f"{calls.calls} {'call' if calls.calls == 1 else 'calls'}{ending}"
+            yield BillLine(kind, text, calls.precise, calls.rounded)
 
 
 def _covered(calls: Iterable[UnbilledCall], period: Period) -> Iterable[CoveredCall]:
@@ -252,11 +305,16 @@ def _allowance_lines(inclusions: Iterable[Inclusion], pots: dict[int, Pot]) -> I
             )
 
 
-def _taxed(lines: Sequence[BillLine], taxes: Sequence[TaxRate], currency: Currency) -> Iterable[BillLine]:
-    """The lines with the taxes that are on each, and a line for every tax that is on any."""
+def mark_taxed(lines: Iterable[BillLine], taxes: Sequence[TaxRate]) -> Iterable[BillLine]:
+    """The lines with the taxes that are on each."""
     for line in lines:
         on = _TAXED_AS.get(line.kind)
-        yield replace(line, tax_percents=tuple(tax.show_percent() for tax in taxes if on in tax.on))
+        percents = tuple(tax.show_percent() for tax in taxes if on in tax.on)
+        yield replace(line, tax_percents=percents) if percents else line
+
+
+def _tax_lines(lines: Sequence[BillLine], taxes: Sequence[TaxRate], currency: Currency) -> Iterable[BillLine]:
+    """A line for every tax that is on any of the lines."""
     for tax in taxes:
         base = total(line.amount for line in lines if _TAXED_AS.get(line.kind) in tax.on)
         if base:

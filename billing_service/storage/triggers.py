@@ -92,8 +92,10 @@ CREATE TRIGGER directory_added BEFORE INSERT ON phone_accounts
 FOR EACH ROW WHEN (NEW.ha1_md5 IS NOT NULL) EXECUTE FUNCTION note_account_in_directory()
 """,
     """
-CREATE TRIGGER directory_changed BEFORE UPDATE ON phone_accounts
-FOR EACH ROW WHEN (OLD.ha1_md5 IS NOT NULL OR NEW.ha1_md5 IS NOT NULL)
+CREATE TRIGGER directory_changed BEFORE UPDATE OF
+  number, state, display_name, ha1_md5, ha1_sha256, call_limit, outgoing_filter, incoming_filter, block_list,
+  blocking_permitted
+ON phone_accounts FOR EACH ROW WHEN (OLD.ha1_md5 IS NOT NULL OR NEW.ha1_md5 IS NOT NULL)
 EXECUTE FUNCTION note_account_in_directory()
 """,
     """

@@ -1,43 +1,29 @@
-"""Put together the bills of accounts' open periods from what is stored: one query a table, however many."""
+"""Put together the bill of an account from what is stored: of its open period, or a closed one once more."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from typing import Final
 
-from sqlalchemy import BigInteger, DateTime, and_, cast, func, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.selectable import TableValuedAlias
 
-from billing_service.domain.allowance import NO_ALLOWANCE, Allowance
 from billing_service.domain.bill import BillContents, UnbilledCall, build_bill
 from billing_service.domain.compiled_plan import CompiledPlan
-from billing_service.domain.dunning import AccountState
-from billing_service.domain.money import MICROS_PER_UNIT, Currency, Money
+from billing_service.domain.money import Currency
 from billing_service.domain.period import BillingCalendar, Period
 from billing_service.domain.proration import PlanInForce
 from billing_service.domain.tax import TaxRate
 from billing_service.storage.billed_calls import waits_for_a_bill
+from billing_service.storage.closing_rows import DueAccount, any_of
 from billing_service.storage.plan_queries import load_terms
-from billing_service.storage.tables import (
-    AccountPlanHistory,
-    AccountStateHistory,
-    Bill,
-    BillingPlan,
-    Call,
-    Customer,
-    PhoneAccount,
-    PlanVersion,
-)
+from billing_service.storage.tables import Bill, Call, Customer, PhoneAccount
 from billing_service.use_cases.bill_heading import read_tax_rates
+from billing_service.use_cases.period_facts import calls_of, charged_parts, plans_in_force
 from billing_service.use_cases.rate_call import CompiledPlans
 
-# A phone that is out of service still has its number and its plan; a suspended or closed one has neither.
-_CHARGED_STATES: Final = (AccountState.ACTIVE.value, AccountState.OUT_OF_SERVICE.value)
+AnyAccount = PhoneAccount | DueAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +44,7 @@ class BillFacts:
     taxes: Sequence[TaxRate] = ()
 
     def build(self, *, currency: Currency, zone: tzinfo) -> BillContents:
-        """The bill; the only way to one, be it open, closed or closed again."""
+        """The bill, be it open or closed again."""
         return build_bill(
             period=self.period,
             whole=self.whole,
@@ -78,7 +64,7 @@ def open_period(session: Session, account: PhoneAccount, zone: tzinfo) -> Period
     return open_periods(session, [account], zone)[account.id]
 
 
-def open_periods(session: Session, accounts: Sequence[PhoneAccount], zone: tzinfo) -> dict[int, Period]:
+def open_periods(session: Session, accounts: Sequence[AnyAccount], zone: tzinfo) -> dict[int, Period]:
     """The period of each account's next bill, by the account's identifier.
 
     A closed account with its last bill has no open period left. A call that arrives after all goes on one
@@ -96,12 +82,17 @@ def open_periods(session: Session, accounts: Sequence[PhoneAccount], zone: tzinf
             ).all()
         )
     periods = {}
+    # Most accounts have one of the same few periods, which then is the same object.
+    known: dict[tuple[datetime, datetime], Period] = {}
     for account in accounts:
         end = account.period_end
         if end is None:
             until = last_at.get(account.id) or account.period_start
             end = BillingCalendar(zone, account.billing_day).period_containing(until).end
-        periods[account.id] = Period(account.period_start, end)
+        key = (account.period_start, end)
+        if key not in known:
+            known[key] = Period(account.period_start, end)
+        periods[account.id] = known[key]
     return periods
 
 
@@ -115,56 +106,31 @@ def assemble_bill(
     compiled_plans: CompiledPlans | None = None,
 ) -> BillContents:
     """The bill of the open period with the fee up to `as_of`, and every call that has arrived for it."""
-    facts = load_bill_facts(session, [account], as_of=as_of, zone=zone, compiled_plans=compiled_plans)[
-        account.id
-    ]
+    periods = open_periods(session, [account], zone)
+    period = periods[account.id]
+    entitled = charged_parts(session, periods)[account.id]
+    plans = plans_in_force(session, periods)
+    facts = BillFacts(
+        period=period,
+        whole=whole_period(account, period, zone),
+        charged=_up_to(as_of, entitled),
+        entitled=entitled,
+        plans=plans[account.id],
+        calls=calls_of(session, periods)[account.id],
+        compiled=compiled_versions(session, plans, compiled_plans or CompiledPlans()),
+        taxes=_taxes(session, account),
+    )
     return facts.build(currency=currency, zone=zone)
 
 
-def load_bill_facts(
-    session: Session,
-    accounts: Sequence[PhoneAccount],
-    *,
-    as_of: datetime | None,
-    zone: tzinfo,
-    compiled_plans: CompiledPlans | None = None,
-) -> dict[int, BillFacts]:
-    """What the bills of the open periods are made of, by the accounts' identifiers.
-
-    Fees are charged up to `as_of`, or the whole period when it is None. When closing, lock the accounts
-    first, so that nothing else bills their calls. Plans with included minutes are looked for in
-    `compiled_plans` before they are loaded.
-    """
-    periods = open_periods(session, accounts, zone)
-    entitled = _charged_parts(session, periods)
-    plans = _plans_in_force(session, periods)
-    calls = _calls_of(session, periods)
-    compiled = _compiled(session, plans, compiled_plans or CompiledPlans())
-    taxes = _taxes(session, accounts)
-    return {
-        account.id: BillFacts(
-            period=periods[account.id],
-            whole=_whole_period(account, periods[account.id], zone),
-            charged=_up_to(as_of, entitled[account.id]),
-            entitled=entitled[account.id],
-            plans=plans[account.id],
-            calls=calls[account.id],
-            compiled=compiled,
-            taxes=taxes[account.id],
-        )
-        for account in accounts
-    }
-
-
-def _up_to(as_of: datetime | None, parts: Sequence[Period]) -> Sequence[Period]:
-    if as_of is None:
-        return parts
+def _up_to(as_of: datetime, parts: Sequence[Period]) -> Sequence[Period]:
     return [Period(part.start, min(part.end, as_of)) for part in parts if part.start < as_of]
 
 
-def _compiled(
+def compiled_versions(
     session: Session, plans: Mapping[int, Sequence[PlanInForce]], known: CompiledPlans
 ) -> dict[int, CompiledPlan]:
+    """The plan versions with included minutes among plans in force, by their identifiers."""
     versions = {plan.plan_version_id for some in plans.values() for plan in some if plan.allowance.minutes}
     return {version: known.get(version, lambda wanted: load_terms(session, wanted)) for version in versions}
 
@@ -183,9 +149,9 @@ def load_facts_again(
     `with_waiting` adds the calls that have arrived for its period since and are on no bill yet.
     """
     periods = {account.id: Period(bill.period_start, bill.period_end)}
-    calls = _calls_of(session, periods, waiting_since=account.period_start if with_waiting else None)
-    plans = _plans_in_force(session, periods)
-    charged = _charged_parts(session, periods)[account.id]
+    calls = calls_of(session, periods, waiting_since=account.period_start if with_waiting else None)
+    plans = plans_in_force(session, periods)
+    charged = charged_parts(session, periods)[account.id]
     return BillFacts(
         period=periods[account.id],
         whole=whole,
@@ -193,138 +159,25 @@ def load_facts_again(
         entitled=charged,
         plans=plans[account.id],
         calls=calls[account.id],
-        compiled=_compiled(session, plans, compiled_plans),
-        taxes=_taxes(session, [account])[account.id],
+        compiled=compiled_versions(session, plans, compiled_plans),
+        taxes=_taxes(session, account),
     )
 
 
-def _whole_period(account: PhoneAccount, period: Period, zone: tzinfo) -> Period:
+def whole_period(account: AnyAccount, period: Period, zone: tzinfo) -> Period:
     """The calendar period that the fee of the open period is a share of."""
     day = account.billing_day if account.period_billing_day is None else account.period_billing_day
     return BillingCalendar(zone, day).period_containing(period.start)
 
 
-def _taxes(session: Session, accounts: Sequence[PhoneAccount]) -> Mapping[int, Sequence[TaxRate]]:
-    """The tax rates for each account: none for those of exempt customers."""
+def _taxes(session: Session, account: PhoneAccount) -> Sequence[TaxRate]:
+    """The tax rates for an account: none for that of an exempt customer."""
     rates = read_tax_rates(session)
-    exempt: set[int] = set()
-    if rates:
-        customers = {account.customer_id for account in accounts}
-        exempt.update(
-            session.scalars(select(Customer.id).where(Customer.id.in_(customers), Customer.tax_exempt))
-        )
-    return {account.id: () if account.customer_id in exempt else rates for account in accounts}
+    return () if rates and exempt_customers(session, [account]) else rates
 
 
-def _wanted(periods: Mapping[int, Period]) -> TableValuedAlias:
-    """The accounts with their periods as a table to join with."""
-    return (
-        func.unnest(
-            cast(list(periods), ARRAY(BigInteger)),
-            cast([period.start for period in periods.values()], ARRAY(DateTime(timezone=True))),
-            cast([period.end for period in periods.values()], ARRAY(DateTime(timezone=True))),
-        )
-        .table_valued("account_id", "period_start", "period_end", name="wanted")
-        .render_derived()
-    )
-
-
-def _charged_parts(session: Session, periods: Mapping[int, Period]) -> Mapping[int, Sequence[Period]]:
-    wanted = _wanted(periods)
-    rows = session.execute(
-        select(AccountStateHistory.account_id, AccountStateHistory.valid_from, AccountStateHistory.valid_to)
-        .join(wanted, wanted.c.account_id == AccountStateHistory.account_id)
-        .where(
-            AccountStateHistory.state.in_(_CHARGED_STATES),
-            AccountStateHistory.valid_from < wanted.c.period_end,
-            or_(
-                AccountStateHistory.valid_to.is_(None),
-                AccountStateHistory.valid_to > wanted.c.period_start,
-            ),
-        )
-        .order_by(AccountStateHistory.account_id, AccountStateHistory.valid_from)
-    )
-    parts: defaultdict[int, list[Period]] = defaultdict(list)
-    for account_id, valid_from, valid_to in rows:
-        part = periods[account_id].overlap(valid_from, valid_to)
-        if part is not None:
-            parts[account_id].append(part)
-    return parts
-
-
-def _plans_in_force(session: Session, periods: Mapping[int, Period]) -> Mapping[int, Sequence[PlanInForce]]:
-    wanted = _wanted(periods)
-    rows = session.execute(
-        select(
-            AccountPlanHistory.account_id,
-            PlanVersion.id,
-            BillingPlan.name,
-            PlanVersion.monthly_fee,
-            AccountPlanHistory.valid_from,
-            AccountPlanHistory.valid_to,
-            PlanVersion.plan_id,
-            PlanVersion.included_minutes,
-            PlanVersion.included_prefixes,
-        )
-        .join(wanted, wanted.c.account_id == AccountPlanHistory.account_id)
-        .join(PlanVersion, PlanVersion.id == AccountPlanHistory.plan_version_id)
-        .join(BillingPlan, BillingPlan.id == PlanVersion.plan_id)
-        .where(
-            AccountPlanHistory.valid_from < wanted.c.period_end,
-            or_(
-                AccountPlanHistory.valid_to.is_(None),
-                AccountPlanHistory.valid_to > wanted.c.period_start,
-            ),
-        )
-        .order_by(AccountPlanHistory.account_id, AccountPlanHistory.valid_from)
-    )
-    plans: defaultdict[int, list[PlanInForce]] = defaultdict(list)
-    for account_id, version_id, name, fee, valid_from, valid_to, plan_id, minutes, prefixes in rows:
-        allowance = Allowance(minutes, tuple(prefixes)) if minutes else NO_ALLOWANCE
-        plans[account_id].append(
-            PlanInForce(version_id, name, Money.from_decimal(fee), valid_from, valid_to, plan_id, allowance)
-        )
-    return plans
-
-
-def _calls_of(
-    session: Session, periods: Mapping[int, Period], *, waiting_since: datetime | None = None
-) -> Mapping[int, Sequence[UnbilledCall]]:
-    """The calls on the bills of periods, and those that have ended by then and waited for one since."""
-    wanted = _wanted(periods)
-    which = and_(Call.billable_at >= wanted.c.period_start, Call.billable_at < wanted.c.period_end)
-    if waiting_since is not None:
-        which = or_(which, and_(Call.billable_at >= waiting_since, Call.ended_at < wanted.c.period_end))
-    # Micro-units as integers: reading a Decimal costs as much as all else in a row.
-    rows = session.execute(
-        select(
-            wanted.c.account_id,
-            Call.record_id,
-            Call.callee,
-            Call.answered_at,
-            Call.ended_at,
-            Call.duration_us,
-            cast(Call.price_precise * MICROS_PER_UNIT, BigInteger),
-            cast(Call.price * MICROS_PER_UNIT, BigInteger),
-            Call.plan_version_id,
-            Call.caller,
-        )
-        .select_from(wanted)
-        .join(Call, Call.account_id == wanted.c.account_id)
-        .where(which)
-    )
-    calls: defaultdict[int, list[UnbilledCall]] = defaultdict(list)
-    for account_id, record_id, callee, answered, ended, duration_us, precise, price, *plan_and_caller in rows:
-        calls[account_id].append(
-            UnbilledCall(
-                record_id,
-                callee,
-                answered,
-                ended,
-                duration_us,
-                Money(precise),
-                Money(price),
-                *plan_and_caller,
-            )
-        )
-    return calls
+def exempt_customers(session: Session, accounts: Iterable[AnyAccount]) -> frozenset[int]:
+    """The customers of accounts who pay no taxes."""
+    customers = {account.customer_id for account in accounts}
+    exempt = select(Customer.id).where(Customer.id == any_of(customers), Customer.tax_exempt)
+    return frozenset(session.scalars(exempt))

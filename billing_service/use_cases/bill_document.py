@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -27,6 +27,15 @@ class Company:
     address: str = ""
     tax_number: str = ""
     payment_instructions: str = ""
+
+    def to_document(self) -> dict[str, str]:
+        """As bills have it."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "tax_number": self.tax_number,
+            "payment_instructions": self.payment_instructions,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +72,31 @@ def freeze(heading: BillHeading, contents: BillContents, currency: Currency) -> 
             "address": heading.customer_address,
             "email": heading.customer_email,
         },
-        "company": asdict(heading.company),
+        "company": heading.company.to_document(),
         "locale": heading.locale,
         "currency": currency.code,
         "timezone": heading.timezone,
-        "period": _span(contents.period),
-        "whole_period": _span(contents.whole),
-        "closed_at": None if heading.closed_at is None else _instant(heading.closed_at),
+        "period": freeze_span(contents.period),
+        "whole_period": freeze_span(contents.whole),
+        "closed_at": None if heading.closed_at is None else show_instant(heading.closed_at),
         "due_on": None if heading.due_on is None else heading.due_on.isoformat(),
-        "lines": [_line(line, currency) for line in contents.lines],
+        "lines": [freeze_line(line, currency) for line in contents.lines],
         "call_total": contents.call_total.format(currency),
         "fee_total": contents.fee_total.format(currency),
         "tax_total": contents.tax_total.format(currency),
         "total": contents.total.format(currency),
     }
+    return {**document, **freeze_inclusions(contents, currency)}
+
+
+def freeze_inclusions(contents: BillContents, currency: Currency) -> BillDocument:
+    """What included minutes did for calls, as documents have it; nothing when they did nothing."""
     inclusions = {
         call.record_id: {"included_s": call.included_s, "included": call.included.format(currency)}
         for call in contents.calls
         if call.included_s
     }
-    return {**document, INCLUSIONS: inclusions} if inclusions else document
+    return {INCLUSIONS: inclusions} if inclusions else {}
 
 
 def list_calls(contents: BillContents, currency: Currency) -> list[BillDocument]:
@@ -101,7 +115,8 @@ def without_calls(frozen: Mapping[str, Any]) -> BillDocument:
     return {**document, INCLUSIONS: inclusions} if inclusions else document
 
 
-def _line(line: BillLine, currency: Currency) -> BillDocument:
+def freeze_line(line: BillLine, currency: Currency) -> BillDocument:
+    """A line as documents have it."""
     return {
         "kind": line.kind.value,
         "text": line.text,
@@ -112,7 +127,7 @@ def _line(line: BillLine, currency: Currency) -> BillDocument:
         if line.fee is None
         else {
             "plan": line.fee.plan_name,
-            "parts": [_span(part) for part in line.fee.parts],
+            "parts": [freeze_span(part) for part in line.fee.parts],
             "monthly_fee": line.fee.proration.monthly_fee.format_precise(),
             "charged_us": line.fee.proration.charged_us,
             "whole_us": line.fee.proration.whole_us,
@@ -131,7 +146,7 @@ def _call(call: BilledCall, currency: Currency) -> BillDocument:
     return {
         "record_id": call.record_id,
         "callee": call.callee,
-        "answered_at": _instant(call.answered_at),
+        "answered_at": show_instant(call.answered_at),
         "duration_us": call.duration_us,
         "price_precise": call.precise.format_precise(),
         "price": call.rounded.format(currency),
@@ -142,8 +157,9 @@ def _call(call: BilledCall, currency: Currency) -> BillDocument:
     }
 
 
-def _span(period: Period) -> BillDocument:
-    return {"start": _instant(period.start), "end": _instant(period.end)}
+def freeze_span(period: Period) -> BillDocument:
+    """A period as documents have it."""
+    return {"start": show_instant(period.start), "end": show_instant(period.end)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +182,7 @@ def present(frozen: Mapping[str, Any], standing: BillStanding, currency: Currenc
     due = standing.total - standing.paid if owed else ZERO
     void = None
     if standing.voided_at is not None:
-        void = {"at": _instant(standing.voided_at), "reason": standing.void_reason}
+        void = {"at": show_instant(standing.voided_at), "reason": standing.void_reason}
     shown = {name: value for name, value in frozen.items() if name != INCLUSIONS}
     return {
         "number": frozen["number"],
@@ -181,6 +197,7 @@ def present(frozen: Mapping[str, Any], standing: BillStanding, currency: Currenc
     }
 
 
-def _instant(instant: datetime) -> str:
+def show_instant(instant: datetime) -> str:
+    """RFC 3339 in UTC with microseconds."""
     # A quarter of the time of strftime, and bills have many calls.
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

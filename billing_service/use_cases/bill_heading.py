@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from billing_service.domain.tax import Taxable
 from billing_service.domain.tax import TaxRate as DomainTaxRate
+from billing_service.storage.closing_rows import BilledCustomer, DueAccount
 from billing_service.storage.tables import Customer, PhoneAccount, SystemSettings, TaxRate
 from billing_service.use_cases.bill_document import BillHeading, Company
 
@@ -36,8 +37,8 @@ def read_letterhead(session: Session) -> Letterhead:
 
 
 def head_bill(
-    account: PhoneAccount,
-    customer: Customer,
+    account: PhoneAccount | DueAccount,
+    customer: Customer | BilledCustomer,
     letterhead: Letterhead,
     *,
     number: str | None,

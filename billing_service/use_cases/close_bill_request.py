@@ -59,6 +59,7 @@ def close_bill_request(
             _pass_over_silence(session, account, wanted, zone)
         closed = close_next_period(session, account.id, as_of=at, wait=True, currency=currency, zone=zone)
         assert closed is not None, "a period that is over is due"
+        session.refresh(account)
     number = _bill_of(session, account, wanted)
     if number is None:
         raise Conflict(

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from billing_service.domain.events import EventKind
 from billing_service.domain.ledger import AvailableMoney, EntryKind, UnpaidBill, settle
 from billing_service.domain.money import ZERO, Money
+from billing_service.storage.closing_rows import any_of
 from billing_service.storage.publishing import publish_bills
 from billing_service.storage.tables import Bill, BillSettlement, LedgerEntry, SystemSettings
 
@@ -52,7 +53,7 @@ def accounts_with_money(session: Session, account_ids: Sequence[int]) -> Sequenc
     entries = (
         select(LedgerEntry.account_id)
         .outerjoin(BillSettlement, BillSettlement.ledger_entry_id == LedgerEntry.id)
-        .where(LedgerEntry.account_id.in_(account_ids), LedgerEntry.kind.in_(_MONEY_THAT_PAYS))
+        .where(LedgerEntry.account_id == any_of(account_ids), LedgerEntry.kind.in_(_MONEY_THAT_PAYS))
         .group_by(LedgerEntry.id)
         .having(LedgerEntry.amount > used)
     )

@@ -80,7 +80,13 @@ class PhoneAccount(Base):
         CheckConstraint("period_end > period_start", name="period_not_empty"),
         Index("ix_phone_accounts_customer_id", "customer_id"),
         Index("ix_phone_accounts_directory_version", "directory_version"),
-        Index("ix_phone_accounts_period_end", "period_end", postgresql_where=text("period_end IS NOT NULL")),
+        # The order in which accounts are closed.
+        Index(
+            "ix_phone_accounts_period_end_id",
+            "period_end",
+            "id",
+            postgresql_where=text("period_end IS NOT NULL"),
+        ),
     )
 
     id: Mapped[Identifier]
