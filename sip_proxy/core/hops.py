@@ -1,5 +1,6 @@
 """Our place between two hops: what we write into Via and Record-Route, and how a peer is reached."""
 
+import ipaddress
 from functools import lru_cache
 
 from sip_proxy.core.dialog.party import Party
@@ -117,13 +118,36 @@ class Hops:
             return flow
         if not flow.transport.is_reliable:
             return _contact_on(flow, contact) if is_direct else flow
-        return flow if self._exchange.is_open(flow) else destination_of(contact, flow.transport)
+        return flow if self._exchange.is_open(flow) else _address_of(contact, flow)
+
+
+@lru_cache(maxsize=4096)
+def _address_of(contact: str, flow: Flow) -> Destination | None:
+    """Return where a contact's URI points, None where its owner may not send us.
+
+    An account must not have us knock at the doors of our own machine, or call a whole network, by registering
+    such a contact: our own addresses are only for phones that are here.
+    """
+    destination = destination_of(contact, flow.transport)
+    if destination is None or destination.host == flow.remote[0]:
+        return destination
+    here, there = _ip_address(flow.remote[0]), _ip_address(destination.host)
+    if here.is_loopback or flow.remote[0] == flow.local[0]:
+        return destination
+    is_ours = there.is_loopback or there.is_unspecified or there == _ip_address(flow.local[0])
+    return None if is_ours or there.is_multicast else destination
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = ipaddress.ip_address(host)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 @lru_cache(maxsize=4096)
 def _contact_on(flow: Flow, contact: str) -> Flow | Destination:
     """Return where the URI of a contact points, by way of the socket that its owner knows us by."""
-    destination = destination_of(contact, flow.transport)
+    destination = _address_of(contact, flow)
     if destination is None:
         return flow
     if destination.transport is not flow.transport:

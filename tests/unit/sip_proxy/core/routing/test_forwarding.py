@@ -151,6 +151,43 @@ def test_a_phone_behind_nat_is_reached_where_its_register_came_from() -> None:
     assert exchange.undelivered == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1:6379",
+        "127.8.8.8",
+        "192.0.2.1:8060",
+        "0.0.0.0:25",
+        "224.0.1.75",
+        "[::1]:6379",
+        "[::ffff:127.0.0.1]",
+    ],
+)
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_contact_does_not_lead_to_the_machine_of_the_exchange(address: str, transport: str) -> None:
+    """An account could talk to whatever else listens there, or have us call a whole network."""
+    exchange = Exchange()
+    caller = exchange.phone("0001")
+    callee = exchange.phone("0002", contacts=(f"<sip:0002@{address};transport={transport}>",))
+    caller.invite("0002")
+    assert callee.requests("INVITE")
+    assert exchange.undelivered == []
+
+
+def test_a_phone_on_the_machine_of_the_exchange_may_be_anywhere_there() -> None:
+    exchange = Exchange()
+    caller = exchange.phone("0001")
+    callee = Phone(exchange, "0002")
+    callee.address = (EXCHANGE[0], 5070)
+    callee.sent_by = f"{EXCHANGE[0]}:5070"
+    callee.flow = Flow(Transport.UDP, callee.address, EXCHANGE)
+    exchange.phones[callee.key] = callee
+    callee.register(contacts=("<sip:0002@127.0.0.1:5072>",))
+    caller.invite("0002")
+    (send,) = exchange.undelivered
+    assert destination(send.to) == ("127.0.0.1", 5072)
+
+
 def test_a_phone_without_nat_is_reached_where_its_contact_points() -> None:
     """§16.6 step 7: it may register from another port than it is called on."""
     exchange = Exchange()
