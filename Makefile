@@ -32,7 +32,7 @@ explore: system-test $(VENV)/.installed-dev ## try the properties with fifty tim
 bench-sip: system-test $(VENV)/.installed-dev ## measure the exchange beside Kamailio (a few minutes; BENCH_ARGS=--full for all)
 	@$(BIN)/python -m bench.sip $(BENCH_ARGS)
 
-bench-billing: $(VENV)/.installed-dev ## measure rating, intake, closing and reading beside plain SQL (minutes; BENCH_ARGS=--full for all)
+bench-billing: system-test $(VENV)/.installed-dev ## measure rating, intake, closing and reading beside plain SQL (minutes; BENCH_ARGS=--full for all)
 	@$(BIN)/python -m bench.billing $(BENCH_ARGS)
 
 check: system-run $(VENV)/.installed-dev ## style, types and architecture

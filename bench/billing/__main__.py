@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.billing.closing import Closed, close_a_month
 from bench.billing.intake import take_in
+from bench.billing.messages import take_events
 from bench.billing.rating import rate
 from bench.billing.reading import read
 
@@ -29,6 +30,7 @@ def main() -> None:
     )
     page.add(_rating(1_000_000 if arguments.full else 300_000))
     page.add(_intake(arguments.calls or (500_000 if arguments.full else 50_000)))
+    page.add(_events(arguments.events or 1_000))
     sizes = arguments.accounts or ([10_000, 100_000] if arguments.full else [1_000, 5_000])
     page.add(_closing([close_a_month(accounts, 20 * accounts) for accounts in sizes]))
     stored = arguments.stored or (5_000_000 if arguments.full else 300_000)
@@ -39,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="all of it; takes an hour or so")
     parser.add_argument("--calls", type=int, help="calls in the file that is imported")
+    parser.add_argument("--events", type=int, help="calls that come as events, by each way")
     parser.add_argument("--accounts", type=int, nargs="*", help="how many accounts to close, 20 calls each")
     parser.add_argument("--stored", type=int, help="calls stored while bills and calls are read")
     parser.add_argument("--dry", action="store_true", help="print only; leave docs/benchmarks.md as it is")
@@ -65,6 +68,20 @@ def _intake(count: int) -> str:
         f"| {taken.calls / taken.import_s:,.0f} | {taken.copy_s / taken.import_s:.2f} | 0.5 |\n\n"
         f"The importing program took {taken.import_peak_bytes / 2**20:.0f} MB at most."
     )
+
+
+def _events(count: int) -> str:
+    lines = [
+        "| way | billing, ms | PostgreSQL, ms | RabbitMQ, ms | calls/s |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {cost.way} | {cost.billing_ms:.2f} | {cost.postgres_ms:.2f} | {cost.broker_ms:.2f} "
+        f"| {cost.calls_per_s:,.0f} |"
+        for cost in take_events(count)
+    ]
+    head = f"{count:,} calls by each way, a start and an end event each; CPU time for a call."
+    return f"### From events to stored calls\n\n{head}\n\n" + "\n".join(lines)
 
 
 def _closing(months: list[Closed]) -> str:

@@ -3,19 +3,13 @@
 import http.client
 import json
 import random
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bench.billing.population import add_accounts, add_calls
-from bench.billing.server import Server, running_server
-from tests.support.ports import free_port
-
-_TOKEN = "a-token-for-the-benchmark"
+from bench.billing.server import TOKEN, Server, running_server, running_service
 
 
 @dataclass(frozen=True)
@@ -37,8 +31,8 @@ def read(calls: int, accounts: int, *, requests: int = 300) -> list[Latency]:
         server.sql(
             "UPDATE phone_accounts SET period_end = period_end + interval '1 month' WHERE id % 10 <> 0"
         )
-        with _service(server) as port:
-            return _measure(server, port, accounts, requests)
+        with running_service(server) as service:
+            return _measure(server, service.port, accounts, requests)
 
 
 def _measure(server: Server, port: int, accounts: int, requests: int) -> list[Latency]:
@@ -46,7 +40,7 @@ def _measure(server: Server, port: int, accounts: int, requests: int) -> list[La
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def get(path: str) -> Any:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {_TOKEN}"})
+        connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
         answer = connection.getresponse()
         body = answer.read()
         assert answer.status == 200, (path, answer.status, body[:500])
@@ -86,32 +80,3 @@ def _time(what: str, get: Callable[[str], Any], path: Callable[[], str], request
         took.append((time.perf_counter() - started) * 1000)
     took.sort()
     return Latency(what, took[len(took) // 2], took[int(len(took) * 0.99)])
-
-
-@contextmanager
-def _service(server: Server) -> Iterator[int]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "billing_service", "serve"],
-        env={
-            **server.environment,
-            "TOLLBELL_BILLING_HTTP": f"127.0.0.1:{port}",
-            "TOLLBELL_SERVICE_TOKEN": _TOKEN,
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until_it_has_closed(server, port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_it_has_closed(server: Server, port: int) -> None:
-    """The service closes at its start; what is read should be there and the closing over."""
-    deadline = time.monotonic() + 900
-    while not server.sql("SELECT 1 FROM closing_runs HAVING count(*) > 0 AND count(*) = count(finished_at)"):
-        assert time.monotonic() < deadline, "the service does not start"
-        time.sleep(0.5)

@@ -1,5 +1,7 @@
 """A PostgreSQL for the benchmark alone, as the product runs it, and programs of the product on it."""
 
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -10,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,10 @@ from billing_service.storage.engine import make_engine
 from billing_service.storage.migrations import migrate
 from billing_service.storage.patience import wait_for_ever, wait_with_patience
 from billing_service.storage.unit_of_work import Database
+from tests.support.ports import free_port
+
+TOKEN = "a-token-for-the-benchmark"
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,15 @@ class Server:
 
     var: Path
     url: URL
+    pid: int
 
     @property
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, "TOLLBELL_VAR": str(self.var), "TOLLBELL_LOG": "json"}
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU that PostgreSQL has used so far."""
+        return cpu_s(self.pid)
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run statements as one transaction, without the product's limits of time."""
@@ -130,7 +142,8 @@ def running_server() -> Iterator[Server]:
         engine = make_engine(url, connections=1)
         migrate(engine)
         engine.dispose()
-        yield Server(var, url)
+        assert server.process is not None, "it runs"
+        yield Server(var, url, server.process.pid)
     finally:
         server.stop()
         shutil.rmtree(var, ignore_errors=True)
@@ -145,3 +158,71 @@ def units_of_work(server: Server) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running billing service."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU that it has used so far."""
+        return cpu_s(self.pid)
+
+
+@contextmanager
+def running_service(server: Server, **environment: str) -> Iterator[Service]:
+    """A service on this server that has closed what was due at its start."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "billing_service", "serve"],
+        env={
+            **server.environment,
+            "TOLLBELL_BILLING_HTTP": f"127.0.0.1:{port}",
+            "TOLLBELL_SERVICE_TOKEN": TOKEN,
+            **environment,
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_until_it_works(port)
+        _wait_until_it_has_closed(server)
+        yield Service(port, process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_until_it_works(port: int) -> None:
+    """With all that it is configured with: without its broker it is degraded."""
+    deadline = time.monotonic() + 120
+    while True:
+        with contextlib.suppress(OSError, HTTPException):
+            connection = HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/health")
+            if json.load(connection.getresponse())["status"] == "ok":
+                return
+        assert time.monotonic() < deadline, "the service does not work"
+        time.sleep(0.1)
+
+
+def _wait_until_it_has_closed(server: Server) -> None:
+    deadline = time.monotonic() + 900
+    while not server.sql("SELECT 1 FROM closing_runs HAVING count(*) > 0 AND count(*) = count(finished_at)"):
+        assert time.monotonic() < deadline, "the service does not start"
+        time.sleep(0.5)
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU of a process, its children that have ended, and those that live."""
+    try:
+        # After the name, which may hold anything: the state is the third field of proc(5).
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # it has just ended
+        return 0.0
+    own = sum(int(ticks) for ticks in fields[11:15]) / _TICKS_A_SECOND
+    return own + sum(cpu_s(int(child)) for child in children)

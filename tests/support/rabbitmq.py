@@ -45,6 +45,11 @@ class RabbitServer:
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes of it that run."""
+        return [process.pid for process in self._processes]
+
     def start(self) -> None:
         """Return when it accepts connections."""
         self._write(
