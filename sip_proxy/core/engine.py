@@ -120,6 +120,8 @@ class Engine:
             self._exchange.open_flows.add(flow)
         if data[:9] == b"REGISTER " and self._short_path.take(data, flow, now):
             return
+        if data[:4] == b"ACK " and self._reception.is_stray_ack(data):
+            return
         if len(data) <= _LONGEST_KEEP_ALIVE and not data.strip(_KEEP_ALIVE_BYTES):
             return
         try:

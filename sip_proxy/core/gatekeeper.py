@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from sip_proxy.core.authentication.authenticator import Authenticator, Judgement, Verdict
 from sip_proxy.core.authentication.digest import DigestCredentials, MalformedCredentials, parse_credentials
@@ -18,6 +19,8 @@ _SCANNERS = re.compile(
     r"friendly-(?:scanner|request)|sipvicious|sundayddr|sip-?scan|sipcli|iWar|siparmyknife|smap|pplsip",
     re.IGNORECASE,
 )
+_LONGEST_TOLD = 64
+_USUAL_USER_PART = re.compile(r"[^<]*<sip:([^@;?>\s]*)")
 _USER_PART = re.compile(r"(?:sips?|tel):([^@;?>\s]*)", re.IGNORECASE)
 
 
@@ -56,7 +59,7 @@ class Gatekeeper:
         host = flow.remote[0]
         if self._sources.is_silenced(host, now):
             return True
-        if user_agent is None or _SCANNERS.match(user_agent) is None:
+        if user_agent is None or not _is_scanner(user_agent[:_LONGEST_TOLD]):
             return False
         if self._sources.is_first_sight(host, now):
             self._exchange.report(
@@ -153,7 +156,8 @@ class Gatekeeper:
 
     def _ask_stranger(self, request: Request, flow: Flow, now: float) -> None:
         """Challenge a request without credentials, unless its sender has tried too many numbers."""
-        match = _USER_PART.search(request.first("to" if request.method == "REGISTER" else "from") or "")
+        address = request.first("to" if request.method == "REGISTER" else "from") or ""
+        match = _USUAL_USER_PART.match(address) or _USER_PART.search(address)
         is_unknown = match is None or self._exchange.directory.find(match[1]) is None
         if is_unknown and self._note_unknown(flow, now):
             return
@@ -195,3 +199,8 @@ class Gatekeeper:
             now, stale=stale, user_agent=user_agent or "", source=flow.remote[0]
         )
         return [f"{name}: {value}" for value in challenges]
+
+
+@lru_cache(maxsize=1024)
+def _is_scanner(user_agent: str) -> bool:
+    return _SCANNERS.match(user_agent) is not None

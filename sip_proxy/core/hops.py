@@ -6,7 +6,10 @@ from functools import lru_cache
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow, Transport
-from sip_proxy.core.message.uri import Uri
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.grammar import split_commas
+from sip_proxy.core.message.name_addr import parse_name_addr
+from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.registrar.binding import destination_of, port_of
 from sip_proxy.core.registrar.location import LocationTable
 
@@ -14,13 +17,16 @@ from sip_proxy.core.registrar.location import LocationTable
 class Hops:
     """Knows our own addresses and the ways to our peers."""
 
-    __slots__ = ("_exchange", "_local_hosts", "_location")
+    __slots__ = ("_exchange", "_local_hosts", "_location", "is_our_route_line", "is_our_uri")
 
     def __init__(self, exchange: Exchange, location: LocationTable) -> None:
         self._exchange = exchange
         self._location = location
         addresses = {address for address, _ in exchange.config.local_addresses}
         self._local_hosts = addresses | {exchange.config.domain.lower()}
+        # Every request within a dialog has our Route, and those of a phone the same Request-URI.
+        self.is_our_route_line = lru_cache(maxsize=4096)(self._is_our_route_line)
+        self.is_our_uri = lru_cache(maxsize=4096)(self._is_our_uri)
 
     def is_local(self, uri: Uri) -> bool:
         """Tell whether a Request-URI is for our domain (RFC 3261 §16.5): any of our addresses counts."""
@@ -40,6 +46,21 @@ class Hops:
         if asked in Transport.__members__:
             transport = Transport[asked]
         return (uri.address, port_of(uri, transport)) in config.local_addresses
+
+    def _is_our_route_line(self, line: str) -> bool:
+        """Tell whether a Route line has one value, and that means this very element."""
+        values = split_commas(line.partition(":")[2])
+        try:
+            return len(values) == 1 and self.is_our_route(parse_name_addr(values[0]).parsed_uri())
+        except MalformedMessage:
+            return False
+
+    def _is_our_uri(self, text: str) -> bool:
+        """Tell the same of a URI as it is written; of one that can't be read it is false."""
+        try:
+            return self.is_our_route(parse_uri(text))
+        except MalformedMessage:
+            return False
 
     def is_our_via(self, host: str, port: int | None) -> bool:
         """Tell whether a Via value was written by us."""

@@ -31,6 +31,9 @@ class LiveCallState(Enum):
     ANSWERED = "answered"
     ENDED = "ended"
 
+    # As for `Transport`: else every look-up in the table of states makes a hash of the name.
+    __hash__ = object.__hash__
+
 
 class LiveCall(NamedTuple):
     """A call as an administrator sees it. `id` is the `record_id` of the record that it will become."""

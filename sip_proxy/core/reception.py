@@ -19,6 +19,7 @@ from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.routing.in_dialog import InDialogRouter
 from sip_proxy.core.routing.router import Router
 from sip_proxy.core.routing.validation import check_request, request_uri, unsupported
+from sip_proxy.core.stray_ack import glance_at_ack
 from sip_proxy.core.transaction.server import ServerEvent, ServerState
 
 _ALLOW = (
@@ -93,6 +94,18 @@ class Reception:
             self._take_cancel(request, flow, now)
         else:
             self._take_new(request, flow, now)
+
+    def is_stray_ack(self, data: bytes) -> bool:
+        """Tell whether these bytes are an ACK that belongs to no transaction and to no call that we know.
+
+        False also when that can't be seen without reading all of it.
+        """
+        ack = glance_at_ack(data)
+        return (
+            ack is not None
+            and self._layer.server_with(ack.invite_key) is None
+            and not self._in_dialog.knows_call_id(ack.call_id)
+        )
 
     def _make_up_branch(self, request: Request, via: Via) -> None:
         """Give a request of an RFC 2543 element a branch, of what its copies, its ACK and its CANCEL share.

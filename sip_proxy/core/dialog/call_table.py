@@ -169,6 +169,10 @@ class CallTable:
                     return DialogMatch(call, called, calling, EndedBy.CALLEE)
         return None
 
+    def knows_call_id(self, call_id: str) -> bool:
+        """Tell whether any call, or one that is over since a moment, has this Call-ID."""
+        return call_id in self._by_call_id
+
     def restore(self, state: str, now: float, *, same_boot: bool) -> None:
         """Take up a saved call; one that is there already stays as it is."""
         call = load_call(state, self, now=now, wall=self._exchange.wall(now), same_boot=same_boot)

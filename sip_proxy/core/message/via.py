@@ -21,7 +21,7 @@ _PLAIN_VIA = re.compile(
 )
 # The few forms of the whole line that most phones write, and we ourselves.
 _USUAL_LINE = re.compile(
-    r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?;branch=([^\s;=,\"<>]+)(;rport)?\Z"
+    r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?;branch=([!#-+\--:?-~]+)(;rport)?\Z"
 )
 _ASKED_FOR_PORT = {"rport": ""}
 _NO_PARAMETERS: dict[str, str] = {}
@@ -48,7 +48,8 @@ class Via(NamedTuple):
     @property
     def has_magic_cookie(self) -> bool:
         """Whether the branch is one of RFC 3261: unique, and so enough to match a transaction by."""
-        return len(self.branch) > len(MAGIC_COOKIE) and self.branch[:7].lower() == "z9hg4bk"
+        branch = self.branch
+        return len(branch) > 7 and (branch.startswith(MAGIC_COOKIE) or branch[:7].lower() == "z9hg4bk")
 
 
 def read_usual_via(line: str, address: str, port: int) -> tuple[Via, str] | None:

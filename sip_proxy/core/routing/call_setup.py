@@ -18,6 +18,7 @@ from sip_proxy.core.transaction.timers import Timer
 
 _BUSY = frozenset({486, 600, 603})
 _NO_ANSWER = frozenset({408, 480})
+_RECORD_ROUTE = frozenset({"record-route"})
 
 
 class SetupTimer(IntEnum):
@@ -140,9 +141,7 @@ class CallSetup:
         assert transaction is not None
         routes: tuple[str, ...] = ()
         if "record-route" in response.shape.at:
-            recorded = response.values("record-route")
-            beyond = len(recorded) - branch.recorded_routes
-            routes = tuple(reversed(recorded[: max(0, beyond)]))
+            routes = _routes_beyond(response, branch.recorded_routes)
         return Party(
             number=self.call.callee,
             address=response.first("to") or "",
@@ -181,3 +180,12 @@ class CallSetup:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _routes_beyond(response: Response, recorded: int) -> tuple[str, ...]:
+    """Return the Record-Route values above the lowest ones, which were there before, nearest first."""
+    lines = response.shape.only(_RECORD_ROUTE)(response.lines)
+    if len(lines) == recorded and not any("," in line for line in lines):
+        return ()
+    values = response.values("record-route")
+    return tuple(reversed(values[: max(0, len(values) - recorded)]))

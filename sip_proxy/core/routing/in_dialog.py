@@ -81,6 +81,10 @@ class InDialogRouter:
             match.receiver.showed_life(now)
             self._exchange.emit(Send(to, response_upstream(response, [])))
 
+    def knows_call_id(self, call_id: str) -> bool:
+        """Tell whether there is a call with this Call-ID, over for a moment at most."""
+        return self._calls.knows_call_id(call_id)
+
     def has_call(self, request: Request) -> bool:
         """Tell whether a request belongs to a call that we know."""
         return self._calls.find_dialog(request) is not None
@@ -159,7 +163,7 @@ class InDialogRouter:
         routes = remaining_routes(request, self._hops)
         uri = request.uri
         parsed = _parsed(uri)
-        if parsed is None or self._is_us(parsed, flow):
+        if parsed is None or self._is_us(uri, parsed, flow):
             # A strict router before us wrote our Record-Route there (§16.4), or the phone ignored the route
             # set and its peer's Contact, as simple ones do.
             uri = match.receiver.contact
@@ -168,8 +172,8 @@ class InDialogRouter:
         uri, routes = for_next_hop(uri, routes)
         return Copy(request, routes=routes, our_realm=self._exchange.config.domain), uri
 
-    def _is_us(self, uri: Uri, flow: Flow) -> bool:
-        return self._hops.is_our_route(uri) or (uri.address, uri.port or 5060) == flow.local
+    def _is_us(self, text: str, uri: Uri, flow: Flow) -> bool:
+        return self._hops.is_our_uri(text) or (uri.address, uri.port or 5060) == flow.local
 
 
 class _Watch:

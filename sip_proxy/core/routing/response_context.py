@@ -328,6 +328,6 @@ class ResponseContext:
         self._request = None
         for branch in self.branches:
             if branch.final is not None:
-                branch.final = branch.final._replace(response=None)
+                branch.final = Final(branch.final.status, branch.final.reason, None)
         if not self.is_invite:
             self.observer = None

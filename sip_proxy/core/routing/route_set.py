@@ -2,12 +2,19 @@
 
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
-from sip_proxy.core.message.message import Request
+from sip_proxy.core.message.message import LONGEST_REMEMBERED, Request
 from sip_proxy.core.message.name_addr import parse_name_addr
+
+ROUTE = frozenset({"route"})
 
 
 def remaining_routes(request: Request, hops: Hops) -> list[str]:
     """Return the Route values after those of ours at the front: one, or two of a double Record-Route."""
+    if "route" not in request.shape.at:
+        return []
+    lines = request.shape.only(ROUTE)(request.lines)
+    if len(lines) == 1 and len(lines[0]) <= LONGEST_REMEMBERED and hops.is_our_route_line(lines[0]):
+        return []
     routes = request.values("route")
     while routes:
         try:

@@ -8,6 +8,7 @@ from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.message.via import MAGIC_COOKIE, parse_via
 from sip_proxy.core.rejection import Rejection
 
+_ROUTE = frozenset({"route"})
 # What is left for the requests that the exchange sends in the name of one side to the other.
 _CSEQ_ROOM = 10_000
 
@@ -53,7 +54,7 @@ def loop_mark(request: Request, identifiers: Identifiers) -> str:
         request.from_tag,
         request.to_tag,
         request.cseq,
-        *request.values("route"),
+        *request.shape.only(_ROUTE)(request.lines),
     )
 
 

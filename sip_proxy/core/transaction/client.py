@@ -70,9 +70,8 @@ class ClientTransaction(Machine):
         method: str,
         data: bytes,
         owner: ResponseTaker,
-        state: ClientState,
     ) -> None:
-        super().__init__(key=key, layer=layer, to=to, state=state)
+        Machine.__init__(self, key=key, layer=layer, to=to)
         self.method = method
         self.data = data
         self.owner = owner

@@ -2,10 +2,9 @@
 
 from typing import ClassVar
 
-from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.building import build_ack
-from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
-from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
+from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction
+from sip_proxy.core.transaction.machine import Machine, Table
 
 
 class InviteClientTransaction(ClientTransaction):
@@ -13,19 +12,7 @@ class InviteClientTransaction(ClientTransaction):
 
     __slots__ = ()
     TABLE: ClassVar[Table]
-
-    def __init__(
-        self,
-        *,
-        key: str,
-        layer: Surroundings,
-        to: Flow | Destination,
-        method: str,
-        data: bytes,
-        owner: ResponseTaker,
-    ) -> None:
-        state = ClientState.CALLING
-        super().__init__(key=key, layer=layer, to=to, method=method, data=data, owner=owner, state=state)
+    FIRST_STATE: ClassVar[int] = ClientState.CALLING
 
     def start(self, now: float) -> None:
         """Send the INVITE and start timers A (unreliable transports only) and B."""

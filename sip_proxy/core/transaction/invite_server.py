@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from sip_proxy.core.flow import Flow
-from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
+from sip_proxy.core.transaction.machine import Machine, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
 
@@ -12,9 +11,7 @@ class InviteServerTransaction(ServerTransaction):
 
     __slots__ = ()
     TABLE: ClassVar[Table]
-
-    def __init__(self, *, key: str, layer: Surroundings, to: Flow) -> None:
-        super().__init__(key=key, layer=layer, to=to, state=ServerState.PROCEEDING)
+    FIRST_STATE: ClassVar[int] = ServerState.PROCEEDING
 
     def _start_g_and_h(self, now: float) -> None:
         if not self.to.transport.is_reliable:

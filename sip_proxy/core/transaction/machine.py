@@ -28,14 +28,15 @@ class Machine:
     """A transaction: a state, a table, at most one retransmission timer and one timer for its end."""
 
     TABLE: ClassVar[Table] = {}
+    FIRST_STATE: ClassVar[int]
 
     __slots__ = ("end_timer", "interval_s", "key", "layer", "resend_timer", "state", "to")
 
-    def __init__(self, *, key: str, layer: Surroundings, to: Flow | Destination, state: int) -> None:
+    def __init__(self, *, key: str, layer: Surroundings, to: Flow | Destination) -> None:
         self.key = key
         self.layer = layer
         self.to = to
-        self.state = state
+        self.state = self.FIRST_STATE
         self.interval_s = layer.values.t1_s
         self.resend_timer: Timer | None = None
         self.end_timer: Timer | None = None

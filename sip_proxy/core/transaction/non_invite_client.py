@@ -2,9 +2,8 @@
 
 from typing import ClassVar
 
-from sip_proxy.core.flow import Destination, Flow
-from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
-from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
+from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction
+from sip_proxy.core.transaction.machine import Machine, Table
 
 
 class NonInviteClientTransaction(ClientTransaction):
@@ -12,19 +11,7 @@ class NonInviteClientTransaction(ClientTransaction):
 
     __slots__ = ()
     TABLE: ClassVar[Table]
-
-    def __init__(
-        self,
-        *,
-        key: str,
-        layer: Surroundings,
-        to: Flow | Destination,
-        method: str,
-        data: bytes,
-        owner: ResponseTaker,
-    ) -> None:
-        state = ClientState.TRYING
-        super().__init__(key=key, layer=layer, to=to, method=method, data=data, owner=owner, state=state)
+    FIRST_STATE: ClassVar[int] = ClientState.TRYING
 
     def start(self, now: float) -> None:
         """Send the request and start timers E (unreliable transports only) and F."""

@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from sip_proxy.core.flow import Flow
-from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
+from sip_proxy.core.transaction.machine import Machine, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
 
@@ -12,9 +11,7 @@ class NonInviteServerTransaction(ServerTransaction):
 
     __slots__ = ()
     TABLE: ClassVar[Table]
-
-    def __init__(self, *, key: str, layer: Surroundings, to: Flow) -> None:
-        super().__init__(key=key, layer=layer, to=to, state=ServerState.TRYING)
+    FIRST_STATE: ClassVar[int] = ServerState.TRYING
 
     def _start_j(self, now: float) -> None:
         reliable = self.to.transport.is_reliable

@@ -52,8 +52,8 @@ class ServerTransaction(Machine):
 
     __slots__ = ("last_send", "pending", "taker")
 
-    def __init__(self, *, key: str, layer: Surroundings, to: Flow, state: ServerState) -> None:
-        super().__init__(key=key, layer=layer, to=to, state=state)
+    def __init__(self, *, key: str, layer: Surroundings, to: Flow) -> None:
+        Machine.__init__(self, key=key, layer=layer, to=to)
         self.taker: RequestTaker | None = None
         self.last_send: Send | None = None
         self.pending: Send | None = None
