@@ -17,6 +17,7 @@ from billing_service.call_files.lines import UnableToReadFile
 from billing_service.call_files.rejects import RejectsFile
 from billing_service.domain.money import Money
 from billing_service.errors import BillingServiceError
+from billing_service.jobs.import_workers import by_workers
 from billing_service.settings import Settings
 from billing_service.storage.migrations import require_current
 from billing_service.storage.patience import wait_for_ever
@@ -83,7 +84,8 @@ def import_file(
                 on_progress=show,
             )
             try:
-                counts = import_calls(database, file, wish)
+                workers = by_workers(settings.database_url, wish)
+                counts = import_calls(database, file, wish, take_blocks=workers)
             finally:
                 rejects.close()
     finally:
@@ -95,8 +97,8 @@ def _do_one_thing_only() -> None:
     """Let this process do what it is for: calls make no cycles, which would be looked for all the time."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    # Whoever has an answer of PostgreSQL goes on soon, though the other thread reads lines all the time.
-    sys.setswitchinterval(0.001)
+    # No thread of the progress bar's own beside processes that are made by fork.
+    tqdm.monitor_interval = 0
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from billing_service.errors import NotFound
@@ -131,14 +131,17 @@ def note_format(session: Session, import_id: int, name: str) -> None:
 
 
 def note_progress(session: Session, import_id: int, counts: Counts, read_bytes: int, at: datetime) -> None:
-    """Add what became of the lines of one block, in the transaction that stores its calls."""
+    """Add what became of the lines of one block, in the transaction that stores its calls.
+
+    Blocks may be stored in another order than that of the file.
+    """
     run = CallImport
     session.execute(
         update(run)
         .where(run.id == import_id)
         .values(
-            read_bytes=read_bytes,
-            lines=counts.lines,
+            read_bytes=func.greatest(run.read_bytes, read_bytes),
+            lines=func.greatest(run.lines, counts.lines),
             stored=run.stored + counts.stored,
             already_had=run.already_had + counts.already_had,
             rejected=run.rejected + counts.rejected,

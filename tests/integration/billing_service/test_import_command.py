@@ -1,5 +1,6 @@
 """`python -m billing_service import-calls` as an operator runs it, and as the machine kills it."""
 
+import csv
 import gzip
 import os
 import signal
@@ -32,12 +33,14 @@ class Command:
         }
 
     def start(self, *arguments: str | Path, peak: bool = False) -> "subprocess.Popen[str]":
-        """Start it; with `peak` it ends by saying the most memory it had, in kilobytes, on stderr."""
+        """Start it; with `peak` it ends by saying the most memory that one of its processes had, in kB."""
         code = (
             "import sys, resource\n"
             "from billing_service.__main__ import main\n"
             "status = main(sys.argv[1:])\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+            "peaks = [resource.getrusage(whose).ru_maxrss for whose in"
+            " (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
+            "print(max(peaks), file=sys.stderr)\n"
             "sys.exit(status)\n"
         )
         program = ["-c", code] if peak else ["-m", "billing_service"]
@@ -70,6 +73,18 @@ def write_calls(path: Path, count: int) -> Path:
             at = EVENING + timedelta(seconds=number)
             file.write(asterisk_line(f"99{number % 20:02d}", "9992", at, 60, number=number))
     return path
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def stored(database: Database) -> int:
@@ -140,10 +155,13 @@ async def test_killed_in_the_middle_it_goes_on_and_stores_each_call_once(
     await set_default_plan(billing)
     path = write_calls(tmp_path / "Master.csv", 16_000)
     process = command.start(path)
+    eventually(lambda: bool(children_of(process.pid)), "there are workers")
     eventually(lambda: stored(billing.database) > 0, "something is stored")
+    workers = children_of(process.pid)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+    eventually(lambda: not any(map(is_running, workers)), "the workers have ended, too")
     before = stored(billing.database)
 
     status, out, err = command.run(path)
@@ -154,6 +172,51 @@ async def test_killed_in_the_middle_it_goes_on_and_stores_each_call_once(
     assert int(counts["stored"]) + int(counts["already had"]) == 16_000
     assert stored(billing.database) == 16_000
     assert counts["rejected"] == "0"
+
+
+async def test_a_worker_that_is_killed_is_told_and_what_it_was_at_is_stored_the_next_time(
+    billing: Billing, command: Command, tmp_path: Path
+) -> None:
+    await set_default_plan(billing)
+    path = write_calls(tmp_path / "Master.csv", 12_000)
+    process = command.start(path)
+    eventually(lambda: bool(children_of(process.pid)), "there are workers")
+    workers = children_of(process.pid)
+    os.kill(workers[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "a process of the import was killed" in err
+    before = stored(billing.database)
+    assert before < 12_000
+
+    _, out, _ = command.run(path)
+
+    counts = dict(line.split(": ") for line in out.splitlines())
+    assert (int(counts["already had"]), int(counts["stored"])) == (before, 12_000 - before)
+    assert stored(billing.database) == 12_000
+
+
+async def test_rejects_of_many_blocks_are_in_the_order_of_the_file(
+    billing: Billing, command: Command, tmp_path: Path
+) -> None:
+    await set_default_plan(billing)
+    path = write_calls(tmp_path / "Master.csv", 12_000)
+    lines = path.read_text().splitlines()
+    garbage = range(100, 12_000, 1_000)
+    for place in garbage:
+        lines[place] = f"garbage {place}"
+    path.write_text("\n".join(lines))
+
+    status, out, err = command.run(path)
+
+    assert status == 0, err
+    counts = dict(line.split(": ") for line in out.splitlines())
+    assert (counts["stored"], counts["rejected"].split()[0]) == (
+        str(12_000 - len(garbage)),
+        str(len(garbage)),
+    )
+    with Path(f"{path}.rejects.csv").open(newline="") as file:
+        assert [int(row["line"]) for row in csv.DictReader(file)] == [place + 1 for place in garbage]
 
 
 async def test_told_to_stop_it_finishes_what_it_is_doing(
