@@ -86,6 +86,7 @@ def upgrade() -> None:
         "ix_calls_account_id_billable_at",
         "calls",
         ["account_id", "billable_at"],
+        postgresql_include=["ended_at", "price_precise", "price"],
         postgresql_where=sa.text("billable_at IS NOT NULL"),
     )
     op.create_check_constraint(

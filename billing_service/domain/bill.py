@@ -307,6 +307,9 @@ def _allowance_lines(inclusions: Iterable[Inclusion], pots: dict[int, Pot]) -> I
 
 def mark_taxed(lines: Iterable[BillLine], taxes: Sequence[TaxRate]) -> Iterable[BillLine]:
     """The lines with the taxes that are on each."""
+    if not taxes:
+        yield from lines
+        return
     for line in lines:
         on = _TAXED_AS.get(line.kind)
         percents = tuple(tax.show_percent() for tax in taxes if on in tax.on)

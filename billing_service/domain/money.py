@@ -121,7 +121,9 @@ class Money:
 
     def format(self, currency: Currency) -> str:
         """`12.50`: rounded to the currency's minor unit."""
-        return _written(self.rounded(currency).micros // currency.minor_unit_micros, currency.minor_digits)
+        unit = currency.minor_unit_micros
+        units = (abs(self.micros) + unit // 2) // unit
+        return _written(units if self.micros >= 0 else -units, currency.minor_digits)
 
     def rounded(self, currency: Currency) -> Money:
         """The nearest amount that can be paid; a half goes away from zero (half-up)."""

@@ -30,6 +30,7 @@ from billing_service.storage.closing_rows import (
     any_of,
     count_unpaid_bills,
     open_next_periods,
+    plan_by_index,
     read_customers,
     store_bills,
 )
@@ -69,6 +70,7 @@ def close_periods(
     plans: CompiledPlans | None = None,
 ) -> list[ClosedBill]:
     """Close the open period of each account, unless it isn't over at `as_of`; lock the accounts first."""
+    plan_by_index(session)
     contents = ClosingContents(session, currency, zone, plans or CompiledPlans()).of(accounts, as_of)
     if not contents:
         return []

@@ -116,11 +116,11 @@ class ClosingContents:
         taxes: Sequence[TaxRate],
     ) -> _Shape:
         day = account.billing_day if account.period_billing_day is None else account.period_billing_day
-        # Plans that are equal are the same object here (see `plans_in_force`).
+        # Equal periods and plans are the same objects here (`open_periods`, `plans_in_force`).
         key = (
-            (period.start, period.end, day, bool(taxes)),
+            (id(period), day, bool(taxes)),
             tuple(map(id, plans)),
-            tuple((part.start, part.end) for part in charged),
+            tuple(0 if part is period else (part.start, part.end) for part in charged),
         )
         shape = self._shapes.get(key)
         if shape is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, DateTime, Text, and_, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -45,60 +45,69 @@ def _wanted(periods: Mapping[int, Period]) -> TableValuedAlias:
     )
 
 
+def _clipped(wanted: TableValuedAlias, valid_from: Any, valid_to: Any) -> tuple[Any, Any]:
+    """When something was in force in a period: null from its start, null up to its end.
+
+    Nearly all was in force for the whole period, and reading an instant costs more than all else in a row.
+    """
+    return (
+        func.nullif(func.greatest(valid_from, wanted.c.period_start), wanted.c.period_start),
+        func.nullif(func.least(valid_to, wanted.c.period_end), wanted.c.period_end),
+    )
+
+
+def _part(period: Period, start: datetime | None, end: datetime | None) -> Period:
+    """The part of a period that `_clipped` tells; the whole is the same object."""
+    if start is None and end is None:
+        return period
+    return Period(start or period.start, end or period.end)
+
+
 def charged_parts(session: Session, periods: Mapping[int, Period]) -> Mapping[int, Sequence[Period]]:
     """The parts of accounts' periods in which they were open and not suspended, in order."""
-    wanted = _wanted(periods)
+    wanted, history = _wanted(periods), AccountStateHistory
     rows = session.execute(
-        select(AccountStateHistory.account_id, AccountStateHistory.valid_from, AccountStateHistory.valid_to)
-        .join(wanted, wanted.c.account_id == AccountStateHistory.account_id)
+        select(history.account_id, *_clipped(wanted, history.valid_from, history.valid_to))
+        .join(wanted, wanted.c.account_id == history.account_id)
         .where(
-            AccountStateHistory.state.in_(_CHARGED_STATES),
-            AccountStateHistory.valid_from < wanted.c.period_end,
-            or_(
-                AccountStateHistory.valid_to.is_(None),
-                AccountStateHistory.valid_to > wanted.c.period_start,
-            ),
+            history.state.in_(_CHARGED_STATES),
+            history.valid_from < wanted.c.period_end,
+            or_(history.valid_to.is_(None), history.valid_to > wanted.c.period_start),
         )
-        .order_by(AccountStateHistory.account_id, AccountStateHistory.valid_from)
+        .order_by(history.account_id, history.valid_from)
     )
     parts: defaultdict[int, list[Period]] = defaultdict(list)
-    for account_id, valid_from, valid_to in rows:
-        part = periods[account_id].overlap(valid_from, valid_to)
-        if part is not None:
-            parts[account_id].append(part)
+    for account_id, start, end in rows:
+        parts[account_id].append(_part(periods[account_id], start, end))
     return parts
 
 
 def plans_in_force(session: Session, periods: Mapping[int, Period]) -> Mapping[int, Sequence[PlanInForce]]:
     """The plans in force in accounts' periods, in order, each with the part of the period in which it was."""
-    wanted = _wanted(periods)
+    wanted, history = _wanted(periods), AccountPlanHistory
     rows = session.execute(
         select(
-            AccountPlanHistory.account_id,
-            AccountPlanHistory.plan_version_id,
-            AccountPlanHistory.valid_from,
-            AccountPlanHistory.valid_to,
+            history.account_id,
+            history.plan_version_id,
+            *_clipped(wanted, history.valid_from, history.valid_to),
         )
-        .join(wanted, wanted.c.account_id == AccountPlanHistory.account_id)
+        .join(wanted, wanted.c.account_id == history.account_id)
         .where(
-            AccountPlanHistory.valid_from < wanted.c.period_end,
-            or_(
-                AccountPlanHistory.valid_to.is_(None),
-                AccountPlanHistory.valid_to > wanted.c.period_start,
-            ),
+            history.valid_from < wanted.c.period_end,
+            or_(history.valid_to.is_(None), history.valid_to > wanted.c.period_start),
         )
-        .order_by(AccountPlanHistory.account_id, AccountPlanHistory.valid_from)
+        .order_by(history.account_id, history.valid_from)
     ).all()
     versions = _plan_versions(session, {version_id for _, version_id, _, _ in rows})
     # Most accounts have had one plan for the whole period, and most of these the same one.
-    known: dict[tuple[int, datetime, datetime | None], PlanInForce] = {}
+    known: dict[tuple[int, int, datetime | None, datetime | None], PlanInForce] = {}
     plans: defaultdict[int, list[PlanInForce]] = defaultdict(list)
-    for account_id, version_id, valid_from, valid_to in rows:
-        part = periods[account_id].overlap(valid_from, valid_to)
-        assert part is not None, "the query found those in force in the period"
-        key = (version_id, part.start, part.end)
+    for account_id, version_id, start, end in rows:
+        period = periods[account_id]
+        key = (version_id, id(period), start, end)
         plan = known.get(key)
         if plan is None:
+            part = _part(period, start, end)
             name, fee, plan_id, allowance = versions[version_id]
             plan = known[key] = PlanInForce(version_id, name, fee, part.start, part.end, plan_id, allowance)
         plans[account_id].append(plan)

@@ -58,10 +58,12 @@ class Call(Base):
         ),
         Index("ix_calls_caller_invited_at", "caller", "invited_at"),
         Index("ix_calls_callee_invited_at", "callee", "invited_at"),
+        # With all that a closing sums up: the calls of an account lie together here, not in the table.
         Index(
             "ix_calls_account_id_billable_at",
             "account_id",
             "billable_at",
+            postgresql_include=["ended_at", "price_precise", "price"],
             postgresql_where=text("billable_at IS NOT NULL"),
         ),
         # The partitions themselves are data: `storage/call_partitions.py` makes them as calls come.
