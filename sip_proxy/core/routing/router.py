@@ -1,5 +1,7 @@
 """Requests outside of dialogs: who may send what to whom, and where it goes (RFC 3261 §16.5, §16.6)."""
 
+from contextlib import suppress
+
 from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
 from sip_proxy.core.dialog.call_table import CallTable
@@ -32,6 +34,8 @@ from sip_proxy.core.routing.target_set import (
 )
 from sip_proxy.core.transaction.server import ServerTransaction
 
+_ANONYMOUS = ("anonymous", "anonymous.invalid")
+
 
 class Router:
     """Switches calls and relays other requests between the accounts of the exchange."""
@@ -58,7 +62,7 @@ class Router:
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
         call = None if load is None else self._begin_call(request, caller, uri.number, flow, now)
         rejection = (
-            self._check_identity(request, caller, flow)
+            self._check_identity(request, caller, flow, is_emergency=call is not None and call.emergency)
             or self._check_domain(request, uri, caller, flow, now)
             or judge_call(self._exchange.directory, caller=caller, callee_number=uri.number, load=load)
             or (None if call is None else self._check_session_interval(request, call))
@@ -150,13 +154,19 @@ class Router:
             call_id=request.call_id, callee=callee, emergency=emergency, calling=calling, now=now
         )
 
-    def _check_identity(self, request: Request, caller: Account, flow: Flow) -> Rejection | None:
-        """The From number must be the account's own. Its host may be anything: phones write their own."""
-        try:
-            number = request.from_address().parsed_uri().number
-        except MalformedMessage:
-            number = ""
-        if number == caller.number:
+    def _check_identity(
+        self, request: Request, caller: Account, flow: Flow, *, is_emergency: bool = False
+    ) -> Rejection | None:
+        """The From number must be the account's own. Its host may be anything: phones write their own.
+
+        Nobody hides his number here, but a phone that is set to do so must reach help: an anonymous From
+        (RFC 3323 §4.1.1.3) passes to an emergency number, and the exchange asserts who it is.
+        """
+        number = host = ""
+        with suppress(MalformedMessage):
+            uri = request.from_address().parsed_uri()
+            number, host = uri.number, uri.host
+        if number == caller.number or (is_emergency and (number, host.lower()) == _ANONYMOUS):
             return None
         detail = f"{request.method} in the name of {printable(number, 64) or 'nobody'}"
         self._exchange.report(SecurityEventKind.FORBIDDEN_IDENTITY, flow, caller.number, detail)
@@ -205,7 +215,9 @@ class Router:
         waits = call is not None and not call.emergency
         context = ResponseContext(exchange, request, server, setup, waits_for_journal=waits)
         domain = exchange.config.domain
-        identity = "" if wants_privacy(request) else asserted_identity(caller, domain)
+        # Those who help must know whom.
+        is_hidden = wants_privacy(request) and not (call is not None and call.emergency)
+        identity = "" if is_hidden else asserted_identity(caller, domain)
         copy = Copy(request, routes=[], our_realm=domain, identity=identity, breadth=breadth)
         Fork(copy, context, self._hops, exchange.identifiers, flow).send(targets, now)
         if setup is not None:

@@ -82,6 +82,21 @@ def test_emergency_numbers_skip_every_check(state: AccountState) -> None:
     assert judge_call(directory, caller=caller, callee_number="9911", load=load) is None
 
 
+def test_a_phone_that_hides_its_number_reaches_help_and_is_known_there_and_nowhere_else() -> None:
+    """An anonymous From (RFC 3323 §4.1.1.3) is nobody's own number, which must not keep anybody from help."""
+    exchange = Exchange(make_directory(account("0001"), account("0002"), account("9911")))
+    caller, _, desk = exchange.phone("0001"), exchange.phone("0002"), exchange.phone("9911")
+    hidden = "sip:anonymous@anonymous.invalid"
+    assert caller.invite("0002", from_uri=hidden).statuses == [403]
+    attempt = caller.invite("9911", from_uri=hidden, headers=("Privacy: id",))
+    invite = desk.request("INVITE")
+    assert invite.values("p-asserted-identity") == [f'"Phone 0001" <sip:0001@{DOMAIN}>']
+    desk.answer(invite, 486)
+    assert attempt.statuses == [100, 486]
+    assert [record.caller for record in exchange.records] == ["0001", "0001"]
+    assert caller.invite("9911", from_uri=f"sip:0002@{DOMAIN}").statuses == [403]
+
+
 @pytest.mark.parametrize("state", [AccountState.SUSPENDED, AccountState.CLOSED, AccountState.OUT_OF_SERVICE])
 def test_a_callee_that_is_not_active_is_out_of_service(state: AccountState) -> None:
     caller = account("0001")
