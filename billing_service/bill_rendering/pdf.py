@@ -32,15 +32,16 @@ class UnableToSetBills(BillingServiceError):
     """The typesetter gave up; the text is its own."""
 
 
-def bills_as_pdf(bills: Sequence[ReadableBill]) -> bytes:
+def bills_as_pdf(bills: Sequence[ReadableBill], *, tagged: bool = True) -> bytes:
     """One document of bills, each beginning on a page of its own, with its own page numbers.
 
-    Blocks for as long as a process needs that sets it. The same bills give the same bytes.
+    Blocks for as long as a process needs that sets it. The same bills give the same bytes. Documents with few
+    calls are `tagged` for screen readers.
 
     Raises:
         UnableToSetBills: the process failed, or took longer than LONGEST_S.
     """
-    return _set([bills])[0]
+    return _set([bills], tagged=tagged)[0]
 
 
 def each_as_pdf(bills: Iterable[ReadableBill]) -> list[bytes]:
@@ -57,8 +58,8 @@ def each_as_pdf(bills: Iterable[ReadableBill]) -> list[bytes]:
     return files + _set(together) if together else files
 
 
-def _set(documents: Sequence[Sequence[ReadableBill]]) -> list[bytes]:
-    wish = json.dumps([_document(bills) for bills in documents]).encode()
+def _set(documents: Sequence[Sequence[ReadableBill]], *, tagged: bool = True) -> list[bytes]:
+    wish = json.dumps([_document(bills, tagged=tagged) for bills in documents]).encode()
     with _AT_ONCE:
         try:
             # Isolated, and without our environment: it needs none of our secrets.
@@ -79,13 +80,13 @@ def _set(documents: Sequence[Sequence[ReadableBill]]) -> list[bytes]:
     return list(_split(done.stdout))
 
 
-def _document(bills: Sequence[ReadableBill]) -> dict[str, Any]:
+def _document(bills: Sequence[ReadableBill], *, tagged: bool) -> dict[str, Any]:
     # The time in the file is that of the bill, so that the same bill is the same file.
     made_at = max((bill.closed_at or bill.period_start for bill in bills), default=None)
     return {
         "bills": [asdict(print_bill(bill)) for bill in bills],
         "made_at": 0 if made_at is None else int(made_at.timestamp()),
-        "tags": sum(len(bill.calls) for bill in bills) <= _MOST_TAGGED_CALLS,
+        "tags": tagged and sum(len(bill.calls) for bill in bills) <= _MOST_TAGGED_CALLS,
     }
 
 

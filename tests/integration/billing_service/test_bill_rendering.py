@@ -2,17 +2,21 @@
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict
 from html import unescape
+from pathlib import Path
 
 import pytest
 
+from billing_service.bill_rendering import print_run
 from billing_service.bill_rendering.html import bill_as_html
 from billing_service.bill_rendering.labels import LANGUAGES
 from billing_service.bill_rendering.labels.english import ENGLISH
-from billing_service.bill_rendering.pdf import bills_as_pdf, each_as_pdf
+from billing_service.bill_rendering.pdf import UnableToSetBills, bills_as_pdf, each_as_pdf
+from billing_service.bill_rendering.print_run import PrintRun
 from billing_service.domain.money import Money
-from billing_service.use_cases.readable_bill import Received
+from billing_service.use_cases.readable_bill import ReadableBill, Received
 from tests.support.bill_documents import FIRST_CALL_AT, bill_document, call, readable
 
 HOSTILE = (
@@ -143,3 +147,30 @@ def test_only_a_bill_with_included_minutes_has_a_column_for_them() -> None:
     for bill, shown in ((used, True), (readable([call(1)]), False)):
         assert ("Included" in text_of(bills_as_pdf([bill]))) is shown
         assert ("Included" in "".join(bill_as_html(bill))) is shown
+
+
+def test_a_print_run_joins_its_parts_in_their_order_and_leaves_nothing_behind() -> None:
+    def printed(*parts: Sequence[ReadableBill]) -> tuple[bytes, Path]:
+        with PrintRun() as run:
+            for part in parts:
+                run.add(part)
+            whole = run.join("Bills of 2026-12-01")
+            return whole.read_bytes(), whole
+
+    long = readable([call(n) for n in range(120)])
+    bills = [readable(number="2026-000041"), long, readable(number="2026-000043")]
+    document, file = printed(bills[:2], bills[2:])
+
+    assert text_of(document) == text_of(bills_as_pdf(bills))
+    about = subprocess.run(["pdfinfo", "-"], input=document, capture_output=True, check=True).stdout.decode()
+    assert re.search("Title: +Bills of 2026-12-01\n", about)
+    assert printed(bills[:2], bills[2:])[0] == document
+    assert not file.parent.exists()
+
+
+def test_parts_that_cannot_be_joined_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "joiner.py"
+    broken.write_text("raise SystemExit('no space left')")
+    monkeypatch.setattr(print_run, "JOINER", broken)
+    with PrintRun() as run, pytest.raises(UnableToSetBills, match="no space left"):
+        run.join("Bills")

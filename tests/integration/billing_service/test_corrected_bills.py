@@ -15,7 +15,7 @@ from aiohttp import ClientError
 
 from billing_service.bill_rendering import pdf
 from billing_service.bill_rendering.pdf import UnableToSetBills
-from billing_service.http_api import printed_bills
+from billing_service.http_api import print_runs
 from billing_service.use_cases.readable_bill import ReadableBill
 from tests.support.billing import TOKEN, Answer, Billing, call_record
 
@@ -152,9 +152,14 @@ async def test_a_days_bills_come_as_one_archive_or_one_document(
     status, kind, document = await read(billed, f"/v1/bills/print?closed_on={day}&format=pdf")
     assert (status, kind) == (200, "application/pdf")
     assert [number in text_of(document) for number in numbers] == [True] * 3
+    with monkeypatch.context() as patched:
+        patched.setattr(print_runs, "_BATCH", 1)
+        patched.setattr(print_runs, "_BILLS_A_PART", 2)
+        in_parts = (await read(billed, f"/v1/bills/print?closed_on={day}&format=pdf"))[2]
+    assert text_of(in_parts) == text_of(document)
     for limit in ("MOST_IN_ONE_PDF", "MOST_CALLS_IN_ONE_PDF"):
         with monkeypatch.context() as patched:
-            patched.setattr(printed_bills, limit, -1)
+            patched.setattr(print_runs, limit, -1)
             too_many = await billed.get("/v1/bills/print", closed_on=day, format="pdf")
         assert list(too_many.fields()) == ["format"]
     assert (await billed.get("/v1/bills/print", closed_on="2020-01-01")).status == 404
@@ -186,8 +191,8 @@ async def test_an_archive_that_cannot_be_finished_is_not_taken_for_a_whole_one(
             raise UnableToSetBills("no memory")
         return [b"%PDF-"] * len(bills)
 
-    monkeypatch.setattr(printed_bills, "_BATCH", 1)
-    monkeypatch.setattr(printed_bills, "each_as_pdf", set_one_and_fail)
+    monkeypatch.setattr(print_runs, "_BATCH", 1)
+    monkeypatch.setattr(print_runs, "each_as_pdf", set_one_and_fail)
     with pytest.raises(ClientError):
         await read(billed, f"/v1/bills/print?closed_on={billed.clock.at.date().isoformat()}")
     assert calls == [1, 1]
