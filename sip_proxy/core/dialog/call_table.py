@@ -200,6 +200,18 @@ class CallTable:
             )
         return of_caller, of_callee
 
+    def replaced_party(self, invite: Message) -> Party | None:
+        """Return the side of a call whose phone is to put this INVITE in its place (RFC 3891 §3)."""
+        if "replaces" not in invite.shape.at:
+            return None
+        call_id, to_tag, from_tag = replaced_dialog(invite.first("replaces") or "")
+        for call in self._by_call_id.get(call_id, ()):
+            if call.called is not None and call.state is LiveCallState.ANSWERED:
+                for party, other in ((call.calling, call.called), (call.called, call.calling)):
+                    if (party.tag, other.tag) == (to_tag, from_tag):
+                        return party
+        return None
+
     def call_timer_fired(self, call: Call, event: CallTimer, now: float) -> None:
         """A timer of a call fired."""
         call.timer = None

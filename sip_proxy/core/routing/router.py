@@ -1,6 +1,7 @@
 """Requests outside of dialogs: who may send what to whom, and where it goes (RFC 3261 §16.5, §16.6)."""
 
 from contextlib import suppress
+from typing import NamedTuple
 
 from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
@@ -14,7 +15,7 @@ from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import printable
 from sip_proxy.core.message.message import Request
-from sip_proxy.core.message.uri import Uri
+from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.outputs import SecurityEventKind
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.registrar.phone_tests import PhoneTests
@@ -35,6 +36,13 @@ from sip_proxy.core.routing.target_set import (
 from sip_proxy.core.transaction.server import ServerTransaction
 
 _ANONYMOUS = ("anonymous", "anonymous.invalid")
+
+
+class _Phone(NamedTuple):
+    """A phone of a number, by its contact."""
+
+    number: str
+    contact: Uri
 
 
 class Router:
@@ -58,20 +66,24 @@ class Router:
 
     def handle(self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float) -> None:
         """Route a request of this account. An INVITE is a call attempt, and will have its record."""
-        load = self._load(request, caller.number, uri.number, now) if request.method == "INVITE" else None
+        replaced = self._phone_to_transfer_to(request, uri, flow)
+        number = uri.number if replaced is None else replaced.number
+        load = self._load(request, caller.number, number, now) if request.method == "INVITE" else None
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
-        call = None if load is None else self._begin_call(request, caller, uri.number, flow, now)
+        call = None if load is None else self._begin_call(request, caller, number, flow, now)
         rejection = (
             self._check_identity(request, caller, flow, is_emergency=call is not None and call.emergency)
-            or self._check_domain(request, uri, caller, flow, now)
-            or judge_call(self._exchange.directory, caller=caller, callee_number=uri.number, load=load)
+            or self._check_domain(request, uri, caller, flow, now, is_known=replaced is not None)
+            or judge_call(self._exchange.directory, caller=caller, callee_number=number, load=load)
             or (None if call is None else self._check_session_interval(request, call))
         )
         if rejection is None:
-            targets = self._targets(uri.number, now, secure=uri.scheme == "sips")
+            targets = self._targets(number, now, secure=uri.scheme == "sips")
+            if replaced is not None:
+                targets = in_subscription(targets, replaced.contact) or targets
             working = targets
             if call is not None and not call.emergency:
-                working = [each for each in targets if self._is_in_service(uri.number, each)]
+                working = [each for each in targets if self._is_in_service(number, each)]
             if not working:
                 rejection = _nobody_to_ring(targets)
             else:
@@ -117,6 +129,23 @@ class Router:
                 return
             rejection = Rejection(481, "Call/Transaction Does Not Exist")
         server.respond(rejection.status, self._exchange.rejection(request, rejection), now)
+
+    def _phone_to_transfer_to(self, request: Request, uri: Uri, flow: Flow) -> _Phone | None:
+        """Return which phone a transferred one is to call in an attended transfer, if we know its dialog.
+
+        It may be given that phone's contact (RFC 5589 §7.3), whose user part is the phone's own invention.
+        """
+        party = self._calls.replaced_party(request) if request.method == "INVITE" else None
+        if party is None:
+            return None
+        try:
+            phone = _Phone(party.number, parse_uri(party.contact))
+        except MalformedMessage:
+            return None
+        is_meant = uri.number == phone.number or (
+            not self._is_local(uri, flow) and is_same_place(uri, party.contact)
+        )
+        return phone if is_meant else None
 
     def _is_local(self, uri: Uri, flow: Flow) -> bool:
         return self._hops.is_local(uri) or uri.address == flow.local[0]
@@ -173,10 +202,13 @@ class Router:
         return Rejection(403, "The From number is not your own", Cause.CALL_REJECTED)
 
     def _check_domain(
-        self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float
+        self, request: Request, uri: Uri, caller: Account, flow: Flow, now: float, *, is_known: bool
     ) -> Rejection | None:
-        """Never relay to somebody else's domain, by Request-URI or by a Route that was put there."""
-        if self._is_local(uri, flow) or self._is_phone(uri, now):
+        """Never relay to somebody else's domain, by Request-URI or by a Route that was put there.
+
+        `is_known`: the Request-URI means a phone in a call of ours, whatever it says.
+        """
+        if is_known or self._is_local(uri, flow) or self._is_phone(uri, now):
             if not remaining_routes(request, self._hops):
                 return None
             detail = f"{request.method} with a Route to elsewhere"

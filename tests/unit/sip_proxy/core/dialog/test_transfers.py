@@ -121,6 +121,48 @@ def test_an_attended_transfer(call_limit: int | None) -> None:
     assert transfer.exchange.engine.live_calls() == []
 
 
+@pytest.mark.parametrize("address", ["contact", "number"])
+def test_an_attended_transfer_reaches_the_phone_that_is_in_the_call_and_no_other(address: str) -> None:
+    """RFC 5589 §7.3: by the contact of that phone, which may have made up a name for itself."""
+    transfer = Transfer()
+    exchange = transfer.exchange
+    transfer.target.register(contacts=("*",), headers=("Expires: 0",))
+    transfer.target.contact = f"sip:q7v1x@{transfer.target.address[0]}:5060"
+    transfer.target.register(call_id="again")
+    consultation = transfer.transferor.invite("0003")
+    transfer.target.answer(transfer.target.request("INVITE"), 200, tag="target")
+    consultation.ack()
+    other = exchange.phone("0003")
+    replaces = f"{consultation.call_id};to-tag=target;from-tag={consultation.from_tag}"
+    uri = transfer.target.contact if address == "contact" else f"sip:0003@{DOMAIN}"
+    second = transfer.transferee_calls(uri, replaces=replaces)
+    invite = transfer.target.requests("INVITE")[-1]
+    assert invite.first("replaces") == replaces
+    assert other.requests("INVITE") == []
+    transfer.target.answer(invite, 200, tag="target2")
+    second.ack()
+    second.bye()
+    (record,) = exchange.records
+    assert (record.caller, record.callee, record.outcome) == ("0002", "0003", Outcome.ANSWERED)
+
+
+def test_a_contact_elsewhere_is_not_called_because_of_a_replaces_header() -> None:
+    transfer = Transfer()
+    replaces = f"{transfer.call.call_id};to-tag={transfer.call.from_tag};from-tag=transferee"
+    second = transfer.transferee_calls("sip:q7v1x@203.0.113.9", replaces=replaces)
+    assert second.statuses == [403]
+    assert transfer.exchange.undelivered == []
+
+
+def test_a_target_without_a_readable_contact_is_called_by_its_number() -> None:
+    transfer = Transfer()
+    consultation = transfer.transferor.invite("0003")
+    transfer.target.answer(transfer.target.request("INVITE"), 200, tag="target", contact="sip:")
+    replaces = f"{consultation.call_id};to-tag=target;from-tag={consultation.from_tag}"
+    transfer.transferee_calls(replaces=replaces)
+    assert transfer.target.requests("INVITE")[-1].first("replaces") == replaces
+
+
 def test_the_target_of_an_attended_transfer_may_be_at_its_limit() -> None:
     transfer = Transfer(call_limit=None)
     directory = transfer.exchange.directory
