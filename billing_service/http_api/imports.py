@@ -23,7 +23,14 @@ from billing_service.http_api.services import actor, services
 from billing_service.jobs.import_runner import ImportRunner
 from billing_service.settings import Settings
 from billing_service.storage.tables import CallImport
-from billing_service.use_cases.import_runs import RUNNING, NewImport, begin_import, find_import, list_imports
+from billing_service.use_cases.import_runs import (
+    RUNNING,
+    NewImport,
+    begin_import,
+    cancel_import,
+    find_import,
+    list_imports,
+)
 
 operations = Operations("imports")
 
@@ -67,7 +74,7 @@ class ImportAnswer(AnswerModel):
     file_name: str
     format: str | None
     timezone: str
-    state: Literal["running", "interrupted", "finished", "failed"]
+    state: Literal["running", "interrupted", "finished", "failed", "cancelled"]
     problem: str | None
     created_at: InstantText
     created_by: str
@@ -145,6 +152,20 @@ async def get_import(request: web.Request) -> ImportAnswer:
     parts, import_id = services(request), int(request.match_info["id"])
     run = await parts.database.run(lambda session: find_import(session, import_id))
     return _show(run, parts.settings, parts.now())
+
+
+@operations.delete(_ONE, scope=Scope.CALLS_WRITE, refuses=(HTTPStatus.CONFLICT,))
+async def delete_import(request: web.Request) -> ImportAnswer:
+    """Cancel an import that is running or waits for its turn, and remove the uploaded file.
+
+    It stops at its next block. What it has stored stays stored; the answer says how much. An import that is
+    over is answered 409.
+    """
+    parts, who, import_id = services(request), actor(request), int(request.match_info["id"])
+    at = parts.now()
+    run = await parts.database.run(lambda session: cancel_import(session, import_id, actor=who, at=at))
+    await asyncio.to_thread(request.app[IMPORTS].forget_upload, import_id)
+    return _show(run, parts.settings, at)
 
 
 @operations.get(_ONE + "/rejects", scope=Scope.CALLS_READ, produces=("text/csv",))

@@ -58,6 +58,10 @@ class ImportRunner:
         """Where the uploaded file of a run is."""
         return self.directory / f"{import_id}.upload"
 
+    def forget_upload(self, import_id: int) -> None:
+        """Remove the uploaded file of a run; one that is being read can be read on."""
+        self.upload_path(import_id).unlink(missing_ok=True)
+
     def rejects_path(self, import_id: int) -> Path:
         """Where the rejected lines of a run are, if there are any."""
         return self.directory / f"{import_id}.rejects.csv"
@@ -105,7 +109,8 @@ class ImportRunner:
 
     def _import(self, database: Database, import_id: int) -> None:
         run = database.run_blocking(lambda session: find_import(session, import_id))
-        if run.state != RUNNING:
+        if run.state != RUNNING:  # cancelled before its turn came
+            self.forget_upload(import_id)
             return
         database.run_blocking(lambda session: restart_import(session, import_id, at=self._now()))
         rejects = RejectsFile(self.rejects_path(import_id))
@@ -141,7 +146,7 @@ class ImportRunner:
         database.run_blocking(
             lambda session: finish_import(session, import_id, problem=problem, at=self._now())
         )
-        self.upload_path(import_id).unlink(missing_ok=True)
+        self.forget_upload(import_id)
         log.info("import_finished", import_id=import_id, problem=problem)
 
     def _pause(self, seconds: Seconds) -> bool:

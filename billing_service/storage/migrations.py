@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # The last migration: the schema that this version of the program was written for.
-SCHEMA_REVISION = "0010"
+SCHEMA_REVISION = "0011"
 
 METADATA_OPTIONS: dict[str, Any] = {
     "target_metadata": Base.metadata,

@@ -11,12 +11,21 @@ from typing import Final
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from billing_service.errors import NotFound
+from billing_service.errors import BillingServiceError, Conflict, NotFound
+from billing_service.storage.audit import record_change
 from billing_service.storage.tables import CallImport
 
 RUNNING: Final = "running"
 FINISHED: Final = "finished"
 FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+
+
+class ImportCancelled(BillingServiceError):
+    """The run has been cancelled meanwhile; what was stored until then stays."""
+
+    def __init__(self) -> None:
+        super().__init__("the import was cancelled; what was stored until then stays stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ def restart_import(session: Session, import_id: int, *, at: datetime) -> None:
     """Let a run that was interrupted begin again; what it has stored counts as had already."""
     session.execute(
         update(CallImport)
-        .where(CallImport.id == import_id)
+        .where(CallImport.id == import_id, CallImport.state == RUNNING)
         .values(
             read_bytes=0,
             lines=0,
@@ -95,12 +104,39 @@ def restart_import(session: Session, import_id: int, *, at: datetime) -> None:
 
 
 def finish_import(session: Session, import_id: int, *, problem: str | None, at: datetime) -> None:
-    """Note that a run is over; `problem` is why it did not come to its end."""
+    """Note that a run is over, unless it was cancelled; `problem` is why it did not come to its end."""
     session.execute(
         update(CallImport)
-        .where(CallImport.id == import_id)
+        .where(CallImport.id == import_id, CallImport.state == RUNNING)
         .values(state=FINISHED if problem is None else FAILED, problem=problem, finished_at=at, updated_at=at)
     )
+
+
+def cancel_import(session: Session, import_id: int, *, actor: str, at: datetime) -> CallImport:
+    """Cancel a run: it stops at its next block, wherever it runs. What it has stored stays.
+
+    Raises NotFound, and Conflict when it is over already.
+    """
+    # Waits for the block that is being stored, so that the counts are right.
+    run = session.scalars(
+        select(CallImport).where(CallImport.id == import_id).with_for_update()
+    ).one_or_none()
+    if run is None:
+        raise NotFound(f"There is no import {import_id}.")
+    if run.state != RUNNING:
+        raise Conflict(f"The import {import_id} is over already: {run.state}.")
+    run.state, run.finished_at, run.updated_at = CANCELLED, at, at
+    run.problem = f"cancelled by {actor}; the {run.stored} stored until then stay stored"
+    record_change(
+        session,
+        actor=actor,
+        action="cancel",
+        subject_kind="import",
+        subject=import_id,
+        changes={"file_name": run.file_name, "stored": run.stored},
+    )
+    session.flush()
+    return run
 
 
 def find_import(session: Session, import_id: int) -> CallImport:
@@ -133,12 +169,12 @@ def note_format(session: Session, import_id: int, name: str) -> None:
 def note_progress(session: Session, import_id: int, counts: Counts, read_bytes: int, at: datetime) -> None:
     """Add what became of the lines of one block, in the transaction that stores its calls.
 
-    Blocks may be stored in another order than that of the file.
+    Blocks may be stored in another order than that of the file. Raises ImportCancelled.
     """
     run = CallImport
-    session.execute(
+    noted = session.execute(
         update(run)
-        .where(run.id == import_id)
+        .where(run.id == import_id, run.state == RUNNING)
         .values(
             read_bytes=func.greatest(run.read_bytes, read_bytes),
             lines=func.greatest(run.lines, counts.lines),
@@ -150,4 +186,7 @@ def note_progress(session: Session, import_id: int, counts: Counts, read_bytes: 
             total_price=run.total_price + counts.total_price,
             updated_at=at,
         )
+        .returning(run.id)
     )
+    if noted.one_or_none() is None:
+        raise ImportCancelled

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from billing_service.storage.base import Base, Identifier
 from billing_service.storage.tables.accounts import one_of
 
-IMPORT_STATES = ("running", "finished", "failed")
+IMPORT_STATES = ("running", "finished", "failed", "cancelled")
 
 
 class CallEventPair(Base):

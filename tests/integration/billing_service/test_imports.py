@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import io
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -123,6 +125,40 @@ async def test_a_run_that_was_killed_begins_again_at_the_next_start(billing: Bil
     finally:
         await app[IMPORTS].close()
     assert (done["state"], done["stored"]) == ("finished", 1)
+
+
+async def test_an_import_is_cancelled_between_two_blocks_and_what_it_stored_stays(
+    billing: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_default_plan(billing)
+    runner = billing.client.app[IMPORTS]  # type: ignore[union-attr]
+    stored, goes_on = threading.Event(), threading.Event()
+
+    def wait_after_the_first_block(_: float) -> bool:
+        stored.set()
+        return goes_on.wait(30)
+
+    monkeypatch.setattr(runner, "_pause", wait_after_the_first_block)
+    lines = "".join(asterisk_line("9991", "9992", EVENING, 60, number=number) for number in range(6_000))
+    import_id = (await upload(billing, io.BytesIO(lines.encode()))).body["id"]
+    waiting_id = (await upload(billing, LINE.encode())).body["id"]
+    assert await asyncio.to_thread(stored.wait, 30)
+
+    answers = [await billing.request("DELETE", f"/v1/imports/{one}") for one in (import_id, waiting_id)]
+    goes_on.set()
+
+    assert [(answer.status, answer.body["state"]) for answer in answers] == [(200, "cancelled")] * 2
+    first, waiting = (answer.body for answer in answers)
+    assert 0 < first["stored"] < 6_000
+    assert first["problem"] == f"cancelled by service; the {first['stored']} stored until then stay stored"
+    assert (waiting["stored"], waiting["finished_at"]) == (0, first["finished_at"])
+    assert list(runner.directory.glob("*.upload")) == []
+    # A later one runs, so these two are over; and nothing of theirs came after.
+    later = await finished(billing, (await upload(billing, LINE.replace("9991", "9993"))).body["id"])
+    assert (later["state"], later["stored"]) == ("finished", 1)
+    assert (await billing.get(f"/v1/imports/{import_id}")).body == first
+    assert (await billing.request("DELETE", f"/v1/imports/{import_id}")).status == 409
+    assert (await billing.request("DELETE", "/v1/imports/99")).status == 404
 
 
 async def test_a_command_that_was_killed_is_shown_as_interrupted(billing: Billing) -> None:
