@@ -4,8 +4,9 @@ import contextlib
 import csv
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ PASSWORD = "secret"
 DOMAIN = "bench.local"
 # SIPp counts a call as failed on its own when it gets no answer; this ends a run that hangs altogether.
 SLACK_S = 45
+_PAUSE_S = 3.0  # between the last registration and the first refresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,22 @@ class Phones:
     def register(self, port: int, *, count: int, rate: int) -> Outcome:
         """Register `count` phones (from the first on), `rate` a second."""
         return self._run("register", port, self._registering_port, self._registrations, count, rate)
+
+    def refresh(self, port: int, *, count: int, rate: int, between: Callable[[], None]) -> Outcome:
+        """Register `count` phones anew, and then let each of them say once more that it is there.
+
+        `between` is called when all are registered and none has begun to refresh.
+        """
+        registering_s = count / rate
+        timer = threading.Timer(registering_s + _PAUSE_S / 2, between)
+        timer.start()
+        hold_ms = int((registering_s + _PAUSE_S) * 1000)
+        try:
+            return self._run(
+                "refresh", port, self._registering_port, self._registrations, count, rate, hold_ms
+            )
+        finally:
+            timer.join()
 
     def call(self, port: int, *, count: int, rate: int, hold_ms: int = 0) -> Outcome:
         """Make `count` calls, `rate` a second, each held for so long."""

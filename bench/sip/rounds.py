@@ -16,6 +16,9 @@ StartServer = Callable[[Path, int], AbstractContextManager[Server]]
 
 _WARMING_CALLS = 200
 _REGISTRATIONS_PER_S = 500
+_MOST_REFRESHING = 5_000  # of very many phones: each is one call of SIPp all the time
+_QUIET_CPU_S = 0.003  # a second
+_QUIET_TIMEOUT_S = 10
 # Records come in groups; when none has come for so long, none will.
 _SETTLE_S = 5.0
 
@@ -34,9 +37,13 @@ class CallCosts:
 
 @dataclass(slots=True)
 class Costs:
-    """What rounds of one server measured: registrations (CPU milliseconds each), and calls by their rate."""
+    """What rounds of one server measured: registrations (CPU milliseconds each), and calls by their rate.
+
+    A refresh is a REGISTER with a nonce that the phone knows: one message, one answer.
+    """
 
     registration_ms: list[float] = field(default_factory=list)
+    refresh_ms: list[float] = field(default_factory=list)
     calls_at: dict[int, CallCosts] = field(default_factory=dict)
     memory_kb: int = 0
     failed: int = 0
@@ -62,15 +69,41 @@ def registered(
     """A server with all its phones registered, ready to answer, and warm."""
     with start(directory, phones) as server, contextlib.ExitStack() as stack:
         clients = Phones(phones, directory)
-        before = cpu_s(list(server.switch))
-        outcome = clients.register(server.port, count=phones, rate=_REGISTRATIONS_PER_S)
-        costs.failed += outcome.failed
-        costs.registration_ms.append((cpu_s(list(server.switch)) - before) * 1000 / phones)
+        _register(server, clients, costs)
         stack.enter_context(clients.answering())
         # The first calls warm caches, pools and the interpreter; they are not counted.
         costs.failed += clients.call(server.port, count=_WARMING_CALLS, rate=100).failed
         costs.calls += _WARMING_CALLS
         yield server, clients
+
+
+def _register(server: Server, clients: Phones, costs: Costs) -> None:
+    """Let all phones register, and refresh that, and measure both."""
+    phones = clients.count
+    switch = list(server.switch)
+    _wait_until_quiet(server)
+    before = cpu_s(switch)
+    costs.failed += clients.register(server.port, count=phones, rate=_REGISTRATIONS_PER_S).failed
+    costs.registration_ms.append((cpu_s(switch) - before) * 1000 / phones)
+    counted: list[float] = []
+    refreshing = min(phones, _MOST_REFRESHING)
+    costs.failed += clients.refresh(
+        server.port,
+        count=refreshing,
+        rate=_REGISTRATIONS_PER_S,
+        between=lambda: counted.append(cpu_s(switch)),
+    ).failed
+    costs.refresh_ms.append((cpu_s(switch) - counted[0]) * 1000 / refreshing)
+
+
+def _wait_until_quiet(server: Server) -> None:
+    """Wait till a server that has just started has nothing left to do: that is no cost of a registration."""
+    deadline = time.monotonic() + _QUIET_TIMEOUT_S
+    is_quiet = False
+    while not is_quiet and time.monotonic() < deadline:
+        before = cpu_s(list(server.switch))
+        time.sleep(1)
+        is_quiet = cpu_s(list(server.switch)) - before < _QUIET_CPU_S
 
 
 def one_round(

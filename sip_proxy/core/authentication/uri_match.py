@@ -1,12 +1,14 @@
 """Does the URI that a phone signed stand for the request that it sent?"""
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 _URI = re.compile(
     r"(?P<scheme>sips?):(?:(?P<user>[^@;?]*(?:;[^@?]*)?)@)?(?P<host>\[[^\]]*\]|[^:;?@]*)(?::(?P<port>\d+))?(?:[;?].*)?\Z",
     re.IGNORECASE | re.DOTALL,
 )
+_LONGEST_REMEMBERED = 128
 _DEFAULT_PORT = {"sip": "5060", "sips": "5061"}
 
 
@@ -24,6 +26,12 @@ def digest_uri_matches(digest_uri: str, request_uri: str) -> bool:
     """
     if digest_uri == request_uri:
         return True
+    if len(digest_uri) + len(request_uri) <= _LONGEST_REMEMBERED:
+        return _remembered_match(digest_uri, request_uri)
+    return _names_the_same(digest_uri, request_uri)
+
+
+def _names_the_same(digest_uri: str, request_uri: str) -> bool:
     signed = _URI.match(digest_uri)
     sent = _URI.match(request_uri)
     if signed is None or sent is None:
@@ -36,6 +44,9 @@ def digest_uri_matches(digest_uri: str, request_uri: str) -> bool:
         and signed["host"].lower() == sent["host"].lower()
         and _port(signed) == _port(sent)
     )
+
+
+_remembered_match = lru_cache(maxsize=512)(_names_the_same)
 
 
 def _port(uri: re.Match[str]) -> str:

@@ -21,6 +21,8 @@ class LocationTable:
         self.nat_flows = NatFlows()
         self._by_number: dict[str, tuple[Binding, ...]] = {}
         self._numbers_by_flow: dict[Flow, set[str]] = {}
+        # For every number an instant no later than that of its first binding to expire. A refresh leaves it
+        # as it is: the next instant is looked for when this one comes.
         self._expiries: list[tuple[float, str]] = []
 
     def find(self, number: str, now: float) -> tuple[Binding, ...]:
@@ -33,7 +35,8 @@ class LocationTable:
 
     def replace(self, number: str, bindings: tuple[Binding, ...]) -> None:
         """Put these in place of the bindings of a number."""
-        for binding in self._by_number.get(number, ()):
+        before = self._by_number.get(number, ())
+        for binding in before:
             self._forget_flow(number, binding.flow)
         if not bindings:
             self._by_number.pop(number, None)
@@ -45,7 +48,9 @@ class LocationTable:
             elif not binding.is_direct:
                 self._numbers_by_flow.setdefault(binding.flow, set()).add(number)
                 self.nat_flows.add(binding.flow)
-            heappush(self._expiries, (binding.expires_at, number))
+        expires_at = _first_expiry(bindings)
+        if not before or expires_at < _first_expiry(before):
+            heappush(self._expiries, (expires_at, number))
         if len(self._expiries) > 4 * len(self._by_number) + _MOST_STALE:
             self._rebuild_expiries()
 
@@ -64,6 +69,8 @@ class LocationTable:
             number = heappop(self._expiries)[1]
             bindings = self._by_number.get(number, ())
             remaining = tuple(binding for binding in bindings if binding.expires_at > now)
+            if remaining:
+                heappush(self._expiries, (_first_expiry(remaining), number))
             if len(remaining) < len(bindings):
                 self._drop_to(number, remaining)
                 changed.append(number)
@@ -74,12 +81,8 @@ class LocationTable:
         return list(self._by_number.items())
 
     def _rebuild_expiries(self) -> None:
-        """Let go of expiries that refreshes have overtaken."""
-        self._expiries = [
-            (binding.expires_at, number)
-            for number, bindings in self._by_number.items()
-            for binding in bindings
-        ]
+        """Let go of what numbers that came and went have left."""
+        self._expiries = [(_first_expiry(bindings), number) for number, bindings in self._by_number.items()]
         heapify(self._expiries)
 
     def _drop_to(self, number: str, remaining: tuple[Binding, ...]) -> None:
@@ -99,3 +102,9 @@ class LocationTable:
             if not numbers:
                 del self._numbers_by_flow[flow]
                 self.nat_flows.discard(flow)
+
+
+def _first_expiry(bindings: tuple[Binding, ...]) -> float:
+    if len(bindings) == 1:
+        return bindings[0].expires_at
+    return min(binding.expires_at for binding in bindings)

@@ -8,19 +8,26 @@ SLOTS = 25
 class NatFlows:
     """A set of flows, cut into slots of about the same size."""
 
-    __slots__ = ("_next", "_slots")
+    __slots__ = ("_count", "_next", "_slots")
 
     def __init__(self) -> None:
         self._slots: list[set[Flow]] = [set() for _ in range(SLOTS)]
         self._next = 0
+        self._count = 0
 
     def add(self, flow: Flow) -> None:
         """Put a flow in; twice is once."""
-        self._slots[hash(flow) % SLOTS].add(flow)
+        slot = self._slots[hash(flow) % SLOTS]
+        if flow not in slot:
+            slot.add(flow)
+            self._count += 1
 
     def discard(self, flow: Flow) -> None:
         """Take a flow out, if it is in."""
-        self._slots[hash(flow) % SLOTS].discard(flow)
+        slot = self._slots[hash(flow) % SLOTS]
+        if flow in slot:
+            slot.discard(flow)
+            self._count -= 1
 
     def next_turn(self) -> list[Flow]:
         """Return the flows of the slot whose turn it is; in `SLOTS` calls everybody has had a turn."""
@@ -29,4 +36,4 @@ class NatFlows:
         return list(slot)
 
     def __bool__(self) -> bool:
-        return any(self._slots)
+        return self._count > 0

@@ -71,7 +71,7 @@ class ShortPath:
         expiry_s = round(binding.expires_at - now)
         headers = f"{date}\r\nContact: <{binding.contact}>;expires={expiry_s}"
         data = _response("200 OK", usual, flow, tag, headers)
-        self._layer.start_non_invite_server(key, flow).respond(200, data, now)
+        self._layer.completed(key, Send(flow, data), flow, now)
         self._registrar.done(usual.number, flow, now)
         return True
 

@@ -2,14 +2,14 @@
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.message import Request, Response
-from sip_proxy.core.outputs import Output
+from sip_proxy.core.outputs import Output, Send
 from sip_proxy.core.transaction.client import ClientEvent, ClientTransaction, ResponseTaker
 from sip_proxy.core.transaction.invite_client import InviteClientTransaction
 from sip_proxy.core.transaction.invite_server import InviteServerTransaction
 from sip_proxy.core.transaction.machine import Machine
 from sip_proxy.core.transaction.non_invite_client import NonInviteClientTransaction
 from sip_proxy.core.transaction.non_invite_server import NonInviteServerTransaction
-from sip_proxy.core.transaction.server import ServerEvent, ServerTransaction
+from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 from sip_proxy.core.transaction.timers import TimerQueues, TimerValues
 
 
@@ -35,9 +35,8 @@ class TransactionLayer:
     def start_server(self, request: Request, reply_to: Flow) -> ServerTransaction:
         """Start a transaction for a request that belongs to none."""
         key = _server_key(request, request.method)
-        if request.method != "INVITE":
-            return self.start_non_invite_server(key, reply_to)
-        transaction = InviteServerTransaction(key=key, layer=self, to=reply_to)
+        kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
+        transaction = kind(key=key, layer=self, to=reply_to)
         self._servers[key] = transaction
         return transaction
 
@@ -45,11 +44,19 @@ class TransactionLayer:
         """Return the server transaction with a key of `server_key`."""
         return self._servers.get(key)
 
-    def start_non_invite_server(self, key: str, reply_to: Flow) -> ServerTransaction:
-        """Start a transaction for a request other than INVITE, with a key of `server_key`."""
+    def completed(self, key: str, send: Send, reply_to: Flow, now: float) -> None:
+        """Send the final answer to a request other than INVITE; keep it for copies of the request (§17.2.2).
+
+        This is for unreliable transports, and does what `start_server` and `respond` would do.
+        """
         transaction = NonInviteServerTransaction(key=key, layer=self, to=reply_to)
+        transaction.state = ServerState.COMPLETED
+        transaction.last_send = send
+        transaction.end_timer = self.timers.start(
+            self.values.transaction_timeout_s, transaction, ServerEvent.LINGERED, now
+        )
         self._servers[key] = transaction
-        return transaction
+        self.outputs.append(send)
 
     def start_client(
         self,

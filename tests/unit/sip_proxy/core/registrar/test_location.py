@@ -95,3 +95,16 @@ def test_a_contact_is_a_destination_only_when_it_has_an_ip_address() -> None:
     )
     assert destination_of("sip:a@phone.example", Transport.UDP) is None
     assert destination_of("nonsense", Transport.UDP) is None
+
+
+def test_a_refreshed_binding_expires_at_its_new_time_and_a_shortened_one_too() -> None:
+    table = LocationTable()
+    table.replace("0001", (binding(expires_at=50.0),))
+    table.replace("0001", (binding(expires_at=90.0),))
+    assert table.expire(50.0) == []
+    assert table.next_deadline() == 90.0
+    table.replace("0001", (binding(expires_at=60.0),))
+    assert table.next_deadline() == 60.0
+    assert table.expire(60.0) == ["0001"]
+    assert table.expire(90.0) == []
+    assert table.next_deadline() is None
