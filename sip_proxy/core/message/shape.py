@@ -139,4 +139,7 @@ def _fault(keys: tuple[str, ...]) -> str:
 def _pick(indexes: list[int]) -> Pick:
     if len(indexes) > 1:
         return itemgetter(*indexes)
-    return lambda lines: tuple(lines[index] for index in indexes)
+    if not indexes:
+        return lambda lines: ()
+    [index] = indexes
+    return lambda lines: (lines[index],)

@@ -1,6 +1,7 @@
 """The Via header (RFC 3261 §20.42, §18.2.1) and its `rport` (RFC 3581)."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from sip_proxy.core.message.errors import MalformedMessage
@@ -19,10 +20,10 @@ _PLAIN_VIA = re.compile(
     r"SIP/2\.0/([A-Z]+) ([0-9.]+|[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
     r"((?:;[^\s;=,\"<>]+(?:=[^\s;,\"]*)?)*)\Z"
 )
-# The few forms of the whole line that most phones write, and we ourselves.
-_USUAL_LINE = re.compile(
-    r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?;branch=([!#-+\--:?-~]+)(;rport)?\Z"
-)
+# The few forms of a whole line that most phones write: this, a branch, and `rport` before or after it or not.
+_USUAL_SENT_BY = re.compile(r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})\Z")
+_USUAL_BRANCH = re.compile(r"branch=[!#-+\--:?-~]+\Z")
+_LONGEST_SENT_BY = 128
 _ASKED_FOR_PORT = {"rport": ""}
 _NO_PARAMETERS: dict[str, str] = {}
 _RPORT = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
@@ -57,17 +58,35 @@ def read_usual_via(line: str, address: str, port: int) -> tuple[Via, str] | None
 
     The same as `parse_via` and `with_source` do in general.
     """
-    match = _USUAL_LINE.match(line)
-    if match is None:
+    begin, *parameters = line.split(";")
+    known = _ASKED_FOR_PORT
+    if len(parameters) == 1:
+        branch = parameters[0]
+        known = _NO_PARAMETERS
+        stamped = line
+    elif len(parameters) != 2:
         return None
-    transport, host, sent_port, before, branch, after = match.groups()
-    if before is None and after is None:
-        via = Via(transport, host, int(sent_port), branch, _NO_PARAMETERS)
-        return via, line if host == address else f"{line};received={address}"
-    if before and after:
+    elif parameters[0] == "rport":
+        branch = parameters[1]
+        stamped = f"{begin};rport={port};{branch}"
+    elif parameters[1] == "rport":
+        branch = parameters[0]
+        stamped = f"{line}={port}"
+    else:
         return None
-    via = Via(transport, host, int(sent_port), branch, _ASKED_FOR_PORT)
-    return via, f"{line.replace(';rport', f';rport={port}', 1)};received={address}"
+    sent_by = _usual_sent_by(begin) if len(begin) <= _LONGEST_SENT_BY else None
+    if sent_by is None or _USUAL_BRANCH.match(branch) is None:
+        return None
+    transport, host, sent_port = sent_by
+    if known is _ASKED_FOR_PORT or host != address:
+        stamped = f"{stamped};received={address}"
+    return Via(transport, host, sent_port, branch[7:], known), stamped
+
+
+@lru_cache(maxsize=4096)
+def _usual_sent_by(begin: str) -> tuple[str, str, int] | None:
+    match = _USUAL_SENT_BY.match(begin)
+    return None if match is None else (match[1], match[2], int(match[3]))
 
 
 def parse_via(value: str) -> Via:

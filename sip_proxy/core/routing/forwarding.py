@@ -58,7 +58,9 @@ class Copy:
 def _untouched(request: Request, touched: frozenset[str], our_realm: str) -> Sequence[str]:
     """Return the lines that are passed on as they are; credentials for another realm are none of ours."""
     shape = request.shape
-    if any(our_realm not in line for line in shape.only(_CREDENTIALS)(request.lines)):
+    if "proxy-authorization" in shape.at and any(
+        our_realm not in line for line in shape.only(_CREDENTIALS)(request.lines)
+    ):
         return [
             line
             for key, line in zip(shape.keys, request.lines, strict=True)
