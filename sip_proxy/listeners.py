@@ -45,7 +45,7 @@ class Listeners:
 
     def pause(self) -> None:
         """Take no more datagrams; all the rest goes on."""
-        self.udp.pause(asyncio.get_running_loop())
+        self.udp.pause()
 
     async def close(self) -> None:
         """Close the connections, after what is waiting to be sent, and the sockets. Call `pause` first."""

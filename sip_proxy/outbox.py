@@ -25,8 +25,8 @@ class FactKeeper(Protocol):
     def position(self) -> int:
         """How many facts were handed over."""
 
-    def append(self, facts: list[Fact]) -> int:
-        """Hand over facts; return the position of the last."""
+    def append(self, facts: list[Fact], *, is_awaited: bool) -> int:
+        """Hand over facts; return the position of the last. `is_awaited`: a message waits for them."""
 
 
 class Outbox:
@@ -54,6 +54,7 @@ class Outbox:
         # The facts of this turn, and the position of the last: handed over together when it ends.
         self._facts: list[Fact] = []
         self._position = journal.position
+        self._is_awaited = False
         self._unable_to_send: list[Flow | Destination] = []
 
     @property
@@ -82,14 +83,16 @@ class Outbox:
         """Send a message, at once or as soon as every fact before it is on disk."""
         if send.after_journal and self._position > self._committed:
             self._held.hold(send, self._position, now)
+            self._is_awaited = True
         else:
             self._transmit(send, now)
 
     def hand_over_facts(self) -> None:
         """Let the journal write what has come up in this turn."""
-        if self._facts:
-            self._journal.append(self._facts)
+        if self._facts or self._is_awaited:
+            self._journal.append(self._facts, is_awaited=self._is_awaited)
             self._facts = []
+            self._is_awaited = False
 
     def committed(self, position: int, now: float) -> None:
         """All facts up to this position are on disk: sends that waited for them leave."""

@@ -23,9 +23,12 @@ from sip_proxy.core.outputs import BindingsChanged, CallRecorded
 log = structlog.get_logger()
 
 _RETRY_S = 1.0
-# A commit costs about the same for one fact as for a dozen, so under load they keep this distance and take
-# what has come meanwhile; a fact that comes alone is written at once.
-_COMMIT_INTERVAL_S = 0.02
+# A commit costs about the same for one fact as for a dozen, so under load groups are handed to the thread at
+# this distance and take what has come meanwhile; a fact that comes alone is written at once.
+_GROUP_INTERVAL_S = 0.02
+# Bindings that no phone waits for (a registration refreshed) may wait for company, or for more of their kind:
+# those on disk are still in force.
+_BINDINGS_INTERVAL_S = 0.25
 # Facts kept in memory while the disk is away. Beyond it, attempts that were never answered, which cost
 # nothing and come as fast as a hostile phone can dial, are let go; calls that cost something never are.
 _MOST_WAITING = 50_000
@@ -82,7 +85,10 @@ class Journal:
         self._waiting_position = 0
         self._is_failing = False
         self._retry_at = 0.0
-        self._committed_at = 0.0
+        self._gathered: list[Fact] = []
+        self._handed_over_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
 
     def start(self) -> None:
         """Start the thread. Call it on the event loop that the listener lives on."""
@@ -91,14 +97,26 @@ class Journal:
 
     async def close(self, *, timeout_s: float = 10.0) -> bool:
         """Write what is waiting, then close the file. Returns False when it could not be written in time."""
+        self._hand_over()
         self._work.put(_Stop())
         await asyncio.to_thread(self._thread.join, timeout_s)
         return not self._thread.is_alive() and not self._waiting
 
-    def append(self, facts: Sequence[Fact]) -> int:
-        """Hand over facts to be kept; return the position of the last one."""
+    def append(self, facts: Sequence[Fact], *, is_awaited: bool = True) -> int:
+        """Hand over facts to be kept; return the position of the last one.
+
+        `is_awaited`: somebody waits for these, or for those before them. Only bindings can be in no hurry.
+        """
         self.position += len(facts)
-        self._work.put(_Facts(self.position, facts))
+        self._gathered += facts
+        if not self._gathered:  # the thread has them all
+            return self.position
+        is_urgent = is_awaited or not all(isinstance(fact, BindingsChanged) for fact in facts)
+        due = self._handed_over_at + (_GROUP_INTERVAL_S if is_urgent else _BINDINGS_INTERVAL_S)
+        if time.monotonic() >= due:
+            self._hand_over()
+        elif self._timer is None or due < self._timer_due:
+            self._set_timer(due)
         return self.position
 
     async def next_records(self, limit: int) -> list[UndeliveredRecord]:
@@ -137,6 +155,23 @@ class Journal:
         self._work.put(_Request(run))
         return await answer
 
+    def _hand_over(self) -> None:
+        """Give the thread what was gathered: it wakes once for a group, not for every fact."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._gathered:
+            self._handed_over_at = time.monotonic()
+            self._work.put(_Facts(self.position, self._gathered))
+            self._gathered = []
+
+    def _set_timer(self, due: float) -> None:
+        assert self._loop is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self._loop.call_later(due - time.monotonic(), self._hand_over)
+
     # Everything below runs on the journal's thread.
 
     def _run(self) -> None:
@@ -161,9 +196,6 @@ class Journal:
             work = [self._work.get(timeout=self._retry_s if self._waiting else None)]
         except queue.Empty:
             return []
-        pause_s = self._committed_at + _COMMIT_INTERVAL_S - time.monotonic()
-        if pause_s > 0:
-            time.sleep(pause_s)
         while True:
             try:
                 work.append(self._work.get_nowait())
@@ -183,7 +215,6 @@ class Journal:
                 self._tell(self._listener.journal_failed, str(error))
             return
         self._waiting = []
-        self._committed_at = time.monotonic()
         if self._is_failing:
             self._is_failing = False
             self._tell(self._listener.journal_recovered)

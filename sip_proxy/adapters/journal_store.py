@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sip_proxy.adapters.instants import rfc3339
 from sip_proxy.core.dialog.call_record import CallRecord
-from sip_proxy.core.outputs import BindingsChanged, CallRecorded, CallSaved
+from sip_proxy.core.outputs import NO_BINDINGS, BindingsChanged, CallRecorded, CallSaved
 
 _BOOLEAN = {False: "false", True: "true"}
 
@@ -194,7 +194,7 @@ class JournalStore:
         return connection
 
     def _write_bindings(self, connection: sqlite3.Connection, fact: BindingsChanged) -> None:
-        if fact.registrations:
+        if fact.state != NO_BINDINGS:
             connection.execute(_SAVE_BINDINGS, (fact.number, fact.state))
         else:
             connection.execute(_FORGET_BINDINGS, (fact.number,))

@@ -84,6 +84,10 @@ class Registration(NamedTuple):
     in_service: bool = True
 
 
+NO_BINDINGS = "[]"
+"""The `BindingsChanged.state` of a number that has none left: there is nothing to keep."""
+
+
 class BindingsChanged(NamedTuple):
     """A number's bindings are now these. `state` is all that `Engine.restore_bindings` needs (JSON text)."""
 

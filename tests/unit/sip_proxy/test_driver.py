@@ -93,8 +93,10 @@ class FakeJournal:
     def __init__(self) -> None:
         self.position = 0
         self.facts: list[Fact] = []
+        self.awaited: list[bool] = []
 
-    def append(self, facts: list[Fact]) -> int:
+    def append(self, facts: list[Fact], *, is_awaited: bool) -> int:
+        self.awaited.append(is_awaited)
         self.facts += facts
         self.position += len(facts)
         return self.position
@@ -223,6 +225,19 @@ def test_facts_of_a_turn_are_handed_over_together_and_in_order(bench: Bench) -> 
     bench.turn(*facts)
 
     assert bench.journal.facts == facts
+
+
+def test_the_journal_hears_whether_a_message_waits_for_facts_of_this_turn_or_earlier_ones(
+    bench: Bench,
+) -> None:
+    bindings = BindingsChanged("0001", (REGISTRATION,), "")
+    bench.turn(bindings, send(b"200 to a refresh"))
+    assert bench.journal.awaited == [False]
+
+    bench.turn(send(b"200 to what is new", after_journal=True))
+    assert bench.journal.awaited == [False, True]
+    bench.turn(bindings, send(b"200", after_journal=True))
+    assert bench.journal.awaited == [False, True, True]
 
 
 def test_delivery_hears_of_records_when_they_are_on_disk(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from sip_proxy.adapters.journal_store import (
     record_json,
 )
 from sip_proxy.core.dialog.call_record import CallRecord, EndedBy, Outcome
-from sip_proxy.core.outputs import BindingsChanged, CallRecorded, CallSaved, Registration
+from sip_proxy.core.outputs import NO_BINDINGS, BindingsChanged, CallRecorded, CallSaved, Registration
 
 RECORD = CallRecord(
     record_id="r1",
@@ -130,7 +130,7 @@ def test_bindings_are_kept_until_a_number_has_none(store: JournalStore, path: Pa
             BindingsChanged("0001", (REGISTRATION,), "one"),
             BindingsChanged("0002", (REGISTRATION,), "two"),
             BindingsChanged("0001", (REGISTRATION,), "one again"),
-            BindingsChanged("0002", (), ""),
+            BindingsChanged("0002", (), NO_BINDINGS),
         ]
     )
     after = reopened(store, path)
