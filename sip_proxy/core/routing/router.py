@@ -1,5 +1,6 @@
 """Requests outside of dialogs: who may send what to whom, and where it goes (RFC 3261 §16.5, §16.6)."""
 
+import re
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -43,6 +44,12 @@ class _Phone(NamedTuple):
 
     number: str
     contact: Uri
+
+
+# Nearly all From values. Their tag is new in every call, so there is nothing to be remembered for the next.
+_USUAL_FROM = re.compile(
+    r'(?:"[^"\\]*" ?)?<sip:([0-9A-Za-z]+)@[0-9A-Za-z.\-]+(?::[1-9][0-9]{0,3})?>(?:;tag=|\Z)'
+)
 
 
 class Router:
@@ -166,7 +173,7 @@ class Router:
 
     def _begin_call(self, request: Request, caller: Account, callee: str, flow: Flow, now: float) -> Call:
         from_value = request.first("from") or ""
-        contact = contact_of(request, request.from_address().uri)
+        contact = contact_of(request, "") or request.from_address().uri
         calling = Party(
             number=caller.number,
             address=from_value,
@@ -191,6 +198,9 @@ class Router:
         Nobody hides his number here, but a phone that is set to do so must reach help: an anonymous From
         (RFC 3323 §4.1.1.3) passes to an emergency number, and the exchange asserts who it is.
         """
+        usual = _USUAL_FROM.match(request.first("from") or "")
+        if usual is not None and usual[1] == caller.number:
+            return None
         number = host = ""
         with suppress(MalformedMessage):
             uri = request.from_address().parsed_uri()
