@@ -66,7 +66,7 @@ def _intake(count: int) -> str:
         f"| bare COPY of the priced rows into `calls` | {taken.calls / taken.copy_s:,.0f} | 1 | – |\n"
         f"| `import-calls` (read, checked, priced, stored once), start of the program included "
         f"| {taken.calls / taken.import_s:,.0f} | {taken.copy_s / taken.import_s:.2f} | 0.5 |\n\n"
-        f"The importing program took {taken.import_peak_bytes / 2**20:.0f} MB at most."
+        f"No process of the importing program took more than {taken.import_peak_bytes / 2**20:.0f} MB."
     )
 
 
