@@ -126,12 +126,12 @@ def measurements_of(
     yield Measurement.counter(
         "connections_refused",
         "Connections refused for lack of room",
-        lambda: {name.value: stream.refused_count for name, stream in streams.items()},
+        lambda: {name.value: stream.admission.refused_count for name, stream in streams.items()},
         "transport",
     )
     yield Measurement.counter(
         "connections_dropped",
         "Connections dropped, by reason",
-        lambda: sum((stream.dropped for stream in streams.values()), Counter()),
+        lambda: sum((stream.admission.dropped for stream in streams.values()), Counter()),
         "reason",
     )

@@ -3,22 +3,17 @@
 import asyncio
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-import structlog
-
-from sip_proxy.core.authentication.sources import source_of
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.settings import ListenAddress
+from sip_proxy.transport.admission import Admission
 from sip_proxy.transport.handler import TransportHandler
 from sip_proxy.transport.stream_connection import StreamConnection, StreamLimits
 
 _SWEEP_INTERVAL_S = 5.0
 _BACKLOG = 1024
-
-log = structlog.get_logger()
 
 
 def bind_stream(address: ListenAddress) -> socket.socket:
@@ -71,13 +66,14 @@ class StreamTransport:
         self._opened: dict[tuple[str, int], StreamConnection] = {}
         self._opening: dict[tuple[str, int], list[tuple[bytes, Destination]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._by_source: Counter[str] = Counter()
         self._received_before = 0
         self.sent_count = 0
         self.unsent_count = 0
-        self.refused_count = 0
-        self._reported_refused = 0
-        self.dropped: Counter[str] = Counter()
+        self.admission = Admission(
+            transport,
+            connections=self._limits.connections,
+            of_one_source=self._limits.connections_of_one_source,
+        )
 
     @property
     def listening(self) -> tuple[str, int]:
@@ -175,14 +171,8 @@ class StreamTransport:
     def _opened_connection(self, connection: StreamConnection) -> bool:
         if connection.flow is None:
             return False
-        source = source_of(connection.flow.remote[0])
-        if (
-            len(self._connections) >= self._limits.connections
-            or self._by_source[source] >= self._limits.connections_of_one_source
-        ):
-            self.refused_count += 1
+        if not self.admission.admit(connection.flow.remote[0], len(self._connections)):
             return False
-        self._by_source[source] += 1
         self._connections[connection.flow.connection] = connection
         return True
 
@@ -190,10 +180,7 @@ class StreamTransport:
         flow = connection.flow
         assert flow is not None
         del self._connections[flow.connection]
-        source = source_of(flow.remote[0])
-        self._by_source[source] -= 1
-        if not self._by_source[source]:
-            del self._by_source[source]
+        self.admission.leave(flow.remote[0])
         self._received_before += connection.received_count
         if self._opened.get(flow.remote) is connection:
             del self._opened[flow.remote]
@@ -208,21 +195,9 @@ class StreamTransport:
             if (reason := connection.overstayed(now)) is not None:
                 overstayed.setdefault(reason, []).append(connection)
         for reason, connections in overstayed.items():
-            self.dropped[reason] += len(connections)
-            # One line, however many there are: silent connections by the thousand are an attack.
-            log.info(
-                "connections_dropped",
-                reason=reason,
-                count=len(connections),
-                source=_source(connections[0].flow),
-            )
+            flow = connections[0].flow
+            self.admission.note_dropped(reason, len(connections), flow.remote if flow else None)
             for connection in connections:
                 connection.drop()
-        if self.refused_count > self._reported_refused:
-            log.warning("connections_refused", count=self.refused_count - self._reported_refused)
-            self._reported_refused = self.refused_count
+        self.admission.report_refused()
         self._sweeper = self._loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
-
-
-def _source(flow: Flow | None) -> str:
-    return "unknown" if flow is None else f"{flow.remote[0]}:{flow.remote[1]}"

@@ -8,15 +8,14 @@ the connection that it opened and on no other, whatever host it writes into its 
 import asyncio
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable, Iterator
 
-import structlog
 from aiohttp import web
 
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.framing import MAXIMUM_BODY_BYTES, MAXIMUM_HEADER_BYTES
 from sip_proxy.transport.addresses import unmapped
+from sip_proxy.transport.admission import Admission
 from sip_proxy.transport.handler import TransportHandler
 from sip_proxy.transport.stream_connection import StreamLimits
 from sip_proxy.transport.websocket_connection import WebSocketConnection
@@ -29,8 +28,6 @@ _HANDSHAKE_S = 10.0
 _SWEEP_INTERVAL_S = 5.0
 _CLOSE_S = 2.0
 _BACKLOG = 1024
-
-log = structlog.get_logger()
 
 
 class WebSocketTransport:
@@ -65,9 +62,11 @@ class WebSocketTransport:
         self._received_before = 0
         self.sent_count = 0
         self.unsent_count = 0
-        self.refused_count = 0
-        self._reported_refused = 0
-        self.dropped: Counter[str] = Counter()
+        self.admission = Admission(
+            transport,
+            connections=self._limits.connections,
+            of_one_source=self._limits.connections_of_one_source,
+        )
 
     @property
     def listening(self) -> tuple[str, int]:
@@ -115,10 +114,7 @@ class WebSocketTransport:
             self._handler.unable_to_send(to)
 
     def _make_protocol(self) -> asyncio.Protocol:
-        if len(self._http.connections) >= self._limits.connections:
-            self.refused_count += 1
-            return _NoRoom()
-        return self._http()
+        return self._http() if self.admission.has_room(len(self._http.connections)) else _NoRoom()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request: all but the handshake of a SIP phone is refused."""
@@ -165,28 +161,24 @@ class WebSocketTransport:
             if one not in self._upgraded
         }
         late = [one for one, since in self._shaking_hands.items() if now - since > _HANDSHAKE_S]
-        for one in late:
-            if one.transport is not None:
-                one.transport.abort()
-        self._note_dropped("no handshake", len(late))
+        late_transports = [one.transport for one in late if one.transport is not None]
+        if late_transports:
+            peer = late_transports[0].get_extra_info("peername")
+            self.admission.note_dropped("no handshake", len(late_transports), peer or None)
+        for transport in late_transports:
+            transport.abort()
         first_message_s = self._limits.first_message_s
         silent = [
             one
             for one in self._connections.values()
             if not one.has_brought_message and now - one.opened_at > first_message_s
         ]
+        if silent:
+            self.admission.note_dropped("no message", len(silent), silent[0].flow.remote)
         for connection in silent:
             connection.drop()
-        self._note_dropped("no message", len(silent))
-        if self.refused_count > self._reported_refused:
-            log.warning("connections_refused", count=self.refused_count - self._reported_refused)
-            self._reported_refused = self.refused_count
+        self.admission.report_refused()
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
-
-    def _note_dropped(self, reason: str, count: int) -> None:
-        if count:
-            self.dropped[reason] += count
-            log.info("connections_dropped", reason=reason, count=count, transport=self._transport.value)
 
 
 class _NoRoom(asyncio.Protocol):

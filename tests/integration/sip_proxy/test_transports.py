@@ -143,7 +143,7 @@ async def test_no_more_connections_than_there_is_room_for(handler: Handler, make
     _, first = await asyncio.open_connection(*here.listening)
     await until(lambda: here.connection_count == 1)
     reader, second = await asyncio.open_connection(*here.listening)
-    await until(lambda: here.refused_count == 1)
+    await until(lambda: here.admission.refused_count == 1)
     with suppress(ConnectionError):
         assert await reader.read() == b""
     first.write(MESSAGE)
@@ -158,7 +158,7 @@ async def test_one_source_does_not_take_the_room_of_all(handler: Handler, make: 
     writers = [(await asyncio.open_connection(*here.listening))[1] for _ in range(2)]
     await until(lambda: here.connection_count == 2)
     _, third = await asyncio.open_connection(*here.listening)
-    await until(lambda: here.refused_count == 1)
+    await until(lambda: here.admission.refused_count == 1)
     _, elsewhere = await asyncio.open_connection(*here.listening, local_addr=("127.0.0.2", 0))
     await until(lambda: here.connection_count == 3)
     writers[0].close()
@@ -178,7 +178,7 @@ async def test_slow_peers_are_dropped(handler: Handler, make: Make, monkeypatch:
     slow_writer.write(MESSAGE + MESSAGE[:-1])
     await until(lambda: here.connection_count == 0)
 
-    assert here.dropped == {"no message": 1, "unfinished message": 1}
+    assert here.admission.dropped == {"no message": 1, "unfinished message": 1}
     for reader, writer in ((silent, silent_writer), (slow, slow_writer)):
         with suppress(ConnectionError):
             assert await reader.read() == b""

@@ -199,7 +199,7 @@ async def test_no_more_connections_than_there_is_room_for(make: Make, browser: a
     async with browser.ws_connect(url(here), protocols=("sip",)):
         with pytest.raises(aiohttp.ClientError):
             await browser.ws_connect(url(here), protocols=("sip",))
-    assert here.refused_count  # (the client may try twice)
+    assert here.admission.refused_count  # (the client may try twice)
 
 
 async def test_who_does_not_come_to_the_point_is_dropped(
@@ -216,7 +216,7 @@ async def test_who_does_not_come_to_the_point_is_dropped(
             assert await slow_reader.read() == b""
     slow.close()
 
-    assert here.dropped == {"no handshake": 1, "no message": 1}
+    assert here.admission.dropped == {"no handshake": 1, "no message": 1}
 
 
 async def test_a_peer_that_does_not_read_is_dropped(
