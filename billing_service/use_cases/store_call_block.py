@@ -27,13 +27,9 @@ from billing_service.storage.call_partitions import ensure_partitions
 from billing_service.storage.outbox import is_wanted
 from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.publishing import publish_rated_calls
+from billing_service.use_cases.callers import Caller, callers_of
 from billing_service.use_cases.rate_call import CompiledPlans, price_block
-from billing_service.use_cases.store_call_records import (
-    ANOTHER_RECORD,
-    TOO_EXPENSIVE,
-    Caller,
-    callers_of,
-)
+from billing_service.use_cases.store_call_records import ANOTHER_RECORD, TOO_EXPENSIVE
 
 log = structlog.get_logger(__name__)
 

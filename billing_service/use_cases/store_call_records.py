@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from billing_service.domain.call import Call, Outcome, contradictions
@@ -25,6 +24,7 @@ from billing_service.storage.plan_queries import load_terms
 from billing_service.storage.publishing import publish_rated_calls
 from billing_service.storage.rejected_records import keep_rejected
 from billing_service.storage.storable_text import make_document_storable
+from billing_service.use_cases.callers import Caller, callers_of
 from billing_service.use_cases.rate_call import CompiledPlans, rate_call
 
 log = structlog.get_logger(__name__)
@@ -58,36 +58,9 @@ class DeliveryResult:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCalls:
-    """What became of many calls: a result each, in order, and what those now stored cost together."""
-
-    results: Sequence[DeliveryResult]
-    prices: Sequence[Money | None]
-    """What each of those now stored costs; None for all others, and where there is no price."""
-    price: Money
-    unrated: int
-    """How many of those now stored should have a price and have none: no plan was in force for them."""
-
-
 _ANSWERED: Final = Outcome.ANSWERED
 _STORED: Final = DeliveryResult(Receipt.STORED)
 _DUPLICATE: Final = DeliveryResult(Receipt.DUPLICATE)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A caller's account, the start of its open period, and when which plan versions were in force for it."""
-
-    account_id: int
-    period_start: datetime
-    history: Sequence[tuple[int, datetime, datetime | None]]
-
-    def plan_version_at(self, instant: datetime) -> int | None:
-        for version_id, valid_from, valid_to in self.history:
-            if valid_from <= instant and (valid_to is None or instant < valid_to):
-                return version_id
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +99,7 @@ def store_call_records(
         zone=zone,
         received_at=received_at,
     )
-    results = iter(stored.results)
+    results = iter(stored)
     final = [
         DeliveryResult(Receipt.REJECTED, delivery.fault) if delivery.call is None else next(results)
         for delivery in deliveries
@@ -143,8 +116,8 @@ def store_calls(
     currency: Currency,
     zone: tzinfo,
     received_at: datetime,
-) -> StoredCalls:
-    """Rate calls and store those that have not been stored before; thousands at once are cheapest.
+) -> list[DeliveryResult]:
+    """Rate calls and store those that have not been stored before; returns a result for each, in order.
 
     A unique key makes it exactly once, whoever else stores the same records at the same time. What is
     rejected is only told, not kept. `store_call_block` does the same for thousands.
@@ -169,18 +142,11 @@ def store_calls(
     known = {}
     if len(new) < len(digests):
         known = stored_digests(session, {calls[index].record_id for index in digests})
-    prices: list[Money | None] = [None] * len(calls)
-    price, unrated = 0, 0
     for index, digest in digests.items():
         record_id = calls[index].record_id
         if record_id in new and rows[record_id][0] == index:
             results[index] = _STORED
-            rated = assigned[index].rated
-            if rated is not None:
-                prices[index] = rated.rounded
-                price += rated.rounded.micros
             if assigned[index].is_unrated:
-                unrated += 1
                 log.warning("call_not_rated", record_id=record_id, number=calls[index].caller)
         elif known[record_id] == digest:
             results[index] = _DUPLICATE
@@ -188,7 +154,7 @@ def store_calls(
             results[index] = DeliveryResult(Receipt.REJECTED, ANOTHER_RECORD)
     final = [result for result in results if result is not None]
     assert len(final) == len(calls), "every call has its result"
-    return StoredCalls(final, prices, Money(price), unrated)
+    return final
 
 
 def _judge(call: Call, received_at: datetime) -> DeliveryResult | None:
@@ -224,30 +190,6 @@ def _assign(
         rated = rate_call(call, plan, currency=currency, zone=zone)
         assigned[index] = _Assigned(call, caller, version_id, rated)
     return assigned
-
-
-# The lock keeps the open period where it is until the calls are stored (see `storage/billed_calls.py`); the
-# foreign key would take it for each call anyway. In order, so that nobody waits in a circle.
-_CALLERS: Final = text(
-    "SELECT a.number, a.id, a.period_start, h.plan_version_id, h.valid_from, h.valid_to FROM phone_accounts a"
-    " LEFT JOIN account_plan_history h ON h.account_id = a.id WHERE a.number = ANY(:numbers)"
-    " ORDER BY a.id FOR KEY SHARE OF a"
-)
-
-
-def callers_of(session: Session, numbers: set[str]) -> dict[str, Caller]:
-    """The callers among these numbers that have accounts."""
-    callers: dict[str, Caller] = {}
-    histories: dict[str, list[tuple[int, datetime, datetime | None]]] = {}
-    if numbers:
-        for number, account_id, period_start, version_id, valid_from, valid_to in session.execute(
-            _CALLERS, {"numbers": list(numbers)}
-        ):
-            history = histories.setdefault(number, [])
-            callers.setdefault(number, Caller(account_id, period_start, history))
-            if version_id is not None:
-                history.append((version_id, valid_from, valid_to))
-    return callers
 
 
 def _publish(session: Session, stored: Sequence[_Assigned], currency: Currency) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from billing_service.bulk.call_block import CallBlock
@@ -104,11 +104,14 @@ def waiting_for_ever() -> Iterator[None]:
 
 def one_by_one(session: Session, calls: list[Call], **terms: Any) -> Told:
     stored = store_calls(session, calls, **terms)
-    return [(result.receipt, result.reason) for result in stored.results]
+    return [(result.receipt, result.reason) for result in stored]
 
 
 def as_a_block(session: Session, calls: list[Call], **terms: Any) -> Told:
     stored = store_call_block(session, CallBlock.of(calls), **terms)
+    new = [call.record_id for call, is_new in zip(calls, stored.new.tolist(), strict=True) if is_new]
+    total = session.scalar(select(func.sum(StoredCall.price)).where(StoredCall.record_id.in_(new)))
+    assert (stored.price.to_decimal(), stored.unrated) == (total, 2)
     return [
         (Receipt.STORED, None)
         if stored.new[place]
