@@ -171,7 +171,7 @@ def _import_calls(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _close_bills(settings: Settings, options: argparse.Namespace) -> None:
-    from billing_service.jobs.closing_workers import run_workers
+    from billing_service.jobs.closing_workers import close_beside_workers
     from billing_service.use_cases.close_bills import ACCOUNTS_AT_ONCE, close_due
 
     # All that is loaded by now stays: the collector need not look at it again and again.
@@ -183,15 +183,18 @@ def _close_bills(settings: Settings, options: argparse.Namespace) -> None:
     database = Database.at(settings.database_url, threads=1)
     try:
         require_current(database.engine)
-        if options.workers > 1:
-            run_workers(options.workers, as_of=as_of, should_stop=lambda: bool(stopping))
-        closing = close_due(
-            database,
+        closing = close_beside_workers(
+            lambda: close_due(
+                database,
+                as_of=as_of,
+                currency=settings.currency,
+                zone=settings.timezone,
+                should_stop=lambda: bool(stopping),
+                at_once=options.at_once or ACCOUNTS_AT_ONCE,
+            ),
+            options.workers - 1,
             as_of=as_of,
-            currency=settings.currency,
-            zone=settings.timezone,
             should_stop=lambda: bool(stopping),
-            at_once=options.at_once or ACCOUNTS_AT_ONCE,
         )
     finally:
         database.close()

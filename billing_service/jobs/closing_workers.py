@@ -52,18 +52,47 @@ def run_workers(count: int, *, as_of: datetime, should_stop: Callable[[], bool])
     They have the environment of this process, so its settings. When told to stop, they finish what they are
     at and end.
     """
-    command = [sys.executable, "-m", "billing_service", "close-bills", "--as-of", as_of.isoformat()]
-    workers = [subprocess.Popen(command) for _ in range(count)]
-    log.info("closing_workers_started", processes=[worker.pid for worker in workers])
+    workers = _start(count, as_of)
     try:
-        while any(worker.poll() is None for worker in workers):
-            if should_stop():
-                _terminate(workers)
-                break
-            time.sleep(_LOOK_S)
+        return _await(workers, should_stop)
     except BaseException:
         _terminate(workers)
         raise
+
+
+def close_beside_workers(
+    close: Callable[[], Closing], count: int, *, as_of: datetime, should_stop: Callable[[], bool]
+) -> Closing:
+    """Run `close` (`close_due` in this process) while so many other processes close, too.
+
+    It waits for what they hold; what one of them left by dying after that is closed in the end.
+    """
+    workers = _start(count, as_of) if count else []
+    try:
+        closing = close()
+        statuses = _await(workers, should_stop) if workers else []
+    except BaseException:
+        _terminate(workers)
+        raise
+    if not any(statuses):
+        return closing
+    rest = close()
+    return Closing(closing.bills + rest.bills, closing.suspended + rest.suspended)
+
+
+def _start(count: int, as_of: datetime) -> list[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "billing_service", "close-bills", "--as-of", as_of.isoformat()]
+    workers = [subprocess.Popen(command) for _ in range(count)]
+    log.info("closing_workers_started", processes=[worker.pid for worker in workers])
+    return workers
+
+
+def _await(workers: Sequence[subprocess.Popen[bytes]], should_stop: Callable[[], bool]) -> list[int]:
+    while any(worker.poll() is None for worker in workers):
+        if should_stop():
+            _terminate(workers)
+            break
+        time.sleep(_LOOK_S)
     statuses = [worker.wait() for worker in workers]
     log.info("closing_workers_done", statuses=statuses)
     return statuses

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, select
 
-from billing_service.jobs.closing_workers import close_with_workers
+from billing_service.jobs.closing_workers import close_beside_workers, close_with_workers
 from billing_service.storage.tables import ClosingRun
 from billing_service.storage.unit_of_work import Database
+from billing_service.use_cases.close_bills import Closing
 from tests.scenario.billing_world import USD, BillingWorld, at
 
 NUMBERS = [f"{number:04d}" for number in range(1, 7)]
@@ -50,6 +51,21 @@ def test_much_work_is_shared_by_a_process_for_each_cpu(
     assert runs[-1].closed == 0, "the processes have left nothing to the one that started them"
     assert len({run.worker for run in runs}) == len(runs)
     assert all(len(world.documents(number)) == 1 for number in NUMBERS)
+    world.check_books()
+
+
+def test_what_a_process_left_by_dying_is_closed_in_the_end(
+    world: BillingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process beside this one dies of its settings; here, before this one has anything to close."""
+    monkeypatch.setenv("TOLLBELL_DATABASE_URL", "no address of a database")
+    instants = iter([at("2026-12-31"), at("2027-01-01")])
+
+    def close_next() -> Closing:
+        return world.close(next(instants))
+
+    closing = close_beside_workers(close_next, 1, as_of=at("2027-01-01"), should_stop=lambda: False)
+    assert len(closing.bills) == len(NUMBERS)
     world.check_books()
 
 
