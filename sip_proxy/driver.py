@@ -151,11 +151,15 @@ class Driver:
     def journal_failed(self, error: str) -> None:
         """No new calls while they can't be kept."""
         self._engine.journal_available = False
+        self._outbox.journal_failed(self._clock())
+        if self._outbox.has_failed:
+            self.turn_ended()
         log.error("journal_failed", error=error, effect="new calls are refused until it can be written again")
 
     def journal_recovered(self) -> None:
         """Calls can be kept again."""
         self._engine.journal_available = True
+        self._outbox.journal_recovered()
         log.info("journal_recovered")
 
     # What the server and its operator ask.

@@ -34,6 +34,14 @@ class HeldSends:
             _, held_at, send = queue.popleft()
             yield send, held_at
 
+    def release_despite_failure(self) -> Iterator[tuple[Send, float]]:
+        """Hand out what need not wait for a journal that can't be written."""
+        waiting = list(self._queue)
+        self._queue = deque(held for held in waiting if not held[2].or_failure)
+        for _, held_at, send in waiting:
+            if send.or_failure:
+                yield send, held_at
+
     def drop_old(self, now: float) -> int:
         """Drop what nobody waits for any longer; return how many."""
         queue = self._queue

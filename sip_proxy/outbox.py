@@ -55,6 +55,7 @@ class Outbox:
         self._facts: list[Fact] = []
         self._position = journal.position
         self._is_awaited = False
+        self._is_failing = False  # the journal can't be written
         self._unable_to_send: list[Flow | Destination] = []
 
     @property
@@ -81,7 +82,8 @@ class Outbox:
 
     def send(self, send: Send, now: float) -> None:
         """Send a message, at once or as soon as every fact before it is on disk."""
-        if send.after_journal and self._position > self._committed:
+        may_leave = send.or_failure and self._is_failing
+        if send.after_journal and self._position > self._committed and not may_leave:
             self._held.hold(send, self._position, now)
             self._is_awaited = True
         else:
@@ -107,6 +109,16 @@ class Outbox:
         if records:
             self._on_records(records)
 
+    def journal_failed(self, now: float) -> None:
+        """Facts can't be written at present: messages leave that are worth more to their receivers now."""
+        self._is_failing = True
+        for send, _ in self._held.release_despite_failure():
+            self._transmit(send, now)
+
+    def journal_recovered(self) -> None:
+        """Facts can be written again."""
+        self._is_failing = False
+
     def unable_to_send(self, to: Flow | Destination) -> None:
         """A send to this peer failed."""
         self._unable_to_send.append(to)
@@ -123,7 +135,7 @@ class Outbox:
         self._counts.dropped_sends += self._held.drop_old(now)
 
     def _transmit(self, send: Send, now: float) -> None:
-        to, data, _ = send
+        to, data = send.to, send.data
         sender = self._senders.get(to.transport)
         if sender is None:
             self._unable_to_send.append(to)

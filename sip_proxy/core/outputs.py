@@ -16,11 +16,16 @@ from sip_proxy.core.flow import Destination, Flow
 
 
 class Send(NamedTuple):
-    """Send one whole SIP message."""
+    """Send one whole SIP message.
+
+    `after_journal`: not before all earlier facts are on disk. With `or_failure` it leaves all the same when
+    they can't be written at present.
+    """
 
     to: Flow | Destination
     data: bytes
     after_journal: bool = False
+    or_failure: bool = False
 
 
 class LiveCallState(Enum):
@@ -89,7 +94,11 @@ NO_BINDINGS = "[]"
 
 
 class BindingsChanged(NamedTuple):
-    """A number's bindings are now these. `state` is all that `Engine.restore_bindings` needs (JSON text)."""
+    """A number's bindings are now these.
+
+    `registrations` are left out while nobody watches. `state` is all that `Engine.restore_bindings` needs
+    (JSON text).
+    """
 
     number: str
     registrations: tuple[Registration, ...]

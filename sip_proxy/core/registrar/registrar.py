@@ -61,8 +61,7 @@ class Registrar:
             rejection = refused.rejection
             transaction.respond(rejection.status, self._exchange.rejection(request, rejection), now)
             return
-        if after is not before:
-            self._put(number, after, now)
+        is_awaited = after is not before and self._put(number, before, after, now)
         headers = [date_line(self._exchange.wall(now)), *(_contact_line(binding, now) for binding in after)]
         if "path" in request.keys:
             headers += [f"Path: {value}" for value in request.values("path")]  # RFC 3327 §5.3
@@ -71,12 +70,15 @@ class Registrar:
             if flow.transport.is_reliable:
                 headers.append(f"Flow-Timer: {FLOW_TIMER_S}")
         data = self._exchange.response(request, 200, headers=headers)
-        transaction.respond(200, data, now)
+        transaction.respond(200, data, now, after_journal=is_awaited, or_failure=is_awaited)
         self._on_registered(number, flow, now)
 
-    def bind(self, number: str, binding: Binding, now: float) -> None:
-        """Make this the only binding of a number: what a REGISTER comes to that needs no more thought."""
-        self._put(number, (binding,), now)
+    def bind(self, number: str, binding: Binding, now: float) -> bool:
+        """Make this the only binding of a number: what a REGISTER comes to that needs no more thought.
+
+        Returns whether the journal must have it before the phone hears that it is registered.
+        """
+        return self._put(number, self.location.find(number, now), (binding,), now)
 
     def done(self, number: str, flow: Flow, now: float) -> None:
         """The REGISTER of a number was carried out and answered."""
@@ -114,10 +116,19 @@ class Registrar:
             for binding in bindings
         ]
 
-    def _put(self, number: str, bindings: tuple[Binding, ...], now: float) -> None:
-        self.location.replace(number, bindings)
+    def _put(self, number: str, before: tuple[Binding, ...], after: tuple[Binding, ...], now: float) -> bool:
+        """Bind, and tell whether the answer must wait for the journal.
+
+        A phone that has heard 200 will not speak again for an hour: were its binding lost by a crash, nobody
+        could call it meanwhile. A refresh need not wait: what the journal has of it is in force, and it will
+        have the new expiry within a second. While the journal can't be written, nobody waits for it.
+        """
+        self.location.replace(number, after)
         self._keep_alive.start(now)
         self.report(number, now)
+        return self._exchange.journal_available and not (
+            len(before) == len(after) and all(map(_is_refresh, before, after))
+        )
 
     def report(self, number: str, now: float) -> None:
         """Hand out what the bindings of a number are now."""
@@ -126,7 +137,9 @@ class Registrar:
         self._exchange.emit(
             BindingsChanged(
                 number=number,
-                registrations=tuple(binding.describe(number, offset) for binding in bindings),
+                registrations=tuple(binding.describe(number, offset) for binding in bindings)
+                if self._exchange.is_watched
+                else (),
                 state=save_bindings(bindings, offset),
             )
         )
@@ -255,6 +268,17 @@ def _check_order(request: Request, binding: Binding) -> None:
     """A REGISTER that was overtaken by a later one must not undo it (§10.3 steps 6 and 7)."""
     if binding.call_id == request.call_id and request.cseq <= binding.cseq:
         raise RegistrationRefused(Rejection(500, "REGISTER out of order"))
+
+
+def _is_refresh(known: Binding, renewed: Binding) -> bool:
+    """Tell whether nothing but times and order changed: the phone is reached as before."""
+    return (
+        known.contact == renewed.contact
+        and known.flow == renewed.flow
+        and known.is_direct == renewed.is_direct
+        and known.path == renewed.path
+        and known.expires_at <= renewed.expires_at
+    )
 
 
 def _contact_line(binding: Binding, now: float) -> str:

@@ -66,12 +66,12 @@ class ShortPath:
         binding = self._authenticated(usual, usual.authorization, user_agent or "", flow, now)
         if binding is None:
             return False
-        self._registrar.bind(usual.number, binding, now)
+        is_awaited = self._registrar.bind(usual.number, binding, now)
         date = date_line(self._exchange.wall(now))
         expiry_s = round(binding.expires_at - now)
         headers = f"{date}\r\nContact: <{binding.contact}>;expires={expiry_s}"
         data = _response("200 OK", usual, flow, tag, headers)
-        self._layer.completed(key, Send(flow, data), flow, now)
+        self._layer.completed(key, Send(flow, data, is_awaited, is_awaited), flow, now)
         self._registrar.done(usual.number, flow, now)
         return True
 

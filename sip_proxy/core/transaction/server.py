@@ -58,9 +58,11 @@ class ServerTransaction(Machine):
         self.last_send: Send | None = None
         self.pending: Send | None = None
 
-    def respond(self, status: int, data: bytes, now: float, *, after_journal: bool = False) -> None:
+    def respond(
+        self, status: int, data: bytes, now: float, *, after_journal: bool = False, or_failure: bool = False
+    ) -> None:
         """Give a response to send; the state decides whether it may still go out."""
-        self.pending = Send(self.to, data, after_journal)
+        self.pending = Send(self.to, data, after_journal, or_failure)
         if status < 200:
             self.fire(ServerEvent.PROVISIONAL, now)
         elif status < 300:

@@ -240,7 +240,7 @@ def test_metrics_count_what_happened(proxy: ProxyProcess, billing: FakeBilling) 
         'tollbell_responses_sent_total{status="407"} 1.0',
         'tollbell_responses_sent_total{status="180"} 1.0',
         "tollbell_call_ringing_seconds_count 1.0",
-        "tollbell_journal_wait_seconds_count 2.0",
+        "tollbell_journal_wait_seconds_count 3.0",
         "tollbell_journal_waiting_facts 0.0",
         "tollbell_online 1.0",
     ):

@@ -206,6 +206,24 @@ def test_held_sends_leave_in_order_and_others_overtake_them(bench: Bench) -> Non
     assert bench.sender.sent == [b"other", b"first", b"second"]
 
 
+def test_a_send_that_may_leave_without_the_journal_does_so_while_that_can_not_be_written(
+    bench: Bench,
+) -> None:
+    bench.turn(CallSaved("a", ""), send(b"answer", after_journal=True))
+    bench.turn(CallSaved("b", ""), send(b"registered", after_journal=True)._replace(or_failure=True))
+    assert bench.sender.sent == []
+
+    bench.driver.journal_failed("disk full")
+    assert bench.sender.sent == [b"registered"]
+    bench.turn(send(b"registered too", after_journal=True)._replace(or_failure=True))
+    assert bench.sender.sent == [b"registered", b"registered too"]
+
+    bench.driver.journal_recovered()
+    bench.turn(send(b"waits again", after_journal=True)._replace(or_failure=True))
+    bench.driver.committed(2)
+    assert bench.sender.sent == [b"registered", b"registered too", b"answer", b"waits again"]
+
+
 def test_held_sends_are_dropped_when_nobody_waits_any_more_but_their_facts_are_not(bench: Bench) -> None:
     bench.turn(CallSaved("a", ""), send(b"200", after_journal=True))
     bench.now += 31.9

@@ -29,3 +29,11 @@ def test_what_nobody_waits_for_any_longer_is_dropped() -> None:
     assert held.drop_old(32.0) == 0
     assert held.drop_old(32.1) == 1
     assert [one.data for one, _ in held.release(2)] == [b"new"]
+
+
+def test_what_need_not_wait_for_a_failing_journal_is_released_and_the_rest_stays() -> None:
+    held = HeldSends()
+    held.hold(send(b"answer"), 1, 0.0)
+    held.hold(send(b"registered")._replace(or_failure=True), 2, 1.0)
+    assert [(one.data, since) for one, since in held.release_despite_failure()] == [(b"registered", 1.0)]
+    assert [one.data for one, _ in held.release(2)] == [b"answer"]

@@ -319,3 +319,39 @@ def test_the_answer_tells_the_phone_what_time_it_is() -> None:
     phone = exchange.phone("0001", register=False)
     exchange.engine.wall_offset = 1_262_361_600.0 - exchange.now
     assert phone.register().first("date") == "Fri, 01 Jan 2010 16:00:00 GMT"
+
+
+def waits_for_journal(exchange: Exchange, phone: Phone) -> bool:
+    """Whether the last answer to a phone may leave only when the facts before it are on disk."""
+    return exchange.sends_to(phone)[-1].after_journal
+
+
+def test_a_phone_hears_that_it_is_registered_when_that_is_on_disk() -> None:
+    exchange = Exchange()
+    phone = exchange.phone("0001")
+    assert waits_for_journal(exchange, phone)
+    exchange.advance(60)
+    phone.register(contacts=(f"<{phone.contact}>;expires=0",))
+    assert waits_for_journal(exchange, phone)
+
+
+@pytest.mark.parametrize("contact", ["", ";q=0.7"])
+def test_a_refresh_is_answered_at_once_unless_it_brings_something_new(contact: str) -> None:
+    exchange = Exchange()
+    phone = exchange.phone("0001", register=False)
+    value = f"<{phone.contact}>{contact}"
+    phone.register(contacts=(value,))
+    exchange.advance(60)
+    phone.register(contacts=(value,))
+    assert not waits_for_journal(exchange, phone)
+    assert any(isinstance(output, BindingsChanged) for output in exchange.outputs)
+    phone.register(contacts=(value, "<sip:0001@203.0.113.5>"))
+    assert waits_for_journal(exchange, phone)
+    phone.register(contacts=(value,), headers=("Expires: 90",))
+    assert waits_for_journal(exchange, phone)
+
+
+def test_phones_register_while_the_journal_can_not_be_written() -> None:
+    exchange = Exchange()
+    exchange.engine.journal_available = False
+    assert not waits_for_journal(exchange, exchange.phone("0001"))

@@ -275,6 +275,7 @@ def test_without_a_journal_new_calls_are_refused_but_emergency_calls_pass_unheld
     exchange.phone("0002")
     desk = exchange.phone("9911")
     exchange.engine.journal_available = False
+    exchange.outputs.clear()
     assert refused(exchange)[0] == 503
     attempt = caller.invite("9911")
     desk.answer(desk.request("INVITE"), 200)
