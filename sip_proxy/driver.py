@@ -14,13 +14,22 @@ import structlog
 
 from sip_proxy.adapters.event_hub import EventHub
 from sip_proxy.adapters.exchange_view import source_of
+from sip_proxy.adapters.journal_store import Fact
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.adapters.trace import Trace
 from sip_proxy.announcements import Announcements
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.framing import FramingError
-from sip_proxy.core.outputs import BindingsChanged, CallRecorded, CallSaved, Output, Send
+from sip_proxy.core.outputs import (
+    BindingsChanged,
+    CallChanged,
+    CallRecorded,
+    CallSaved,
+    PhoneTested,
+    SecurityEvent,
+    Send,
+)
 from sip_proxy.counts import Counts
 from sip_proxy.outbox import FactKeeper, Outbox
 from sip_proxy.transport.handler import MessageSender
@@ -126,7 +135,10 @@ class Driver:
         engine, outbox = self._engine, self._outbox
         while True:
             for output in engine.take_outputs():
-                self._carry_out(output, now)
+                if isinstance(output, Send):
+                    outbox.send(output, now)
+                else:
+                    self._carry_out(output)
             failed = outbox.take_failed()
             if not failed:
                 break
@@ -193,10 +205,8 @@ class Driver:
             self._timer.cancel()
             self._timer = None
 
-    def _carry_out(self, output: Output, now: float) -> None:
-        if isinstance(output, Send):
-            self._outbox.send(output, now)
-        elif isinstance(output, CallSaved):
+    def _carry_out(self, output: Fact | CallChanged | PhoneTested | SecurityEvent) -> None:
+        if isinstance(output, CallSaved):
             self._outbox.keep(output)
         elif isinstance(output, CallRecorded):
             self._outbox.keep(output)
