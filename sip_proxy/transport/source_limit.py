@@ -53,7 +53,7 @@ class SourceLimiter:
         stranger: Rate = STRANGER,
         trusted: Rate = TRUSTED,
     ) -> None:
-        """`is_trusted` is asked, with the instant, about a source that has used up a stranger's bucket."""
+        """`is_trusted` is asked about an IP address whose source has used up a stranger's bucket."""
         self._is_trusted = is_trusted
         self._step = 1 / stranger.per_second
         # Half a message more, so that rounding costs nobody one.
@@ -68,31 +68,31 @@ class SourceLimiter:
 
     def admits(self, host: str, now: float) -> bool:
         """Count a message from this address; tell whether there is room for it."""
-        host = source_of(host)
-        full_at = self._full_at.get(host, 0.0)
+        source = source_of(host)
+        full_at = self._full_at.get(source, 0.0)
         if full_at < now:
             if not full_at and len(self._full_at) >= _MOST_SOURCES:
                 self._make_room(now)
             full_at = now
         full_at += self._step
         if full_at - now <= self._room:
-            self._full_at[host] = full_at
+            self._full_at[source] = full_at
             return True
-        if now < self._trusted_until.get(host, 0.0) or self._knows(host, now):
-            full_at = max(now, self._trusted_full_at.get(host, 0.0)) + self._trusted_step
+        if now < self._trusted_until.get(source, 0.0) or self._knows(source, host, now):
+            full_at = max(now, self._trusted_full_at.get(source, 0.0)) + self._trusted_step
             if full_at - now <= self._trusted_room:
-                self._trusted_full_at[host] = full_at
+                self._trusted_full_at[source] = full_at
                 return True
         self.dropped_count += 1
         return False
 
-    def _knows(self, host: str, now: float) -> bool:
-        """Ask whether a source is trusted, and believe a good answer for a while: asking costs more."""
+    def _knows(self, source: str, host: str, now: float) -> bool:
+        """Ask whether an address is trusted; believe a good answer for a while: asking costs more."""
         if not self._is_trusted(host, now):
             return False
         if len(self._trusted_until) >= _MOST_SOURCES:
             self._trusted_until.clear()
-        self._trusted_until[host] = now + _ASK_AGAIN_S
+        self._trusted_until[source] = now + _ASK_AGAIN_S
         return True
 
     def is_to_be_reported(self, host: str, now: float) -> bool:

@@ -117,12 +117,14 @@ class UdpTransport:
         assert self._loop is not None
         self._read_at = time.monotonic()
         before = self.received_count
-        self._read()
-        if self.received_count > before:
-            self._look_again(self._loop)
-        else:
-            self._timer = None
-            self._loop.add_reader(self._socket.fileno(), self._woken)
+        try:
+            self._read()
+        finally:  # whatever went wrong with one datagram, nobody else would read the next
+            if self.received_count > before:
+                self._look_again(self._loop)
+            else:
+                self._timer = None
+                self._loop.add_reader(self._socket.fileno(), self._woken)
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
         rest_s = self._read_at + _REST_S - time.monotonic()

@@ -209,6 +209,37 @@ async def test_udp_bursts_and_answers(handler: Handler) -> None:
     here.close()
 
 
+async def test_udp_is_read_on_after_a_datagram_that_the_exchange_fails_at(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    errors: list[dict[str, object]] = []
+    loop.set_exception_handler(lambda loop, context: errors.append(context))
+    take = handler.received
+
+    def received(data: bytes, flow: Flow) -> None:
+        take(data, flow)
+        if data == b"bad":
+            raise ValueError
+
+    monkeypatch.setattr(handler, "received", received)
+    here = UdpTransport(
+        bind_udp(ListenAddress("127.0.0.1", 0)), handler=handler, local_addresses=LocalAddresses()
+    )
+    here.start(loop)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        # Two groups are read when it is woken; then it looks by the clock, and finds the bad one.
+        for _ in range(150):
+            peer.sendto(b"good", here.listening)
+        peer.sendto(b"bad", here.listening)
+        await until(lambda: len(handler.messages) == 151)
+        peer.sendto(b"last", here.listening)
+        await until(lambda: handler.messages[-1][0] == b"last")
+    assert len(errors) == 1
+    here.pause()
+    here.close()
+
+
 async def test_what_udp_cannot_send_is_told(handler: Handler) -> None:
     here = UdpTransport(
         bind_udp(ListenAddress("127.0.0.1", 0)), handler=handler, local_addresses=LocalAddresses()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sip_proxy.core.authentication.sources import Sources
 from sip_proxy.transport.source_limit import Rate, SourceLimiter
 
 HERE, THERE, KNOWN = "192.0.2.1", "192.0.2.2", "192.0.2.3"
@@ -48,6 +49,20 @@ def test_the_addresses_of_an_ipv6_subnet_share_a_bucket(limiter: SourceLimiter) 
     first = sum(limiter.admits(f"2001:db8::{number:x}", 0.0) for number in range(100))
     assert first == admitted(limiter, HERE, 0.0, 100)
     assert admitted(limiter, "2001:db8:0:1::1", 0.0, 1) == 1
+
+
+def test_an_ipv6_subnet_with_an_account_has_more_and_a_strange_one_has_not() -> None:
+    """Whoever is asked about trust is given an address, as a subnet is none."""
+    sources = Sources()
+    sources.authenticated("2001:db8::1", "0001", 0.0)
+    limiter = SourceLimiter(
+        is_trusted=sources.is_trusted,
+        stranger=Rate(per_second=10, burst=20),
+        trusted=Rate(per_second=100, burst=200),
+    )
+
+    assert admitted(limiter, "2001:db8::2", 0.0, 300) == 220
+    assert admitted(limiter, "2001:db8:0:1::1", 0.0, 300) == 20
 
 
 def test_a_trusted_source_has_more_and_not_everything(limiter: SourceLimiter) -> None:
