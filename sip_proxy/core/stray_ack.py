@@ -11,10 +11,11 @@ from sip_proxy.core.transaction.layer import server_key
 
 # A Via as most phones write it, at the top. A port with zeros before it would be another key.
 _BEGINNING = re.compile(
-    rb"ACK [^\r\n]*\r\n(?:Via|v): SIP/2\.0/[A-Z]+ ([0-9a-z.\-]+):([1-9][0-9]*)(?:;rport)?"
+    rb"ACK [^\r\n]*\r\n(?:Via|v): SIP/2\.0/[A-Z]+ ([0-9a-z.\-]+):([1-9][0-9]{0,4})(?:;rport)?"
     rb";branch=(z9hG4bK[!#-+\--:?-~]+)(?:;rport)?\r\n"
 )
 _CALL_ID = b"\r\nCall-ID: "
+_FOLDS = (b" ", b"\t")
 
 
 class UsualAck(NamedTuple):
@@ -33,6 +34,9 @@ def glance_at_ack(data: bytes) -> UsualAck | None:
     if found < 0:
         return None
     start = found + len(_CALL_ID)
-    call_id = data[start : data.find(b"\r\n", start)].decode("utf-8", "surrogateescape").strip(" \t")
+    end = data.find(b"\r\n", start)
+    if data[end + 2 : end + 3] in _FOLDS:
+        return None
+    call_id = data[start:end].decode("utf-8", "surrogateescape").strip(" \t")
     host, port, branch = match.groups()
     return UsualAck(server_key(branch.decode(), host.decode(), int(port), "INVITE"), call_id)

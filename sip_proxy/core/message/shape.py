@@ -17,6 +17,7 @@ Pick = Callable[[Sequence[str]], tuple[str, ...]]
 _UNUSABLE = "?"  # the key of a line that is no header; no header name has it
 _MOST_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 1024  # of all names together, in letters
+_MOST_LINES_REMEMBERED = 64
 _starts_with = str.startswith
 
 
@@ -106,7 +107,9 @@ def shape_of(lines: list[str]) -> Shape:
     shape = _shapes.get(joined)
     if shape is None or len(shape.keys) != len(lines):
         shape = Shape(("", *map(_key_of, lines[1:])))
-    if shape.is_readable and len(joined) <= _LONGEST_REMEMBERED:
+    # What begins with an empty line has more before it than a shape knows of (RFC 3261 §7.5).
+    is_usual = shape.is_readable and lines[0] and len(lines) <= _MOST_LINES_REMEMBERED
+    if is_usual and len(joined) <= _LONGEST_REMEMBERED:
         if len(_sightings) >= _MOST_REMEMBERED or len(_shapes) >= _MOST_REMEMBERED:
             # Strangers may write what they like; phones are soon known again.
             _sightings.clear()

@@ -24,7 +24,7 @@ SUPPORTED = frozenset({"path", "outbound"})  # RFC 3327, RFC 5626
 LONGEST_USER_AGENT = 100
 _LONGEST_CONTACT = 1024
 _LONGEST_PATH = 8
-_SECONDS = re.compile(r"[0-9]+\Z")
+_SECONDS = re.compile(r"[0-9]{1,100}\Z")
 _Q_VALUE = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 _FOREVER = 2**32 - 1  # RFC 3261 §20.19
 

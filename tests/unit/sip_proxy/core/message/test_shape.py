@@ -2,6 +2,8 @@
 
 import pytest
 
+from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.message import Request
 from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.message.shape import Shape, known_shape, shape_of
 
@@ -96,5 +98,13 @@ def test_strangers_can_not_fill_the_memory() -> None:
     again = parse_message(f"{begin}X-0: 1\r\n\r\n".encode())
     assert again.shape is not first.shape  # it had to make room in between
     assert again.keys == first.keys
-    long = f"{begin}{'X' * 2000}: 1\r\n\r\n".encode()
-    assert parse_message(long).shape is not parse_message(long).shape
+    for headers in ("X" * 2000 + ": 1", "\r\n".join(100 * ["X: 1"])):
+        long = f"{begin}{headers}\r\n\r\n".encode()
+        assert parse_message(long).shape is not parse_message(long).shape
+
+
+def test_a_keep_alive_is_not_taken_for_the_beginning_of_a_message() -> None:
+    """Messages may have empty lines before them (RFC 3261 §7.5), also after a datagram of nothing else."""
+    with pytest.raises(MalformedMessage):
+        parse_message(b"\r\n" * 6)
+    assert isinstance(parse_message(b"\r\n\r\nOPTIONS sip:a@b SIP/2.0\r\nX: 1\r\n\r\n"), Request)

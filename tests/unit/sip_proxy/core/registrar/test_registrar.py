@@ -57,6 +57,7 @@ def test_a_register_without_contacts_only_asks() -> None:
         (";expires=99999999999999", (), 7200),
         (";expires=soon", (), 3600),
         ("", ("Expires: -1",), 3600),
+        ("", (f"Expires: {5000 * '9'}",), 3600),
     ],
 )
 def test_the_expiry_is_the_contacts_then_the_headers_then_ours_within_limits(
