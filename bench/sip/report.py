@@ -97,7 +97,7 @@ def ratio_table(costs: Mapping[str, Costs]) -> str:
     ]
     ours = costs["Tollbell"]
     for rate in _rates(costs):
-        ratios = [_ratio(ours.calls_at.get(rate), costs[name].calls_at.get(rate)) for name in references]
+        ratios = [_call_ratio(ours.calls_at.get(rate), costs[name].calls_at.get(rate)) for name in references]
         lines.append(f"| {rate} | {' | '.join(ratios)} |")
     return "\n".join([*lines, f"| aim | {aims.replace(', ', ' | ')} |"])
 
@@ -112,10 +112,10 @@ def records_line(costs: Mapping[str, Costs]) -> str:
     return f"Kept: {'; '.join(kept)}."
 
 
-def _ratio(ours: CallCosts | None, reference: CallCosts | None) -> str:
+def _call_ratio(ours: CallCosts | None, reference: CallCosts | None) -> str:
     if ours is None or reference is None or ours.failed or reference.failed:
         return "–"
-    return f"{statistics.median(ours.switch_ms) / statistics.median(reference.switch_ms):.2f}"
+    return _ratio(ours.switch_ms, reference.switch_ms)
 
 
 def _rates(costs: Mapping[str, Costs]) -> list[int]:
