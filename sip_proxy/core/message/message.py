@@ -16,7 +16,9 @@ from sip_proxy.core.message.via import Via, parse_via, read_usual_via, with_sour
 
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 # What nearly every phone writes in From and To.
-_USUAL_ADDRESS = re.compile(r'[A-Za-z]+: ?(?:"[^"\\]*" ?)?<[^<>"\s]+>(?:;tag=([^\s;=,"<>?]+))?\Z')
+_USUAL_ADDRESS = re.compile(
+    r'[A-Za-z]+: ?(?:"[^"\\]*" ?)?<[^<>"\s\x00-\x1f\x7f]+>(?:;tag=([^\s;=,"<>?]+))?\Z'
+)
 LONGEST_REMEMBERED = 256
 """Lines up to this length may be kept in caches."""
 HIGHEST_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5

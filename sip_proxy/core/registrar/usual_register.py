@@ -23,7 +23,7 @@ _START = (
 )
 # Headers that may come once, in any order: name, what the registrar reads of it.
 _ONCE = (
-    ("From", rf"({_NAME}<[^<>\"\s]+>;tag={_TOKEN})"),
+    ("From", rf"({_NAME}<[!#-;=?-~]+>;tag={_TOKEN})"),
     ("To", rf"({_NAME}<sip:([A-Za-z0-9*#+\-_.]+)@({_HOST})(?::{_PORT})?>)"),
     ("Call-ID", r"([!-~]+)"),
     ("CSeq", r"([0-9]{1,9}) REGISTER"),

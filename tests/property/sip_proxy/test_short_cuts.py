@@ -18,7 +18,7 @@ from sip_proxy.core.message.via import parse_via, read_usual_via, with_source
 from sip_proxy.core.registrar.binding import Binding, load_bindings, save_bindings
 
 # Texts of the letters that matter to a grammar, and of anything.
-PIECES = st.text(st.sampled_from('aZ0:;=,"<>\\@?% \t.-[]')) | st.text(max_size=20)
+PIECES = st.text(st.sampled_from('aZ0:;=,"<>\\@?% \t.-[]\0\x1f\x7f')) | st.text(max_size=20)
 INSTANTS = st.floats(min_value=0, max_value=4_000_000_000)
 
 
@@ -33,7 +33,7 @@ def request(from_value: str, via: str = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4
 @given(st.sampled_from(['"{}" <sip:a@b>;tag={}', "<sip:{}>;tag={}", "{}<sip:a@b>;tag={}"]), PIECES, PIECES)
 def test_a_tag_is_what_the_whole_address_says(form: str, first: str, second: str) -> None:
     value = form.format(first, second)
-    if set("\r\n") & set(value) or not value.isprintable():
+    if set("\r\n") & set(value):
         return
     message = request(value)
     try:

@@ -54,6 +54,7 @@ def test_what_a_phone_need_not_write_may_be_missing() -> None:
         (b" SIP/2.0\r\nVia", b" SIP/3.0\r\nVia"),
         (b"Via: SIP/2.0/UDP", b"Via: SIP/2.0/TCP"),
         (b"Via: ", b"v: "),
+        (b'"Alice" <sip:', b'"Alice" <sip:\0'),
         (b"Via: ", b"Via: SIP/2.0/UDP 192.0.2.8;branch=z9hG4bKx\r\nVia: "),
         (b"branch=z9hG4bKabc", b"branch=abc"),
         (b"branch=z9hG4bKabc", b"branch=z9hG4bK"),
