@@ -120,8 +120,8 @@ class Registrar:
         """Bind, and tell whether the answer must wait for the journal.
 
         A phone that has heard 200 will not speak again for an hour: were its binding lost by a crash, nobody
-        could call it meanwhile. A refresh need not wait: what the journal has of it is in force, and it will
-        have the new expiry within a second. While the journal can't be written, nobody waits for it.
+        could call it meanwhile. A refresh need not wait: what the journal has of it is in force till
+        its old expiry, and it will have the new one within a second. While the journal can't be written, nobody waits for it.
         """
         self.location.replace(number, after)
         self._keep_alive.start(now)
