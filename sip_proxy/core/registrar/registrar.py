@@ -121,7 +121,8 @@ class Registrar:
 
         A phone that has heard 200 will not speak again for an hour: were its binding lost by a crash, nobody
         could call it meanwhile. A refresh need not wait: what the journal has of it is in force till
-        its old expiry, and it will have the new one within a second. While the journal can't be written, nobody waits for it.
+        its old expiry, and it will have the new one within a second. While the journal can't be written,
+        nobody waits for it.
         """
         self.location.replace(number, after)
         self._keep_alive.start(now)
