@@ -196,7 +196,7 @@ def build_bill(
         inclusions, pots = use_included(
             _covered(unbilled, period),
             pots,
-            plan_ids={plan.plan_version_id: plan.plan_id for plan in plans},
+            plan_ids={plan.plan_version_id: plan.plan_id for plan in plans if plan.allowance.minutes},
             compiled=compiled,
             currency=currency,
             zone=zone,

@@ -89,7 +89,8 @@ def use_included(
 ) -> tuple[dict[str, Inclusion], dict[int, Pot]]:
     """What included minutes do for each call, by record, and the pots after it.
 
-    `plan_ids` are the plans of the versions in force in the period; `compiled` gives a version ready to rate.
+    `plan_ids` are the plans of the versions in force in the period that have included minutes: another
+    version of the same plan may have none. `compiled` gives a version ready to rate.
     """
     left = dict(pots)
     inclusions: dict[str, Inclusion] = {}

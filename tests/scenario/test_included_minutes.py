@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from billing_service.use_cases.edit_account import suspend_account
+from billing_service.use_cases.manage_plans import PlanEdit, edit_plan
 from tests.scenario.billing_world import ACTOR, BillingWorld, at
 
 
@@ -116,4 +117,24 @@ def test_a_bill_that_is_closed_again_gives_late_calls_the_minutes_of_their_perio
     ]
     assert bill["total"] == "0.30"
     assert world.open_bill("0001", at("2026-12-02"))["total"] == "0.00"
+    world.check_books()
+
+
+def test_calls_after_a_plan_lost_its_minutes_use_none_of_those_that_it_had(world: BillingWorld) -> None:
+    plan = world.plan("Family", "0", included=100)
+    world.account("0001", plan, at("2026-11-01"))
+    world.call("0001", at("2026-11-03T12:00"), minutes=5)
+    world.database.run_blocking(
+        lambda session: edit_plan(
+            session, plan, PlanEdit(included_minutes=0), actor=ACTOR, at=at("2026-11-16")
+        )
+    )
+    world.call("0001", at("2026-11-20T12:00"), minutes=7)
+    assert world.open_bill("0001", at("2026-11-21"))["total"] == "0.70"
+    world.close(at("2026-12-01"))
+    (bill,) = world.documents("0001")
+    assert lines(bill)[-2:] == [
+        ("calls", "2 calls", "1.20"),
+        ("allowance", "Family, included minutes: 5 of 50", "-0.50"),
+    ]
     world.check_books()
