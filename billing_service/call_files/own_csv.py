@@ -55,9 +55,9 @@ COLUMNS: Final = (
     "ended_by",
 )
 _MORE_COLUMNS: Final = ("duration_s",)
-# An instant as `write_calls` writes it, which needs no clock to be read.
+# An instant as `write_calls` writes it, which needs no clock to be read, in the years that the clock takes.
 _AS_WRITTEN: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?\+00:00", re.ASCII
+    r"(?:199[0-9]|2[01][0-9]{2})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?\+00:00", re.ASCII
 )
 _RECORD_ID: Final = re.compile(r"[0-9A-Za-z._-]{1,64}", re.ASCII)
 _STATUSES: Final = {

@@ -27,7 +27,7 @@ from billing_service.storage.tables import CallRecordReceipt
 from billing_service.storage.unit_of_work import Database, DatabaseUnavailable
 from billing_service.use_cases.import_runs import Counts, note_progress
 from billing_service.use_cases.rate_call import CompiledPlans
-from billing_service.use_cases.store_call_block import store_call_block
+from billing_service.use_cases.store_call_block import contradicting, store_call_block
 from billing_service.use_cases.store_call_records import Receipt
 from billing_service.use_cases.take_call_event import EventReceipt, take_call_events
 from billing_service.use_cases.unassigned_numbers import NO_DEFAULT_PLAN, find_accounts_since
@@ -122,7 +122,7 @@ def _store_calls(session: Session, read: ReadBlock, wish: Import, received_at: d
     calls, numbers = read.calls, read.numbers
     if not len(calls):
         return BlockOutcome(Counts(), [])
-    callers = find_accounts_since(session, _first_calls(read), zone=wish.zone)
+    callers = find_accounts_since(session, _first_calls(read, received_at), zone=wish.zone)
     rejected: list[tuple[int, str]] = []
     if callers.unknown:
         is_unknown = np.array([caller in callers.unknown for caller in calls.callers], np.bool_)
@@ -151,11 +151,14 @@ def _store_calls(session: Session, read: ReadBlock, wish: Import, received_at: d
     )
 
 
-def _first_calls(read: ReadBlock) -> dict[str, datetime]:
-    """When each caller made his first call of a block."""
+def _first_calls(read: ReadBlock, received_at: datetime) -> dict[str, datetime]:
+    """When each caller made his first call of a block. One that contradicts itself opens no account."""
     first: dict[str, int] = {}
-    for caller, invited_us in zip(read.calls.callers, read.calls.invited_us.tolist(), strict=True):
-        if invited_us < first.get(caller, _BEYOND):
+    unsound = contradicting(read.calls, received_at)
+    for place, (caller, invited_us) in enumerate(
+        zip(read.calls.callers, read.calls.invited_us.tolist(), strict=True)
+    ):
+        if place not in unsound and invited_us < first.get(caller, _BEYOND):
             first[caller] = invited_us
     return {caller: EPOCH + invited_us * MICROSECOND for caller, invited_us in first.items()}
 

@@ -66,7 +66,7 @@ def store_call_block(
     rejected is only told, not kept.
     """
     count = len(block)
-    rejected = _contradicting(block, received_at)
+    rejected = contradicting(block, received_at)
     sound = np.ones(count, np.bool_)
     sound[list(rejected)] = False
     assigned = _assign(session, block, sound, plans=plans, currency=currency, zone=zone)
@@ -95,7 +95,8 @@ def store_call_block(
     return StoredBlock(new, had, rejected, Money(price), int(is_unrated.sum()))
 
 
-def _contradicting(block: CallBlock, received_at: datetime) -> dict[int, str]:
+def contradicting(block: CallBlock, received_at: datetime) -> dict[int, str]:
+    """The places of the calls that contradict themselves or the clock, with what is wrong with each."""
     rejected = {}
     for place in np.flatnonzero(~block.is_plain(received_at)).tolist():
         problems = contradictions(block.call(place), received_at=received_at)

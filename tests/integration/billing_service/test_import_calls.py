@@ -178,6 +178,24 @@ async def test_lines_that_are_no_calls_or_contradict_themselves_are_told(
     assert "more than 24 hours after" in reasons[7]
 
 
+async def test_a_call_that_contradicts_itself_opens_no_account_and_moves_none(
+    billing: Billing, importer: Importer
+) -> None:
+    await set_default_plan(billing)
+    header = "caller,callee,invited_at,answered_at,ended_at\n"
+    importer(header + "9991,1,2026-02-03T07:00:00Z,2026-02-03T07:00:00Z,2026-02-03T07:01:00Z\n")
+    counts = importer(
+        header
+        + "9991,1,1990-02-01T07:00:00Z,2026-02-04T07:00:00Z,2026-02-04T07:01:00Z\n"
+        + "9992,1,1990-02-01T07:00:00Z,2026-02-04T07:00:00Z,2026-02-04T07:01:00Z\n"
+    )
+    assert (counts.stored, counts.rejected) == (0, 2)
+    accounts = billing.database.run_blocking(
+        lambda session: session.execute(select(PhoneAccount.number, PhoneAccount.opened_at)).all()
+    )
+    assert [tuple(row) for row in accounts] == [("9991", datetime(2026, 2, 1, tzinfo=UTC))]
+
+
 async def test_without_a_default_plan_calls_of_strangers_are_rejected_and_others_stored(
     billing: Billing, importer: Importer
 ) -> None:

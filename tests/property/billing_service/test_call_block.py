@@ -34,7 +34,7 @@ ODD_VALUES = [
     *("2028-02-29T11:00:00+00:00", "2026-13-01T11:00:00+00:00", "2026-00-01T11:00:00+00:00"),
     *("2026-01-00T11:00:00+00:00", "2026-01-31T24:00:00+00:00", "2026-01-31T11:60:00+00:00"),
     *("2026-01-31T11:00:60+00:00", "1999-12-31T23:59:59+00:00", "2199-12-31T23:59:59.999999+00:00"),
-    "2200-01-01T00:00:00+00:00",
+    *("2200-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+00:00"),
 ]
 
 
@@ -106,6 +106,17 @@ def test_plain_calls_have_no_contradictions(calls: list[Call], received_at: date
     assert [block.call(place) for place in range(len(calls))] == calls
     for call, is_plain in zip(calls, block.is_plain(received_at).tolist(), strict=True):
         assert not is_plain or not contradictions(call, received_at=received_at)
+
+
+def test_a_call_at_the_end_of_the_calendar_is_no_call_and_harms_no_other() -> None:
+    at_the_end = PLAIN_LINE.replace("2026-11-21T11:01:00+00:00", "").replace(
+        "2026-11-21T11:00", "9999-12-31T23:59"
+    )
+    calls, rejects = one_by_one("\n".join([",".join(COLUMNS), at_the_end, PLAIN_LINE]))
+    assert [number for number, _ in calls] == [3]
+    assert [(line.number, reason) for line, reason in rejects] == [
+        (2, "answered_at: '9999-12-31T23:59:02+00:00' is not between the years 1990 and 2199")
+    ]
 
 
 def test_lines_as_they_nearly_always_are_are_read_by_columns() -> None:
