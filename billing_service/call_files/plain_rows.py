@@ -31,7 +31,7 @@ _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
 _ENDED_BY: Final = frozenset(one.value for one in EndedBy)
 
 # An instant is `2026-11-21T20:00:00.123456+00:00`, the fraction only where there is one. A whole second is
-# looked at as `2026-11-21T20:00:00,000000+00:00`.
+# looked at as if it had one, after a character that no line has which is read by columns.
 _WIDTH: Final = 32
 _MARKS: Final = {
     4: "-",
@@ -47,6 +47,7 @@ _MARKS: Final = {
     31: "0",
 }
 _FRACTION: Final = 19
+_NO_FRACTION: Final = "\0" + "000000"
 _NO_INSTANT: Final = "?" * _WIDTH
 _FIRST_YEAR: Final = 2000
 _YEARS: Final = 200
@@ -119,7 +120,7 @@ def _instants(texts: Sequence[str]) -> tuple[Integers, Booleans]:
     wide = [
         text
         if len(text) == _WIDTH
-        else f"{text[:_FRACTION]},000000{text[_FRACTION:]}"
+        else f"{text[:_FRACTION]}{_NO_FRACTION}{text[_FRACTION:]}"
         if len(text) == 25
         else _NO_INSTANT
         for text in texts
@@ -127,7 +128,7 @@ def _instants(texts: Sequence[str]) -> tuple[Integers, Booleans]:
     data = np.frombuffer("".join(wide).encode("ascii", "replace"), np.uint8)
     # A row for each place in the texts, so that each step reads memory in order.
     places = data.reshape(len(texts), _WIDTH).T.copy()
-    sound = (places[_FRACTION] == ord(".")) | (places[_FRACTION] == ord(","))
+    sound = (places[_FRACTION] == ord(".")) | (places[_FRACTION] == ord(_NO_FRACTION[0]))
     for place, mark in _MARKS.items():
         sound &= places[place] == ord(mark)
     digits = places - np.uint8(ord("0"))  # what was below "0" wraps to far above 9

@@ -77,25 +77,28 @@ def test_written_calls_are_read_alike_by_columns(calls: list[Call], line_end: st
     same_both_ways("".join(write_calls(calls)).replace("\n", line_end))
 
 
+EACH_ODD_VALUE = [[(place, value)] for place in range(len(COLUMNS)) for value in ODD_VALUES]
 CHANGES = st.tuples(st.integers(0, len(COLUMNS) - 1), st.sampled_from(ODD_VALUES))
 
 
 @given(
     st.lists(st.lists(CHANGES, max_size=2), max_size=6),
     st.permutations((*COLUMNS, "price")),
+    st.sampled_from([",", ";", "\t", "|"]),
 )
 @settings(max_examples=examples(30))
-@example([[(5, "2026-11-21T11:00:00.000000+00:00")], [(5, "2026-11-21T11:00:00.000001+00:00")]], COLUMNS)
-@example([[(place, value)] for place in range(len(COLUMNS)) for value in ODD_VALUES], (*COLUMNS, "price"))
+@example([[(5, "2026-11-21T11:00:00.000000+00:00")], [(5, "2026-11-21T11:00:00.000001+00:00")]], COLUMNS, ",")
+@example(EACH_ODD_VALUE, (*COLUMNS, "price"), ",")
+@example([[(5, "2026-11-21T11:00:00,000000+00:00")]], COLUMNS, ";")
 def test_odd_values_are_read_alike_by_columns(
-    changes: list[list[tuple[int, str]]], header: tuple[str, ...]
+    changes: list[list[tuple[int, str]]], header: tuple[str, ...], delimiter: str
 ) -> None:
-    lines = [",".join(header)]
+    lines = [delimiter.join(header)]
     for changed in changes:
         values = dict(zip(COLUMNS, PLAIN_LINE.split(","), strict=True))
         values.update((COLUMNS[place], value) for place, value in changed)
-        lines.append(",".join(values.get(name, "0.10") for name in header))
-        lines.append(PLAIN_LINE)  # now and then one of another width
+        lines.append(delimiter.join(values.get(name, "0.10") for name in header))
+        lines.append(PLAIN_LINE.replace(",", delimiter))  # now and then one of another width
     same_both_ways("\n".join(lines))
 
 
