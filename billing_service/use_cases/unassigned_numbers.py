@@ -185,9 +185,8 @@ def _reach_back(session: Session, number: str, first_call_at: datetime, zone: tz
     session.scalars(first_plan.limit(1)).one().valid_from = period.start
     session.scalars(first_state.limit(1)).one().valid_from = period.start
     account.opened_at = period.start
-    billed = session.scalar(
-        select(Bill.id).where(Bill.account_id == account.id, Bill.state != "void").limit(1)
-    )
+    # A void one counts, too: its period is closed again by the bill that replaces it.
+    billed = session.scalar(select(Bill.id).where(Bill.account_id == account.id).limit(1))
     if billed is None:
         move_open_period(session, account, period)
     session.flush()

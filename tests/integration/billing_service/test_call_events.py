@@ -347,6 +347,27 @@ async def test_a_call_of_an_earlier_month_lets_the_account_reach_back(billing: B
     assert [call["start_date"] for call in bill["calls"]] == ["2025-12-31", "2026-03-01"]
 
 
+async def test_a_void_bill_keeps_an_account_from_reaching_back(billing: Billing) -> None:
+    await set_default_plan(billing)
+    await post(billing, start(1, "2026-03-01T12:00:00Z"), end(1, "2026-03-01T12:01:00Z"))
+    await close(billing, 3)
+    number = (await billing.get("/v1/bills")).body["items"][0]["number"]
+
+    async def put_right(what: str) -> Answer:
+        key = {"Idempotency-Key": what}
+        return await billing.post(f"/v1/bills/{number}/{what}", {"reason": "Wrong"}, headers=key)
+
+    assert (await put_right("void")).status == 200
+    await post(billing, start(2, "2026-01-31T12:00:00Z"), end(2, "2026-01-31T12:01:00Z"))
+    # The bill that replaces the void one has both; none is made of March once more.
+    assert (await put_right("re-close")).status == 200
+    bill = (await read(billing, month=3, year=2026)).body
+    assert [call["start_date"] for call in bill["calls"]] == ["2026-01-31", "2026-03-01"]
+    await post(billing, start(3, "2026-04-02T12:00:00Z"), end(3, "2026-04-02T12:01:00Z"))
+    assert (await close(billing, 4)).status == 202
+    assert [call["start_date"] for call in (await read(billing)).body["calls"]] == ["2026-04-02"]
+
+
 async def test_a_number_is_given_to_whom_it_belongs(billing: Billing) -> None:
     await set_default_plan(billing)
     await post(billing, start(1), end(1))
