@@ -187,7 +187,7 @@ class _Closer:
                 self._note(closed)
             except _ChunkTrouble as trouble:
                 chunk = trouble.chunk
-                self._close_one_by_one(chunk)
+                self._close_one_by_one(chunk, wait=wait)
             if not chunk.accounts:
                 return
             after = chunk.last
@@ -226,13 +226,14 @@ class _Closer:
             wait=wait,
         )
 
-    def _close_one_by_one(self, chunk: _Chunk) -> None:
+    def _close_one_by_one(self, chunk: _Chunk, *, wait: bool) -> None:
         """Find out whose trouble it was, so that it doesn't keep the others from their bills."""
         for account_id, number in chunk.accounts:
             if self.should_stop():
                 return
             try:
-                self._note(self.database.run_blocking(partial(self._close_only, account_id=account_id)))
+                work = partial(self._close_only, account_id=account_id, wait=wait)
+                self._note(self.database.run_blocking(work))
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # one account's trouble, whatever it is
@@ -242,9 +243,9 @@ class _Closer:
                     partial(self._fail, account_id=account_id, reason=_reason_of(error)[:1000])
                 )
 
-    def _close_only(self, session: Session, account_id: int) -> list[ClosedBill]:
+    def _close_only(self, session: Session, account_id: int, *, wait: bool) -> list[ClosedBill]:
         closed = close_next_period(
-            session, account_id, as_of=self.as_of, wait=False, currency=self.currency, zone=self.zone
+            session, account_id, as_of=self.as_of, wait=wait, currency=self.currency, zone=self.zone
         )
         bills = [] if closed is None else [closed]
         self._progress(session, bills)

@@ -169,10 +169,14 @@ def test_a_late_call_of_a_closed_account_is_billed_once_by_two_closers(busy_worl
     world.check_books()
 
 
+def somebody_waits_for_a_lock(world: BillingWorld) -> bool:
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    return bool(world.database.run_blocking(lambda session: session.scalar(waiting)))
+
+
 def wait_until_somebody_waits_for_a_lock(world: BillingWorld) -> None:
     deadline = time.monotonic() + 30
-    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    while not world.database.run_blocking(lambda session: session.scalar(waiting)):
+    while not somebody_waits_for_a_lock(world):
         assert time.monotonic() < deadline, "nobody waits"
         time.sleep(0.01)
 
@@ -226,6 +230,43 @@ def test_the_trouble_of_one_account_keeps_no_other_from_its_bill(
     check_complete(busy_world)
     run = last_run(busy_world)
     assert (run.due, run.closed, run.failed) == (1, 2, 0)
+
+
+def test_an_account_beside_one_with_trouble_is_waited_for(busy_world: BillingWorld) -> None:
+    """Both are held by others when the closing begins, and the sound one again when it is closed alone."""
+    holders: list[Future[None]] = []
+    over = threading.Event()
+
+    def hold(numbers: list[str], held: threading.Event) -> None:
+        def work(session: Session) -> None:
+            accounts = select(PhoneAccount).where(PhoneAccount.number.in_(numbers)).with_for_update()
+            assert len(session.scalars(accounts).all()) == len(numbers)
+            held.set()
+            while not over.wait(0.01) and not somebody_waits_for_a_lock(busy_world):
+                pass
+
+        busy_world.database.run_blocking(work)
+
+    def hold_now(*numbers: str) -> None:
+        held = threading.Event()
+        holders.append(pool.submit(hold, list(numbers), held))
+        assert held.wait(timeout=30)
+
+    def hold_again(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "INSERT INTO closing_failures" in statement:
+            hold_now("0005")
+
+    with ThreadPoolExecutor(2) as pool, trouble_with(busy_world, Bill, "0003"):
+        hold_now("0003", "0005")
+        event.listen(busy_world.database.engine, "before_cursor_execute", hold_again)
+        with pytest.raises(UnableToCloseBills):
+            busy_world.close(at("2027-01-01"))
+        event.remove(busy_world.database.engine, "before_cursor_execute", hold_again)
+        over.set()
+        for holder in holders:
+            holder.result(timeout=30)
+    assert len(holders) == 2
+    assert [len(busy_world.documents(number)) for number in ("0003", "0005")] == [0, 2]
 
 
 def last_run(world: BillingWorld) -> ClosingRun:
