@@ -114,6 +114,9 @@ def _noted(database: Database, new: NewImport | None) -> Iterator[int | None]:
     except BillingServiceError as error:
         problem = str(error)
         raise
+    except Exception as error:
+        problem = f"the import broke down ({type(error).__name__})"
+        raise
     finally:
         database.run_blocking(
             lambda session: finish_import(session, import_id, problem=problem, at=datetime.now(UTC))

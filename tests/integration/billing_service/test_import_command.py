@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, func, select
+from sqlalchemy import URL, func, select, text
 
 from billing_service.storage.tables import Call
 from billing_service.storage.unit_of_work import Database
@@ -147,6 +147,26 @@ def test_what_cannot_be_imported_is_told_in_a_line(
     assert found == status
     assert says in err
     assert "Traceback" not in err
+
+
+async def test_an_import_that_breaks_down_is_noted_as_failed(
+    billing: Billing, command: Command, tmp_path: Path
+) -> None:
+    path = write_calls(tmp_path / "Master.csv", 3)
+    billing.database.run_blocking(
+        lambda session: session.execute(
+            text("ALTER TABLE call_imports ADD CONSTRAINT refused CHECK (format <> 'asterisk')")
+        )
+    )
+    try:
+        status, _, _ = command.run(path)
+    finally:
+        billing.database.run_blocking(
+            lambda session: session.execute(text("ALTER TABLE call_imports DROP CONSTRAINT refused"))
+        )
+    assert status != 0
+    run = (await billing.get("/v1/imports")).body["items"][0]
+    assert (run["state"], run["problem"]) == ("failed", "the import broke down (IntegrityError)")
 
 
 async def test_killed_in_the_middle_it_goes_on_and_stores_each_call_once(
