@@ -7,29 +7,21 @@ own fonts have Latin, Greek, Cyrillic and Hebrew; other scripts need a font of t
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
+from billing_service.bill_rendering.isolated import run_isolated
 from billing_service.bill_rendering.printed_bill import print_bill
-from billing_service.errors import BillingServiceError
 from billing_service.use_cases.readable_bill import ReadableBill
 
 TYPESETTER = Path(__file__).with_name("typesetter.py")
-LONGEST_S = 300.0
-"""A bill with 5,000 calls takes about 4 s."""
 # Tags let a screen reader tell cells from headings, and make a long list of calls fifteen times larger.
 _MOST_TAGGED_CALLS = 500
 _MOST_CALLS_A_PROCESS = 5_000
 _AT_ONCE = BoundedSemaphore(2)
-
-
-class UnableToSetBills(BillingServiceError):
-    """The typesetter gave up; the text is its own."""
 
 
 def bills_as_pdf(bills: Sequence[ReadableBill], *, tagged: bool = True) -> bytes:
@@ -39,7 +31,7 @@ def bills_as_pdf(bills: Sequence[ReadableBill], *, tagged: bool = True) -> bytes
     calls are `tagged` for screen readers.
 
     Raises:
-        UnableToSetBills: the process failed, or took longer than LONGEST_S.
+        UnableToSetBills: see `run_isolated`.
     """
     return _set([bills], tagged=tagged)[0]
 
@@ -61,23 +53,7 @@ def each_as_pdf(bills: Iterable[ReadableBill]) -> list[bytes]:
 def _set(documents: Sequence[Sequence[ReadableBill]], *, tagged: bool = True) -> list[bytes]:
     wish = json.dumps([_document(bills, tagged=tagged) for bills in documents]).encode()
     with _AT_ONCE:
-        try:
-            # Isolated, and without our environment: it needs none of our secrets.
-            done = subprocess.run(
-                [sys.executable, "-I", str(TYPESETTER)],
-                input=wish,
-                capture_output=True,
-                timeout=LONGEST_S,
-                env={},
-                check=True,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise UnableToSetBills(
-                f"setting {len(documents)} bills took longer than {LONGEST_S:g} s"
-            ) from error
-        except subprocess.CalledProcessError as error:
-            raise UnableToSetBills(f"the typesetter failed: {error.stderr.decode()[-2000:]}") from error
-    return list(_split(done.stdout))
+        return list(_split(run_isolated(TYPESETTER, wish, doing=f"setting {len(documents)} documents")))
 
 
 def _document(bills: Sequence[ReadableBill], *, tagged: bool) -> dict[str, Any]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
 
-from billing_service.bill_rendering.pdf import UnableToSetBills, bills_as_pdf
+from billing_service.bill_rendering.isolated import run_isolated
+from billing_service.bill_rendering.pdf import bills_as_pdf
 from billing_service.use_cases.readable_bill import ReadableBill
 
 JOINER: Final = Path(__file__).with_name("joiner.py")
-LONGEST_JOIN_S: Final = 300.0
-"""Joining 5,000 bills takes about 8 s."""
 
 
 class PrintRun:
@@ -53,23 +50,9 @@ class PrintRun:
         """The file of all bills. The same bills in the same parts give the same bytes.
 
         Raises:
-            UnableToSetBills: the process that joins failed, or took longer than LONGEST_JOIN_S.
+            UnableToSetBills: see `run_isolated`.
         """
         whole = Path(self._directory.name) / "whole.pdf"
         wish = json.dumps({"title": title, "parts": self._parts, "whole": str(whole)})
-        try:
-            subprocess.run(
-                [sys.executable, "-I", str(JOINER)],
-                input=wish.encode(),
-                capture_output=True,
-                timeout=LONGEST_JOIN_S,
-                env={},
-                check=True,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise UnableToSetBills(
-                f"joining {len(self._parts)} parts took longer than {LONGEST_JOIN_S:g} s"
-            ) from error
-        except subprocess.CalledProcessError as error:
-            raise UnableToSetBills(f"the parts were not joined: {error.stderr.decode()[-2000:]}") from error
+        run_isolated(JOINER, wish.encode(), doing=f"joining {len(self._parts)} parts")
         return whole

@@ -10,7 +10,8 @@ import structlog
 from aiohttp import web
 
 from billing_service.bill_rendering.html import bill_as_html
-from billing_service.bill_rendering.pdf import UnableToSetBills, bills_as_pdf
+from billing_service.bill_rendering.isolated import UnableToSetBills
+from billing_service.bill_rendering.pdf import bills_as_pdf
 from billing_service.domain.permissions import Scope
 from billing_service.http_api.bill_answers import BILL, RevisionQuery
 from billing_service.http_api.operations import Operations

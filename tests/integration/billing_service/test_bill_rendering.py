@@ -11,9 +11,10 @@ import pytest
 
 from billing_service.bill_rendering import print_run
 from billing_service.bill_rendering.html import bill_as_html
+from billing_service.bill_rendering.isolated import UnableToSetBills
 from billing_service.bill_rendering.labels import LANGUAGES
 from billing_service.bill_rendering.labels.english import ENGLISH
-from billing_service.bill_rendering.pdf import UnableToSetBills, bills_as_pdf, each_as_pdf
+from billing_service.bill_rendering.pdf import bills_as_pdf, each_as_pdf
 from billing_service.bill_rendering.print_run import PrintRun
 from billing_service.domain.money import Money
 from billing_service.use_cases.readable_bill import ReadableBill, Received

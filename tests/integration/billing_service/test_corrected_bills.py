@@ -14,7 +14,7 @@ import pytest_asyncio
 from aiohttp import ClientError
 
 from billing_service.bill_rendering import pdf
-from billing_service.bill_rendering.pdf import UnableToSetBills
+from billing_service.bill_rendering.isolated import UnableToSetBills
 from billing_service.http_api import print_runs
 from billing_service.use_cases.readable_bill import ReadableBill
 from tests.support.billing import TOKEN, Answer, Billing, call_record
