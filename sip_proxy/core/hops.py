@@ -55,12 +55,13 @@ class Hops:
         except MalformedMessage:
             return False
 
-    def _is_our_uri(self, text: str) -> bool:
-        """Tell the same of a URI as it is written; of one that can't be read it is false."""
-        try:
-            return self.is_our_route(parse_uri(text))
-        except MalformedMessage:
-            return False
+    def _is_our_uri(self, text: str, local: tuple[str, int]) -> bool:
+        """Tell whether a Request-URI, on a request to this address of ours, means this very element.
+
+        Raises MalformedMessage when it can't be read; so nothing that long is remembered.
+        """
+        uri = parse_uri(text)
+        return self.is_our_route(uri) or (uri.address, uri.port or 5060) == local
 
     def is_our_via(self, host: str, port: int | None) -> bool:
         """Tell whether a Via value was written by us."""
@@ -91,15 +92,15 @@ class Hops:
     def reach_party(self, party: Party, now: float) -> Flow | Destination | None:
         """Return how to send to one side of a dialog; over its new connection if it lost the old one."""
         flow = party.flow
-        if isinstance(flow, Flow):
-            newer = None
-            if not self._exchange.is_open(flow):
-                newer = self._newer_flow(party, flow, now)
-            elif not party.is_direct and not flow.transport.is_reliable:
-                newer = self._newer_port(party, flow, now)
-            if newer is not None:
-                return newer
-        return self.reach(flow, party.contact, is_direct=party.is_direct)
+        if not isinstance(flow, Flow):
+            return flow
+        if flow.transport.is_reliable:
+            if self._exchange.is_open(flow):
+                return flow
+            return self._newer_flow(party, flow, now) or _address_of(party.contact, flow)
+        if party.is_direct:
+            return _contact_on(flow, party.contact)
+        return self._newer_port(party, flow, now) or flow
 
     def is_flow_of(self, party: Party, flow: Flow, now: float) -> bool:
         """Tell whether a flow is that of one side of a dialog: it was seen there, or has registered."""

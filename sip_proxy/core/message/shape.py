@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sip_proxy.core.message.headers import MANDATORY, SINGLE, header_key, written_name
 
-Pick = Callable[[Sequence[str]], tuple[str, ...]]
+Pick = Callable[[Sequence[str]], Sequence[str]]
 """Takes some of the lines of a message, in order."""
 
 _UNUSABLE = "?"  # the key of a line that is no header; no header name has it
@@ -25,13 +25,14 @@ class Shape:
     """The keys of a message's lines (long form, lower case), the first being "" for the start line.
 
     `at` has the index of the first line with each key; those that every message is asked for have a name of
-    their own, 0 for a line that isn't there. `fault` says why no message of this shape can be
-    worked with (RFC 3261 §8.1.1, §7.3.1), "" when one can; `is_readable` is False when a line is no header.
+    their own, 0 for a line that isn't there; `only_route` is 0 also when there are several.
+    `fault` says why no message of this shape can be worked with (RFC 3261 §8.1.1, §7.3.1), "" when one can;
+    `is_readable` is False when a line is no header.
     """
 
     __slots__ = (
         "_longer", "_only", "_without", "at", "call_id", "content_length", "cseq", "fault", "from_",
-        "has_one_via", "is_readable", "keys", "max_forwards", "to", "via",
+        "has_one_via", "is_readable", "keys", "max_forwards", "only_route", "to", "via",
     )  # fmt: skip
 
     def __init__(self, keys: tuple[str, ...]) -> None:
@@ -46,6 +47,7 @@ class Shape:
         self.to = at.get("to", 0)
         self.via = at.get("via", 0)
         self.max_forwards = at.get("max-forwards", 0)
+        self.only_route = at.get("route", 0) if keys.count("route") == 1 else 0
         self.content_length = at.get("content-length", 0)
         self._longer: dict[str, Shape] = {}
         self._only: dict[frozenset[str], Pick] = {}
@@ -142,7 +144,5 @@ def _fault(keys: tuple[str, ...]) -> str:
 def _pick(indexes: list[int]) -> Pick:
     if len(indexes) > 1:
         return itemgetter(*indexes)
-    if not indexes:
-        return lambda lines: ()
-    [index] = indexes
-    return lambda lines: (lines[index],)
+    # A slice, because of one index there would be no sequence.
+    return itemgetter(slice(indexes[0], indexes[0] + 1) if indexes else slice(0))

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from sip_proxy.core.message.message import Response
+from sip_proxy.core.message.status import reason_phrase
 
 _CHALLENGES = {"www-authenticate", "proxy-authenticate"}
 # §16.7 step 6: these tell the caller how to come again with more luck.
@@ -26,6 +27,18 @@ def choose_best(finals: list[Final]) -> Final:
             return final
     lowest = min(final.status // 100 for final in finals)
     return min((final for final in finals if final.status // 100 == lowest), key=_rank)
+
+
+def for_caller(final: Final) -> Final:
+    """Return what the caller is to hear of this: some statuses speak about the next hop only."""
+    if final.status == 503:
+        # §16.7 step 6: a phone is overloaded or can't be reached, not the exchange. The caller would stop
+        # using that (RFC 3263 §4.3).
+        unreachable = final.response is None
+        return Final(500, "The phone can't be reached" if unreachable else reason_phrase(500), None)
+    if final.status == 430:
+        return Final(480, "The phone can't be reached", None)  # RFC 5626 §11.5: never for an endpoint
+    return final
 
 
 def gathered_challenges(best: Final, finals: list[Final]) -> list[str]:

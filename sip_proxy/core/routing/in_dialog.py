@@ -1,16 +1,11 @@
 """Requests within a dialog: they go to its other side, and nowhere else (RFC 3261 §16.4 to §16.6, §12.2)."""
 
-from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy
 from sip_proxy.core.dialog.call_table import CallTable, DialogMatch
-from sip_proxy.core.dialog.life_check import NO_SIGN_OF_LIFE
-from sip_proxy.core.dialog.party import contact_of
 from sip_proxy.core.dialog.session_timer import (
     SESSION_REFRESHES,
     ask_for_session_timer,
     check_session_interval,
-    knows_timers,
-    settle_session_timer,
 )
 from sip_proxy.core.exchange import Exchange, reply_flow
 from sip_proxy.core.flow import Flow
@@ -19,14 +14,13 @@ from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.routes import for_next_hop
-from sip_proxy.core.message.uri import Uri, parse_uri
-from sip_proxy.core.outputs import LiveCallState, SecurityEventKind, Send
+from sip_proxy.core.message.uri import parse_uri
+from sip_proxy.core.outputs import SecurityEventKind, Send
 from sip_proxy.core.rejection import Rejection
-from sip_proxy.core.routing.best_response import Final
 from sip_proxy.core.routing.forwarding import Copy, response_upstream
-from sip_proxy.core.routing.response_context import Branch, ResponseContext
+from sip_proxy.core.routing.relay import Relay
+from sip_proxy.core.routing.response_context import ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
-from sip_proxy.core.routing.validation import loop_mark
 
 
 class InDialogRouter:
@@ -60,9 +54,7 @@ class InDialogRouter:
         branch = self._exchange.identifiers.repeatable_branch(
             request.via.branch, request.call_id, request.cseq
         )
-        copy, uri = self._prepare(request, match, flow)
-        ack = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
-        self._exchange.emit(Send(to, ack))
+        self._exchange.emit(Send(to, self._copy(request, match, flow, self._hops.via(to, branch))))
 
     def handle_stray_answer(self, response: Response, now: float) -> None:
         """Relay the 2xx of an INVITE that no transaction waits for, if its caller hasn't acknowledged it.
@@ -101,52 +93,59 @@ class InDialogRouter:
         if not is_its_own and request.method != "BYE" and not self._is_proved(request, match, flow, now):
             return
         sender.showed_life(now)
-        if request.method == "BYE" and match.sent_by is EndedBy.CALLEE and match.call.is_being_set_up():
-            # Forbidden before the answer (§15), so it overtook the answer: the phone repeats it. Passed on it
-            # would be accepted, and the answer would then begin a call that nobody ends.
-            return
-        if request.method == "BYE" and request.cseq <= sender.cseq:
-            # §12.2.2. It must not end the record while the other side refuses it.
-            self._exchange.refuse(request, flow, Rejection(500, "CSeq out of order"))
-            return
         asked_s = 0
-        if request.method in SESSION_REFRESHES:
+        if request.method == "BYE":
+            if match.sent_by is EndedBy.CALLEE and match.call.is_being_set_up():
+                # Forbidden before the answer (§15), so it overtook the answer: the phone repeats it. Passed
+                # on it would be accepted, and the answer would then begin a call that nobody ends.
+                return
+            if request.cseq <= sender.cseq:
+                # §12.2.2. It must not end the record while the other side refuses it.
+                self._exchange.refuse(request, flow, Rejection(500, "CSeq out of order"))
+                return
+        elif request.method in SESSION_REFRESHES:
             too_short = check_session_interval(request, self._exchange.config)
             if too_short is not None:
                 self._exchange.refuse(request, flow, too_short)
                 return
             asked_s = ask_for_session_timer(request, self._exchange.config)
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
-        if request.method == "INVITE":
-            server.respond(100, self._exchange.trying(request), now)
         to = self._hops.reach_party(match.receiver, now)
         if request.method == "BYE":
-            is_over = self._calls.hung_up(match.call, now, ended_by=match.sent_by)
-            if is_over and not is_its_own:
-                # It may be the other side's, to talk on without paying: whose name it bears must hear of it.
-                self._calls.requests.send_bye(match.call.call_id, match.receiver, sender, now, headers=[])
-            if is_over and to is None:
-                self._calls.owed_byes.owe(match.call.call_id, sender, match.receiver, now)
+            self._hang_up(match, now, is_its_own=is_its_own, is_reachable=to is not None)
+        elif sender.flow != flow and to is not None:
+            sender.flow = flow
         if to is None:
             rejection = Rejection(480, "The other side can't be reached")
             server.respond(480, self._exchange.rejection(request, rejection), now)
             return
-        copy, uri = self._prepare(request, match, flow)
         sender.cseq = max(sender.cseq, request.cseq)
-        if sender.flow != flow and request.method != "BYE":
-            sender.flow = flow
-        context = ResponseContext(
-            self._exchange,
-            request,
-            server,
-            _Watch(self._calls, match, request, asked_s),
-            waits_for_journal=request.method == "BYE" and not match.call.emergency,
-        )
-        branch = self._exchange.identifiers.branch(loop_mark(request, self._exchange.identifiers))
-        data = copy.to(uri, via=self._hops.via(to, branch), record_routes=[])
-        context.add_branch(match.receiver.contact, is_direct=match.receiver.is_direct).start(
-            request.method, data, branch=branch, to=to, recorded_routes=0, now=now
-        )
+        # Without a mark: such a request goes to one place, and Max-Forwards ends a loop (§16.3 step 4).
+        branch = self._exchange.identifiers.branch("")
+        data = self._copy(request, match, flow, self._hops.via(to, branch))
+        relay = Relay(self._exchange, self._calls, match, request, server, asked_s)
+        if request.method == "INVITE":
+            server.respond(100, self._exchange.trying(request), now)
+            receiver = match.receiver
+            context = ResponseContext(self._exchange, request, server, relay)
+            context.add_branch(receiver.contact, is_direct=receiver.is_direct).start(
+                "INVITE", data, branch=branch, to=to, recorded_routes=0, now=now
+            )
+        else:
+            self._exchange.layer.start_client(
+                request.method, data, branch=branch, to=to, owner=relay, now=now
+            )
+
+    def _hang_up(self, match: DialogMatch, now: float, *, is_its_own: bool, is_reachable: bool) -> None:
+        """A BYE ends the call, before the other side accepts it."""
+        call, sender, receiver = match.call, match.sender, match.receiver
+        if not self._calls.hung_up(call, now, ended_by=match.sent_by):
+            return
+        if not is_its_own:
+            # It may be the other side's, to talk on without paying: whose name it bears must hear of it.
+            self._calls.requests.send_bye(call.call_id, receiver, sender, now, headers=[])
+        if not is_reachable:
+            self._calls.owed_byes.owe(call.call_id, sender, receiver, now)
 
     def _is_proved(self, request: Request, match: DialogMatch, flow: Flow, now: float) -> bool:
         """Ask for digest; False when the request was answered here."""
@@ -158,83 +157,20 @@ class InDialogRouter:
         self._exchange.refuse(request, flow, Rejection(403, "This call is not your own"))
         return False
 
-    def _prepare(self, request: Request, match: DialogMatch, flow: Flow) -> tuple[Copy, str]:
-        """Return the request without our own routes, and the Request-URI to send it with."""
+    def _copy(self, request: Request, match: DialogMatch, flow: Flow, via: str) -> bytes:
+        """Return the request as it goes to the other side, without our own routes."""
         routes = remaining_routes(request, self._hops)
         uri = request.uri
-        parsed = _parsed(uri)
-        if parsed is None or self._is_us(uri, parsed, flow):
-            # A strict router before us wrote our Record-Route there (§16.4), or the phone ignored the route
-            # set and its peer's Contact, as simple ones do.
+        try:
+            if self._hops.is_our_uri(uri, flow.local):
+                # A strict router before us wrote our Record-Route there (§16.4), or the phone ignored the
+                # route set and its peer's Contact, as simple ones do.
+                if routes and "lr" in parse_uri(uri).parameters:
+                    routes = routes[:-1]
+                uri = match.receiver.contact
+        except MalformedMessage:
             uri = match.receiver.contact
-            if routes and parsed is not None and "lr" in parsed.parameters:
-                routes = routes[:-1]
-        uri, routes = for_next_hop(uri, routes)
-        return Copy(request, routes=routes, our_realm=self._exchange.config.domain), uri
-
-    def _is_us(self, text: str, uri: Uri, flow: Flow) -> bool:
-        return self._hops.is_our_uri(text) or (uri.address, uri.port or 5060) == flow.local
-
-
-class _Watch:
-    """Watches a request within a dialog for what it means to the call."""
-
-    __slots__ = ("_asked_s", "_call", "_calls", "_match", "_request")
-
-    def __init__(self, calls: CallTable, match: DialogMatch, request: Request, asked_s: int) -> None:
-        self._calls = calls
-        self._match = match
-        self._call: Call = match.call
-        self._request = request
-        self._asked_s = asked_s
-
-    def provisional(self, branch: Branch, response: Response, now: float) -> None:
-        """Says nothing about the call, but that the other side is there."""
-        self._match.receiver.showed_life(now)
-
-    def success(self, branch: Branch, response: Response, now: float) -> bool:
-        """A refresh was accepted: the session goes on, and both sides may have moved (§12.2.1.2, §12.2.2)."""
-        self._match.receiver.showed_life(now)
-        if self._request.method == "REFER":
-            self._calls.transfers.referred(self._match.receiver.number, now)
-        if self._request.method not in SESSION_REFRESHES:
-            return True
-        interval_s = settle_session_timer(
-            response, self._asked_s, is_known_to_asker=knows_timers(self._request)
-        )
-        if self._call.state is LiveCallState.ANSWERED:
-            match = self._match
-            self._call.agree_on_session(interval_s, now)
-            match.sender.contact = contact_of(self._request, match.sender.contact)
-            match.receiver.contact = contact_of(response, match.receiver.contact)
-            self._calls.save(self._call, now)
-        return True
-
-    def cancelled(self, now: float) -> None:
-        """A re-INVITE was given up; the call goes on."""
-
-    def failure(self, final: Final, now: float) -> Final:
-        """A BYE was not accepted: the record is closed, so the other side must not talk on.
-
-        Whoever sent it considers the session over whatever the answer is (§15.1.1). One that was made to be
-        refused must not give a free call; one that could not be delivered is done as far as the sender is
-        concerned, and the other side hears of it when it comes back.
-        """
-        if final.response is not None and final.status not in NO_SIGN_OF_LIFE:
-            self._match.receiver.showed_life(now)
-        if self._request.method != "BYE" or self._call.called is None:
-            return final
-        match = self._match
-        # Also when nothing came back: this very BYE may have been too long to be delivered.
-        self._calls.requests.send_bye(self._call.call_id, match.sender, match.receiver, now, headers=[])
-        if final.response is None:
-            self._calls.owed_byes.owe(self._call.call_id, match.sender, match.receiver, now)
-            return Final(200, "OK", None)
-        return final
-
-
-def _parsed(text: str) -> Uri | None:
-    try:
-        return parse_uri(text)
-    except MalformedMessage:
-        return None
+        if routes:
+            uri, routes = for_next_hop(uri, routes)
+        copy = Copy(request, routes=routes, our_realm=self._exchange.config.domain)
+        return copy.to(uri, via=via, record_routes=[])

@@ -10,7 +10,7 @@ from sip_proxy.core.message.building import build_cancel
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.status import reason_phrase
 from sip_proxy.core.rejection import Rejection
-from sip_proxy.core.routing.best_response import Final, choose_best, gathered_challenges
+from sip_proxy.core.routing.best_response import Final, choose_best, for_caller, gathered_challenges
 from sip_proxy.core.routing.forwarding import response_upstream
 from sip_proxy.core.transaction.client import NOBODY, ClientTransaction, RequestFailure
 from sip_proxy.core.transaction.server import ServerState, ServerTransaction
@@ -299,14 +299,7 @@ class ResponseContext:
         self.is_finished = True
         request = self._request
         assert request is not None
-        best = choose_best(finals)
-        if best.status == 503:
-            # §16.7 step 6: a phone is overloaded or can't be reached, not the exchange. The caller would stop
-            # using that (RFC 3263 §4.3).
-            unreachable = best.response is None
-            best = Final(500, "The phone can't be reached" if unreachable else reason_phrase(500), None)
-        elif best.status == 430:
-            best = Final(480, "The phone can't be reached", None)  # RFC 5626 §11.5: never for an endpoint
+        best = for_caller(choose_best(finals))
         if self.observer is not None:
             best = self.observer.failure(best, now)
         if best.status == 408 and not self.is_invite:

@@ -5,15 +5,15 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import LONGEST_REMEMBERED, Request
 from sip_proxy.core.message.name_addr import parse_name_addr
 
-ROUTE = frozenset({"route"})
-
 
 def remaining_routes(request: Request, hops: Hops) -> list[str]:
     """Return the Route values after those of ours at the front: one, or two of a double Record-Route."""
-    if "route" not in request.shape.at:
-        return []
-    lines = request.shape.only(ROUTE)(request.lines)
-    if len(lines) == 1 and len(lines[0]) <= LONGEST_REMEMBERED and hops.is_our_route_line(lines[0]):
+    shape = request.shape
+    if shape.only_route:
+        line = request.lines[shape.only_route]
+        if len(line) <= LONGEST_REMEMBERED and hops.is_our_route_line(line):
+            return []
+    elif "route" not in shape.at:
         return []
     routes = request.values("route")
     while routes:
