@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import psycopg2
@@ -60,12 +61,24 @@ def database(directory: Path) -> Iterator[EmbeddedPostgres]:
         server.stop()
 
 
+class Work(Enum):
+    """How much Kamailio is to do, see `kamailio/exchange.cfg`: a name, and what is defined for it there."""
+
+    IN_MEMORY = "Kamailio, in memory", ()
+    ACCOUNTING = "Kamailio, PostgreSQL accounting", ("WITH_ACCOUNTING",)
+    STATE = "Kamailio, PostgreSQL accounting and state", ("WITH_ACCOUNTING", "WITH_STATE")
+
+    def __init__(self, title: str, defines: tuple[str, ...]) -> None:
+        self.title = title
+        self.defines = defines
+
+
 @contextlib.contextmanager
-def kamailio(directory: Path, *, accounts: int, accounting: bool) -> Iterator[Server]:
-    """Kamailio with one worker process; see `kamailio/exchange.cfg` for the two amounts of work."""
+def kamailio(directory: Path, *, accounts: int, work: Work) -> Iterator[Server]:
+    """Kamailio with one worker process."""
     [port] = free_ports(1)
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(database(directory)) if accounting else None
+        store = None if work is Work.IN_MEMORY else stack.enter_context(database(directory))
         defines = [
             f"LISTEN_ON=udp:127.0.0.1:{port}",
             f'SIP_DOMAIN="{DOMAIN}"',
@@ -73,11 +86,11 @@ def kamailio(directory: Path, *, accounts: int, accounting: bool) -> Iterator[Se
             f"FIRST_NUMBER={FIRST_NUMBER}",
             f"PAST_LAST_NUMBER={FIRST_NUMBER + accounts}",
             f'DATABASE="postgres://{ROLE}@/{DATABASE}"',
+            *work.defines,
         ]
         environment = dict(os.environ)
         if store is not None:
             _make_kamailio_tables(store, accounts)
-            defines.append("WITH_ACCOUNTING")
             # Its database URL has no room for a socket's directory; libpq takes it from here.
             environment |= {"PGHOST": str(store.sockets)}
         process = stack.enter_context(
@@ -93,7 +106,7 @@ def kamailio(directory: Path, *, accounts: int, accounting: bool) -> Iterator[Se
         )
         _wait_for_udp(port, process, directory / "kamailio.log")
         yield Server(
-            "Kamailio, PostgreSQL accounting" if accounting else "Kamailio, in memory",
+            work.title,
             port,
             tuple(descendants(process.pid)),
             (),
