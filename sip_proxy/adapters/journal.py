@@ -2,7 +2,7 @@
 
 When writing fails (a full disk, an I/O error), the facts stay in memory, in order, and are tried again until
 they are written. Meanwhile nothing counts as committed, so that no phone is told of a call that could be
-lost.
+lost. A disk that does not answer at all is taken for a failure in the same way, until it does.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ _GROUP_INTERVAL_S = 0.02
 # Bindings that no phone waits for (a registration refreshed) may wait for company, or for more of their kind:
 # those on disk are still in force.
 _BINDINGS_INTERVAL_S = 0.25
+# A disk that takes longer has stopped answering: an ordinary one needs milliseconds, a busy one some tenths.
+_PATIENCE_S = 2.0
 # Facts kept in memory while the disk is away. Beyond it, attempts that were never answered, which cost
 # nothing and come as fast as a hostile phone can dial, are let go; calls that cost something never are.
 _MOST_WAITING = 50_000
@@ -71,11 +73,22 @@ class Journal:
     position is on disk.
     """
 
-    def __init__(self, store: JournalStore, *, listener: JournalListener, retry_s: float = _RETRY_S) -> None:
-        """The store must be open; from `start` to `close` it belongs to the journal."""
+    def __init__(
+        self,
+        store: JournalStore,
+        *,
+        listener: JournalListener,
+        retry_s: float = _RETRY_S,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        """The store must be open; from `start` to `close` it belongs to the journal.
+
+        `patience_s`: a write that takes longer counts as failed until it is done.
+        """
         self._store = store
         self._listener = listener
         self._retry_s = retry_s
+        self._patience_s = patience_s
         self._work: queue.SimpleQueue[_Facts | _Request | _Stop] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,6 +102,9 @@ class Journal:
         self._handed_over_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
+        self._handed_over = self._committed = 0
+        self._watch: asyncio.TimerHandle | None = None
+        self._is_stuck = False
 
     def start(self) -> None:
         """Start the thread. Call it on the event loop that the listener lives on."""
@@ -98,6 +114,8 @@ class Journal:
     async def close(self, *, timeout_s: float = 10.0) -> bool:
         """Write what is waiting, then close the file. Returns False when it could not be written in time."""
         self._hand_over()
+        if self._watch is not None:
+            self._watch.cancel()
         self._work.put(_Stop())
         await asyncio.to_thread(self._thread.join, timeout_s)
         return not self._thread.is_alive() and not self._waiting
@@ -164,6 +182,35 @@ class Journal:
             self._handed_over_at = time.monotonic()
             self._work.put(_Facts(self.position, self._gathered))
             self._gathered = []
+            self._handed_over = self.position
+            self._watch_over_disk()
+
+    def _watch_over_disk(self) -> None:
+        """See to it that somebody looks, in a while, whether what the thread was given is on disk."""
+        if self._watch is None and not self._is_stuck and self._loop is not None:
+            self._watch = self._loop.call_later(self._patience_s, self._look_after, self._handed_over)
+
+    def _look_after(self, position: int) -> None:
+        self._watch = None
+        if self._committed >= position:
+            if self._committed < self._handed_over:
+                self._watch_over_disk()
+        elif not self._is_failing:  # else that was told
+            self._is_stuck = True
+            self._listener.journal_failed(f"the disk has not answered for {self._patience_s:g} s")
+
+    def _note_committed(self, position: int) -> None:
+        self._committed = position
+        if self._is_stuck:
+            self._is_stuck = False
+            self._listener.journal_recovered()
+        if position < self._handed_over:
+            self._watch_over_disk()
+        self._listener.committed(position)
+
+    def _note_failed(self, error: str) -> None:
+        self._is_stuck = False
+        self._listener.journal_failed(error)
 
     def _set_timer(self, due: float) -> None:
         assert self._loop is not None
@@ -212,13 +259,13 @@ class Journal:
             self._retry_at = time.monotonic() + self._retry_s
             if not self._is_failing:
                 self._is_failing = True
-                self._tell(self._listener.journal_failed, str(error))
+                self._tell(self._note_failed, str(error))
             return
         self._waiting = []
         if self._is_failing:
             self._is_failing = False
             self._tell(self._listener.journal_recovered)
-        self._tell(self._listener.committed, self._waiting_position)
+        self._tell(self._note_committed, self._waiting_position)
 
     def _write_facts(self) -> None:
         try:

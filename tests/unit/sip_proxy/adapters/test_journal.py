@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -38,13 +39,19 @@ class Listener:
 
 
 class UnreliableStore(JournalStore):
-    """A journal on a disk that fills up: writing fails while `is_full`."""
+    """A journal on a disk that fills up: writing fails while `is_full`; or hangs, while not `answers`."""
 
     is_full = False
     writes = 0
 
+    def __init__(self, path: Path, *, boot_id: str) -> None:
+        super().__init__(path, boot_id=boot_id)
+        self.answers = threading.Event()
+        self.answers.set()
+
     def write(self, facts: Iterable[Fact]) -> None:
         self.writes += 1
+        assert self.answers.wait(DEADLINE_S)
         if self.is_full:
             raise sqlite3.OperationalError("database or disk is full")
         super().write(facts)
@@ -68,6 +75,17 @@ async def journal(store: UnreliableStore, listener: Listener) -> AsyncIterator[J
     journal.start()
     yield journal
     store.is_full = False
+    store.answers.set()
+    await journal.close()
+
+
+@pytest.fixture
+async def impatient_journal(store: UnreliableStore, listener: Listener) -> AsyncIterator[Journal]:
+    journal = Journal(store, listener=listener, retry_s=0.01, patience_s=0.05)
+    journal.start()
+    yield journal
+    store.is_full = False
+    store.answers.set()
     await journal.close()
 
 
@@ -177,6 +195,57 @@ async def test_a_failure_is_told_once_and_again_only_after_a_recovery(
         await until(lambda position=position: listener.position == position)  # type: ignore[misc]
 
     assert (len(listener.failures), listener.recoveries) == (2, 2)
+
+
+async def test_a_disk_that_does_not_answer_counts_as_failed_until_it_does(
+    impatient_journal: Journal, listener: Listener, store: UnreliableStore
+) -> None:
+    store.answers.clear()
+    impatient_journal.append([CallSaved("a", "")])
+    await until(lambda: bool(listener.failures))
+    assert listener.failures == ["the disk has not answered for 0.05 s"]
+    impatient_journal.append([CallSaved("b", "")])
+    assert listener.recoveries == listener.position == 0
+
+    store.answers.set()
+    await until(lambda: listener.position == 2)
+    assert listener.recoveries == 1
+
+    store.answers.clear()
+    impatient_journal.append([CallSaved("c", "")])
+    await until(lambda: len(listener.failures) == 2)
+
+
+async def test_a_disk_that_is_busy_all_the_time_has_not_failed(
+    store: UnreliableStore, listener: Listener
+) -> None:
+    journal = Journal(store, listener=listener, patience_s=0.4)
+    journal.start()
+    ends_at = time.monotonic() + 0.5
+    while time.monotonic() < ends_at:
+        journal.append([CallSaved("a", "")])
+        position = listener.position
+        await until(lambda position=position: listener.position > position)  # type: ignore[misc]
+        journal.append([CallSaved("b", "")])
+    await journal.close()
+
+    assert not listener.failures
+
+
+async def test_a_disk_that_hangs_and_then_fails_is_back_once(
+    impatient_journal: Journal, listener: Listener, store: UnreliableStore
+) -> None:
+    store.answers.clear()
+    impatient_journal.append([CallSaved("a", "")])
+    await until(lambda: len(listener.failures) == 1)
+    store.is_full = True
+    store.answers.set()
+    await until(lambda: len(listener.failures) == 2)
+    assert listener.failures[1] == "database or disk is full"
+
+    store.is_full = False
+    await until(lambda: listener.position == 1)
+    assert (len(listener.failures), listener.recoveries) == (2, 1)
 
 
 async def test_a_full_disk_keeps_only_the_last_bindings_of_a_number_in_memory(
