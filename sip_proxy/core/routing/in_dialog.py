@@ -89,9 +89,14 @@ class InDialogRouter:
             return
         sender = match.sender
         is_its_own = self._hops.is_flow_of(sender, flow, now)
+        # Phones behind a proxy (RFC 3327) have one flow in common, which can't tell them apart.
+        is_certain = is_its_own and request.has_one_via()
         # A BYE that nobody accepts would leave a call going on, so it needs no proof.
-        if not is_its_own and request.method != "BYE" and not self._is_proved(request, match, flow, now):
-            return
+        if not is_certain and request.method != "BYE":
+            # A refresh can move the contact of its sender, who would then hear of no BYE.
+            is_harmless = is_its_own and request.method not in SESSION_REFRESHES
+            if not is_harmless and not self._is_proved(request, match, flow, now):
+                return
         sender.showed_life(now)
         asked_s = 0
         if request.method == "BYE":
@@ -99,7 +104,7 @@ class InDialogRouter:
                 # Forbidden before the answer (§15), so it overtook the answer: the phone repeats it. Passed
                 # on it would be accepted, and the answer would then begin a call that nobody ends.
                 return
-            if request.cseq <= sender.cseq:
+            if request.cseq <= sender.cseq and sender.cseq > 0:
                 # §12.2.2. It must not end the record while the other side refuses it.
                 self._exchange.refuse(request, flow, Rejection(500, "CSeq out of order"))
                 return
@@ -112,7 +117,7 @@ class InDialogRouter:
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
         to = self._hops.reach_party(match.receiver, now)
         if request.method == "BYE":
-            self._hang_up(match, now, is_its_own=is_its_own, is_reachable=to is not None)
+            self._hang_up(match, now, is_certain=is_certain, is_reachable=to is not None)
         elif sender.flow != flow and to is not None:
             sender.flow = flow
         if to is None:
@@ -136,12 +141,12 @@ class InDialogRouter:
                 request.method, data, branch=branch, to=to, owner=relay, now=now
             )
 
-    def _hang_up(self, match: DialogMatch, now: float, *, is_its_own: bool, is_reachable: bool) -> None:
+    def _hang_up(self, match: DialogMatch, now: float, *, is_certain: bool, is_reachable: bool) -> None:
         """A BYE ends the call, before the other side accepts it."""
         call, sender, receiver = match.call, match.sender, match.receiver
         if not self._calls.hung_up(call, now, ended_by=match.sent_by):
             return
-        if not is_its_own:
+        if not is_certain:
             # It may be the other side's, to talk on without paying: whose name it bears must hear of it.
             self._calls.requests.send_bye(call.call_id, receiver, sender, now, headers=[])
         if not is_reachable:

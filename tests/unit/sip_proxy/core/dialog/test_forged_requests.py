@@ -10,6 +10,13 @@ from sip_proxy.core.outputs import CallRecorded
 from tests.support.sip_calls import AnsweredCall
 from tests.support.sip_phones import Exchange, Phone, callee_request
 
+_FURTHER_VIA = b"\r\nVia: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKbehind%d\r\nMax-Forwards"
+
+
+def by_a_proxy(data: bytes, serial: int = 1) -> bytes:
+    """A request as it comes from a proxy in front of the phone that sent it."""
+    return data.replace(b"\r\nMax-Forwards", _FURTHER_VIA % serial)
+
 
 class ForgingCaller:
     """0001 has called 0002, and has a second socket, from which it speaks as 0002."""
@@ -43,6 +50,39 @@ def test_a_bye_from_the_phone_of_that_side_is_not_sent_back_to_it() -> None:
     call.callee_sends("BYE")
     assert call.callee.requests("BYE") == []
     assert len(call.caller.requests("BYE")) == 1
+
+
+def test_a_bye_that_came_by_a_proxy_may_be_from_any_phone_behind_it() -> None:
+    """Phones behind a proxy (RFC 3327) share its flow: both sides hear of the end, lest one talks on."""
+    call = AnsweredCall()
+    call.callee.send(by_a_proxy(callee_request(call.callee, call.invite, "BYE", cseq=50)))
+    assert len(call.exchange.records) == 1
+    bye = call.callee.request("BYE")
+    assert (bye.from_tag, bye.to_tag) == (call.attempt.from_tag, "callee")
+    assert len(call.caller.requests("BYE")) == 1
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_refresh_that_came_by_a_proxy_must_prove_whose_it_is(method: str) -> None:
+    """It could move the contact of the other phone behind the same proxy, which would then hear no BYE."""
+    call = AnsweredCall()
+    callee = call.callee
+    callee.send(by_a_proxy(callee_request(callee, call.invite, method, cseq=5)))
+    challenge = callee.responses(method)[-1]
+    assert challenge.status == 407
+    assert call.caller.requests(method) == []
+    line = callee.credentials(challenge, method, call.caller.contact).encode()
+    proved = callee_request(callee, call.invite, method, cseq=6).replace(
+        b"Content-Length", line + b"\r\nContent-Length"
+    )
+    callee.send(by_a_proxy(proved, 2))
+    assert call.caller.request(method).cseq == 6
+
+
+def test_what_moves_nothing_needs_no_proof_by_a_proxy() -> None:
+    call = AnsweredCall()
+    call.callee.send(by_a_proxy(callee_request(call.callee, call.invite, "INFO", cseq=5)))
+    assert len(call.caller.requests("INFO")) == 1
 
 
 def test_a_bye_over_another_flow_that_the_number_registered_is_its_own() -> None:

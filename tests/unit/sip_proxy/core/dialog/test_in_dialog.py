@@ -60,6 +60,15 @@ def test_a_strict_router_before_us_is_understood() -> None:
     assert "route" not in info.keys
 
 
+def test_a_phone_may_begin_to_count_at_zero() -> None:
+    """RFC 3261 §8.1.1.5: any number below 2**31 may be the first CSeq number of the called phone."""
+    call = AnsweredCall()
+    call.callee_sends("BYE", cseq=0)
+    call.caller.answer(call.caller.request("BYE"), 200)
+    assert call.callee.statuses("BYE") == [200]
+    assert len(call.exchange.records) == 1
+
+
 def test_a_reinvite_moves_the_target_of_later_requests() -> None:
     """§12.2.1.2: the Contact of the accepted re-INVITE counts, and is saved."""
     call = AnsweredCall()
