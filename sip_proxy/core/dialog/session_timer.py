@@ -12,6 +12,7 @@ from sip_proxy.core.message.message import Message, Request, Response
 from sip_proxy.core.rejection import Rejection
 
 SESSION_REFRESHES = frozenset({"INVITE", "UPDATE"})  # §3
+_SHORTEST_S = 90  # §4
 _DELTA_SECONDS = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*(?:;|\Z)")
 
 
@@ -52,10 +53,12 @@ def settle_session_timer(response: Response, asked_s: int, *, is_known_to_asker:
     """Find out from a 2xx what session interval is in force from now on, in seconds; 0 for none (§8.2).
 
     When the phone that sent the request does timers (`knows_timers`) and the other doesn't, the response is
-    completed so that the former refreshes.
+    completed so that the former refreshes. A 2xx must not ask for less than there may be (§4), or a phone
+    could have a call ended, and billed to its beginning, before anybody was asked for a sign of life.
     """
     if "session-expires" in response.shape.at:
-        return _seconds(response, "session-expires") or 0
+        interval_s = _seconds(response, "session-expires") or 0
+        return max(interval_s, min(asked_s, _SHORTEST_S)) if interval_s else 0
     if not asked_s or not is_known_to_asker:
         return 0
     response.add("session-expires", f"Session-Expires: {asked_s};refresher=uac")

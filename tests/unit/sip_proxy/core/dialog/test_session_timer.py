@@ -219,3 +219,12 @@ def test_the_completed_answer_can_be_parsed_and_has_its_body() -> None:
     message = parse_message(send.data)
     message.check()
     assert message.first("content-length") == str(len(message.body))
+
+
+def test_an_answer_with_a_shorter_interval_than_there_is_does_not_end_the_call_at_once() -> None:
+    """§4: 90 s is the least; with 1 s it would end unasked at the first look, billed to its beginning."""
+    call = Refreshed(callee=("Session-Expires: 1;refresher=uas", "Require: timer"))
+    call.live_on(89)
+    assert call.exchange.records == []
+    call.live_on(31)
+    assert call.exchange.the_record.duration_us >= 59_000_000
