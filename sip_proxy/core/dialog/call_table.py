@@ -62,7 +62,8 @@ class CallTable:
     def rang(self, call: Call, now: float) -> None:
         """A phone rings."""
         if call.take(CallEvent.RANG):
-            call.ringing_at = self._exchange.wall(now)
+            # The instants of a call stay in order when the clock is set back, or nobody could bill it.
+            call.ringing_at = max(self._exchange.wall(now), call.invited_at)
             self._tell(call)
 
     def answered(self, call: Call, called: Party, now: float) -> None:
@@ -72,7 +73,7 @@ class CallTable:
         call.called = called
         call.early = None
         call.setup = None
-        call.answered_at = self._exchange.wall(now)
+        call.answered_at = max(self._exchange.wall(now), call.ringing_at or call.invited_at)
         call.answered_on_clock = call.calling.seen_at = called.seen_at = now
         timeout_s = self._exchange.layer.values.transaction_timeout_s
         call.timer = self._exchange.timers.start(timeout_s, call, CallTimer.NO_ACK, now)
@@ -88,9 +89,10 @@ class CallTable:
     def acknowledged(self, call: Call, now: float) -> None:
         """The caller's ACK of the answer came by."""
         if call.state is LiveCallState.ANSWERED and call.acknowledged_at is None:
-            call.acknowledged_at = self._exchange.wall(now)
             # Who answered has been waiting for this, so it counts for both.
             assert call.called is not None
+            assert call.answered_at is not None
+            call.acknowledged_at = max(self._exchange.wall(now), call.answered_at)
             call.calling.seen_at = call.called.seen_at = now
             if call.timer is not None:
                 call.timer.cancel()

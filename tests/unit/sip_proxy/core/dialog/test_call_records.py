@@ -209,6 +209,42 @@ def test_the_duration_is_monotonic_even_when_the_wall_clock_is_set_back() -> Non
     assert record.ended_at >= record.acknowledged_at >= record.answered_at
 
 
+@pytest.mark.parametrize("set_back_before", ["ringing", "answered", "acknowledged", "ended"])
+def test_the_instants_of_a_call_are_in_order_whenever_the_wall_clock_is_set_back(
+    set_back_before: str,
+) -> None:
+    """Billing rejects a record that contradicts itself, and the call would never be billed."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+
+    def goes_on(to: str) -> None:
+        exchange.advance(10)
+        if to == set_back_before:
+            exchange.engine.wall_offset -= 3600
+
+    attempt = caller.invite("0002")
+    goes_on("ringing")
+    callee.answer(callee.request("INVITE"), 180)
+    goes_on("answered")
+    callee.answer(callee.request("INVITE"), 200)
+    goes_on("acknowledged")
+    attempt.ack()
+    goes_on("ended")
+    attempt.bye()
+    record = exchange.the_record
+    assert record.duration_us == 20_000_000
+    instants = [
+        record.invited_at,
+        record.ringing_at,
+        record.answered_at,
+        record.acknowledged_at,
+        record.ended_at,
+    ]
+    known = [instant for instant in instants if instant is not None]
+    assert len(known) == 5
+    assert known == sorted(known)
+
+
 def test_calls_to_emergency_numbers_are_marked() -> None:
     exchange = Exchange()
     caller, desk = exchange.phone("0001"), exchange.phone("9911")
