@@ -13,6 +13,7 @@ from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.outputs import LiveCallState
 from sip_proxy.core.rejection import Cause, Rejection
 from sip_proxy.core.routing.best_response import Final
+from sip_proxy.core.routing.calling_rules import NOT_ACCOUNTED_FOR
 from sip_proxy.core.routing.response_context import Branch, ResponseContext
 from sip_proxy.core.transaction.timers import Timer
 
@@ -83,6 +84,12 @@ class CallSetup:
             return True  # a retransmission
         if call.called is not None or self._has_ended():
             self._refuse(branch, response, now)
+            return False
+        if not (self._exchange.journal_available or call.emergency):
+            # The caller would not hear of the answer, which can't be written down: better refused than billed
+            # for nothing. As with a new call, `calling_rules`.
+            self._refuse(branch, response, now)
+            self._finish(NOT_ACCOUNTED_FOR, now)
             return False
         self._stop_timer()
         call.agree_on_session(self._settle_session_timer(response), now)

@@ -5,6 +5,9 @@ from typing import NamedTuple
 from sip_proxy.core.directory import Account, AccountState, Directory, is_allowed
 from sip_proxy.core.rejection import Cause, Rejection
 
+# While the journal can't be written: better refused than not billed.
+NOT_ACCOUNTED_FOR = Rejection(503, "The exchange can't account for calls now", Cause.TEMPORARY_FAILURE)
+
 
 class Load(NamedTuple):
     """How busy the exchange is. A request that starts no call is not counted against any limit.
@@ -41,8 +44,7 @@ def _check_exchange(directory: Directory, load: Load) -> Rejection | None:
     if not load.is_online:
         return Rejection(503, "The exchange is offline", Cause.TEMPORARY_FAILURE)
     if not load.journal_available:
-        # Better refused than not billed.
-        return Rejection(503, "The exchange can't account for calls now", Cause.TEMPORARY_FAILURE)
+        return NOT_ACCOUNTED_FOR
     limit = directory.settings.concurrent_call_limit
     if limit is not None and load.live_calls >= limit:
         return Rejection(503, "The exchange is full", Cause.RESOURCE_UNAVAILABLE)

@@ -269,6 +269,26 @@ def test_a_number_that_calls_itself_has_one_call() -> None:
     assert exchange.engine._calls.counts._by_number == {}
 
 
+def test_a_call_that_is_answered_while_there_is_no_journal_is_refused_and_costs_nothing() -> None:
+    """Its answer could not be passed on, so the caller would pay for a call that it never heard."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    invite = callee.request("INVITE")
+    callee.answer(invite, 180)
+    exchange.engine.journal_available = False
+    callee.answer(invite, 200)
+    callee.answer(callee.request("BYE"), 200)
+    callee.answer(invite, 200)
+    assert attempt.statuses == [100, 180, 503]
+    assert (len(callee.requests("ACK")), len(callee.requests("BYE"))) == (2, 1)
+    record = exchange.the_record
+    assert (record.outcome, record.status, record.duration_us) == (Outcome.FAILED, 503, 0)
+    assert record.answered_at is None
+    exchange.advance(60)
+    assert len(exchange.records) == 1
+
+
 def test_without_a_journal_new_calls_are_refused_but_emergency_calls_pass_unheld() -> None:
     exchange = Exchange()
     caller = exchange.phone("0001")
