@@ -52,12 +52,16 @@ class Gatekeeper:
 
     def ignores(self, request: Request, flow: Flow, now: float) -> bool:
         """Tell whether a request is not to be answered: those who search for exchanges shall find nothing."""
-        return self.ignores_sender(request.first("user-agent"), flow, now)
+        at = request.shape.at
+        has_credentials = "authorization" in at or "proxy-authorization" in at
+        return self.ignores_sender(request.first("user-agent"), flow, now, has_credentials=has_credentials)
 
-    def ignores_sender(self, user_agent: str | None, flow: Flow, now: float) -> bool:
+    def ignores_sender(
+        self, user_agent: str | None, flow: Flow, now: float, *, has_credentials: bool
+    ) -> bool:
         """As `ignores`, for a request with this User-Agent."""
         host = flow.remote[0]
-        if self._sources.is_silenced(host, now):
+        if self._sources.is_silenced(host, now, has_credentials=has_credentials):
             return True
         if user_agent is None or not _is_scanner(user_agent[:_LONGEST_TOLD]):
             return False
@@ -132,7 +136,7 @@ class Gatekeeper:
         self, number: str, user_agent: str | None, flow: Flow, now: float
     ) -> list[str] | None:
         """Return the headers of a 401 for a REGISTER without credentials; None: it is not to be answered."""
-        if self._exchange.directory.find(number) is None and self._note_unknown(flow, now):
+        if self._asks_for_too_many(number, flow, now):
             return None
         return self._challenges("WWW-Authenticate", user_agent, flow, now, stale=False)
 
@@ -151,23 +155,22 @@ class Gatekeeper:
         if lockout_s:
             detail = f"Too many wrong passwords: not looked at from here for {lockout_s:.0f} s"
             report(SecurityEventKind.LOCKED_OUT, flow, shown, detail)
-        if is_unknown:
-            self._note_unknown(flow, now)
+        if self._sources.guessed_at(host, number, now):
+            detail = "Wrong passwords for many numbers: not answered for a while"
+            report(SecurityEventKind.SCANNER, flow, "", detail)
 
     def _ask_stranger(self, request: Request, flow: Flow, now: float) -> None:
         """Challenge a request without credentials, unless its sender has tried too many numbers."""
         address = request.first("to" if request.method == "REGISTER" else "from") or ""
         match = _USUAL_USER_PART.match(address) or _USER_PART.search(address)
-        is_unknown = match is None or self._exchange.directory.find(match[1]) is None
-        if is_unknown and self._note_unknown(flow, now):
-            return
-        self._challenge(request, flow, now, stale=False)
+        if not self._asks_for_too_many("" if match is None else match[1], flow, now):
+            self._challenge(request, flow, now, stale=False)
 
-    def _note_unknown(self, flow: Flow, now: float) -> bool:
-        """Count a request for a number that doesn't exist; tell whether its source is to hear no more."""
-        if not self._sources.asked_for_unknown(flow.remote[0], now):
+    def _asks_for_too_many(self, number: str, flow: Flow, now: float) -> bool:
+        """Note a request without credentials; tell whether its source is to hear no more of them."""
+        if not self._sources.asked_for(flow.remote[0], number, now):
             return False
-        detail = "Asked for many numbers that don't exist: not answered for a while"
+        detail = "Asked for many numbers without a password: not answered for a while"
         self._exchange.report(SecurityEventKind.SCANNER, flow, "", detail)
         return True
 

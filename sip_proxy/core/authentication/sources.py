@@ -1,6 +1,7 @@
 """What each source has shown of itself: good credentials, wrong ones, a search for numbers.
 
-Everything here fades away by itself, is bounded in size, and counts for its source alone: whoever guesses at
+No rule here asks whether a number exists: else strangers could find that out by who is silenced and when.
+Everything fades away by itself, is bounded in size, and counts for its source alone: whoever guesses at
 one address changes nothing for the phone at another. (Nor can he lend his guesses an address that isn't his:
 wrong credentials count only with a nonce that was sent to that very source.)
 """
@@ -19,8 +20,17 @@ FAILURE_SPAN_S = 60.0
 SHORTEST_LOCKOUT_S = 60.0
 LONGEST_LOCKOUT_S = 960.0
 
-MOST_UNKNOWN = 20
-UNKNOWN_SPAN_S = 60.0
+MOST_ASKED_FOR = 100
+"""How many numbers a stranger may ask for without credentials before it hears no more challenges.
+
+A big house may ask for that many within a moment, when the power comes back: so credentials are still looked
+at, and the first good ones end the silence.
+"""
+
+MOST_GUESSED_AT = 20
+"""For how many numbers a stranger may give wrong credentials before it hears nothing at all."""
+
+SEARCH_SPAN_S = 60.0
 SILENCE_S = 300.0
 
 _MOST_SOURCES = 100_000
@@ -41,15 +51,31 @@ class _Failures:
 
 @dataclass(slots=True)
 class _Search:
-    """Requests of one source for numbers that don't exist."""
+    """The numbers that a source has asked for lately, and those that it gave wrong credentials for.
+
+    Kept as sketches, in which each number has one bit: a few share one, so a little more is let pass.
+    """
 
     since: float
-    count: int = 0
+    asked_for: int = 0
+    guessed_at: int = 0
+    unheard_until: float = 0.0
     silent_until: float = 0.0
     noted_until: float = 0.0
 
+    def refresh(self, now: float) -> None:
+        """Forget what is long ago."""
+        if now - self.since > SEARCH_SPAN_S:
+            self.since, self.asked_for, self.guessed_at = now, 0, 0
+
     def is_over(self, now: float) -> bool:
-        return now > max(self.since + UNKNOWN_SPAN_S, self.silent_until, self.noted_until)
+        ends = (self.since + SEARCH_SPAN_S, self.unheard_until, self.silent_until, self.noted_until)
+        return now > max(ends)
+
+
+def _bit_of(number: str) -> int:
+    # Strings are hashed with a secret of the process, so nobody can choose numbers that share a bit.
+    return 1 << (hash(number) & 1023)
 
 
 def source_of(host: str) -> str:
@@ -125,42 +151,56 @@ class Sources:
         failures.since = failures.locked_until = now + length_s
         return length_s
 
-    def is_silenced(self, host: str, now: float) -> bool:
-        """Tell whether a source looked for so many numbers that it is not answered."""
+    def is_silenced(self, host: str, now: float, *, has_credentials: bool) -> bool:
+        """Tell whether a source looked for so many numbers that a request from there is not answered."""
         if not self._searches:
             return False
         search = self._searches.get(source_of(host))
-        return search is not None and now < search.silent_until
+        if search is None:
+            return False
+        return now < search.silent_until or (not has_credentials and now < search.unheard_until)
 
-    def asked_for_unknown(self, host: str, now: float) -> bool:
-        """Somebody asked for a number that doesn't exist. Returns True when that is too much from now on."""
+    def asked_for(self, host: str, number: str, now: float) -> bool:
+        """A request without credentials came for a number. Returns True when that is too much from now on."""
         if self.is_trusted(host, now):  # people behind it do dial wrong numbers
             return False
-        host = source_of(host)
-        search = self._searches.get(host)
-        if search is None:
-            self._make_room(now)
-            search = self._searches[host] = _Search(now)
-        elif now - search.since > UNKNOWN_SPAN_S:
-            search.since, search.count = now, 0
-        search.count += 1
-        if search.count < MOST_UNKNOWN:
+        search = self._search(host, now)
+        search.refresh(now)
+        search.asked_for |= _bit_of(number)
+        if search.asked_for.bit_count() < MOST_ASKED_FOR:
             return False
-        search.count = 0
-        search.since = search.silent_until = now + SILENCE_S
+        search.asked_for = 0
+        search.unheard_until = now + SILENCE_S
+        return True
+
+    def guessed_at(self, host: str, number: str, now: float) -> bool:
+        """Wrong credentials came for a number. Returns True when that is too much from now on."""
+        if self.is_trusted(host, now):
+            return False
+        search = self._search(host, now)
+        search.refresh(now)
+        search.guessed_at |= _bit_of(number)
+        if search.guessed_at.bit_count() < MOST_GUESSED_AT:
+            return False
+        search.guessed_at = 0
+        search.silent_until = now + SILENCE_S
         return True
 
     def is_first_sight(self, host: str, now: float) -> bool:
         """Tell whether a tool of attackers was seen here for the first time in a while, to log it once."""
+        search = self._search(host, now)
+        if now < search.noted_until:
+            return False
+        search.noted_until = now + SILENCE_S
+        return True
+
+    def _search(self, host: str, now: float) -> _Search:
         host = source_of(host)
         search = self._searches.get(host)
         if search is None:
             self._make_room(now)
             search = self._searches[host] = _Search(now)
-        if now < search.noted_until:
-            return False
-        search.noted_until = now + SILENCE_S
-        return True
+        return search
 
     def _make_room(self, now: float) -> None:
         """Let go of what is over; in a flood from very many addresses, of everything."""

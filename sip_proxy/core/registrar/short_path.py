@@ -54,7 +54,8 @@ class ShortPath:
             transaction.fire(ServerEvent.REQUEST_AGAIN, now)
             return True
         user_agent = usual.user_agent and usual.user_agent.strip(" ")
-        if self._gatekeeper.ignores_sender(user_agent, flow, now):
+        has_credentials = usual.authorization is not None
+        if self._gatekeeper.ignores_sender(user_agent, flow, now, has_credentials=has_credentials):
             return True
         tag = self._exchange.identifiers.repeatable_tag(branch, usual.call_id, int(usual.cseq))
         if usual.authorization is None:

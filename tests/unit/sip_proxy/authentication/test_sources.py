@@ -5,12 +5,13 @@ import pytest
 from sip_proxy.core.authentication.sources import (
     FAILURE_SPAN_S,
     LONGEST_LOCKOUT_S,
+    MOST_ASKED_FOR,
     MOST_FAILURES,
-    MOST_UNKNOWN,
+    MOST_GUESSED_AT,
+    SEARCH_SPAN_S,
     SHORTEST_LOCKOUT_S,
     SILENCE_S,
     TRUST_S,
-    UNKNOWN_SPAN_S,
     Sources,
     source_of,
 )
@@ -74,40 +75,77 @@ def test_trust_lasts_as_long_as_a_registration() -> None:
     assert not sources.is_trusted(HERE, TRUST_S)
 
 
-def search(sources: Sources, now: float, times: int = MOST_UNKNOWN) -> bool:
-    return [sources.asked_for_unknown(HERE, now) for _ in range(times)][-1]
+ENOUGH = 2 * MOST_ASKED_FOR
+"""Numbers that are too many, though some count as one."""
 
 
-def test_who_asks_for_many_unknown_numbers_is_silenced_for_a_while() -> None:
+def search(sources: Sources, now: float, numbers: int = ENOUGH) -> bool:
+    """Ask for that many numbers; tell whether that was too much."""
+    return any(sources.asked_for(HERE, f"{number:04}", now) for number in range(numbers))
+
+
+def is_silenced(sources: Sources, now: float, *, has_credentials: bool = False) -> bool:
+    return sources.is_silenced(HERE, now, has_credentials=has_credentials)
+
+
+def test_who_asks_for_many_numbers_hears_no_more_challenges_for_a_while() -> None:
     sources = Sources()
 
-    assert not search(sources, 0.0, MOST_UNKNOWN - 1)
-    assert not sources.is_silenced(HERE, 0.0)
-    assert search(sources, 0.0, 1)
-    assert sources.is_silenced(HERE, SILENCE_S - 1)
-    assert not sources.is_silenced(THERE, 1.0)
-    assert not sources.is_silenced(HERE, SILENCE_S)
+    assert not search(sources, 0.0, MOST_ASKED_FOR - 1)
+    assert not is_silenced(sources, 0.0)
+    assert search(sources, 0.0)
+    assert is_silenced(sources, SILENCE_S - 1)
+    assert not sources.is_silenced(THERE, 1.0, has_credentials=False)
+    assert not is_silenced(sources, SILENCE_S)
 
 
-def test_wrong_numbers_now_and_then_are_nothing() -> None:
+def test_a_house_whose_phones_start_all_at_once_can_still_show_its_passwords() -> None:
     sources = Sources()
-    for attempt in range(10 * MOST_UNKNOWN):
-        assert not sources.asked_for_unknown(HERE, attempt * (UNKNOWN_SPAN_S / MOST_UNKNOWN + 1))
+    search(sources, 0.0)
+    assert not is_silenced(sources, 1.0, has_credentials=True)
+
+    sources.authenticated(HERE, "0001", 1.0)
+    assert not is_silenced(sources, 1.0)
+    assert not search(sources, 1.0)
+
+
+def test_the_same_number_again_and_again_is_no_search() -> None:
+    """A phone that was never told its password asks all day long."""
+    sources = Sources()
+
+    assert not any(sources.asked_for(HERE, "0001", 0.0) for _ in range(10 * MOST_ASKED_FOR))
+
+
+def test_numbers_now_and_then_are_nothing() -> None:
+    sources = Sources()
+    for attempt in range(10 * MOST_ASKED_FOR):
+        now = attempt * (SEARCH_SPAN_S / MOST_ASKED_FOR + 1)
+        assert not sources.asked_for(HERE, f"{attempt:04}", now)
+
+
+def guess_at(sources: Sources, now: float, numbers: int = 2 * MOST_GUESSED_AT) -> bool:
+    """Give wrong credentials for that many numbers; tell whether that was too much."""
+    return any(sources.guessed_at(HERE, f"{number:04}", now) for number in range(numbers))
+
+
+def test_who_guesses_the_passwords_of_many_numbers_hears_nothing_for_a_while() -> None:
+    """One guess for each of them stays below every number's own lockout."""
+    sources = Sources()
+
+    assert not guess_at(sources, 0.0, MOST_GUESSED_AT - 1)
+    assert not any(sources.guessed_at(HERE, "0001", 0.0) for _ in range(10 * MOST_GUESSED_AT))
+    assert guess_at(sources, 0.0)
+    for has_credentials in (True, False):
+        assert is_silenced(sources, SILENCE_S - 1, has_credentials=has_credentials)
+        assert not is_silenced(sources, SILENCE_S, has_credentials=has_credentials)
 
 
 def test_a_house_with_phones_in_it_is_never_silenced() -> None:
     sources = Sources()
     sources.authenticated(HERE, "0001", 0.0)
 
-    assert not search(sources, 1.0, 10 * MOST_UNKNOWN)
-
-
-def test_a_phone_behind_a_silenced_address_is_heard_once_it_has_shown_its_password() -> None:
-    sources = Sources()
-    search(sources, 0.0)
-    sources.authenticated(HERE, "0001", 1.0)
-
-    assert not sources.is_silenced(HERE, 1.0)
+    assert not search(sources, 1.0)
+    assert not guess_at(sources, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +165,14 @@ def test_the_source_of_an_address_is_what_one_line_has(host: str, source: str) -
 
 def test_guesses_and_searches_from_one_ipv6_subnet_count_together() -> None:
     sources = Sources()
-    for number in range(MOST_UNKNOWN):
+    for number in range(ENOUGH):
         sources.failed(f"2001:db8::{number:x}", "0001", 0.0)
-        sources.asked_for_unknown(f"2001:db8::{number:x}", 0.0)
+        sources.asked_for(f"2001:db8::{number:x}", f"{number:04}", 0.0)
 
     assert sources.is_locked_out("2001:db8::ffff", "0001", 1.0)
-    assert sources.is_silenced("2001:db8::ffff", 1.0)
+    assert sources.is_silenced("2001:db8::ffff", 1.0, has_credentials=False)
     assert not sources.is_locked_out("2001:db8:0:1::1", "0001", 1.0)
-    assert not sources.is_silenced("2001:db8:0:1::1", 1.0)
+    assert not sources.is_silenced("2001:db8:0:1::1", 1.0, has_credentials=False)
     sources.authenticated("2001:db8::a", "0001", 1.0)
     assert not sources.is_locked_out("2001:db8::ffff", "0001", 1.0)
     assert sources.is_trusted("2001:db8::ffff", 1.0)
@@ -144,7 +182,7 @@ def test_a_tool_is_noted_once_in_a_while() -> None:
     sources = Sources()
 
     assert [sources.is_first_sight(HERE, now) for now in (0.0, 1.0, SILENCE_S)] == [True, False, True]
-    assert not sources.is_silenced(HERE, 1.0)
+    assert not is_silenced(sources, 1.0)
 
 
 def test_memory_stays_bounded_in_a_flood_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +190,7 @@ def test_memory_stays_bounded_in_a_flood_from_everywhere(monkeypatch: pytest.Mon
     sources = Sources()
     for number in range(1000):
         sources.failed(f"h{number}", "0001", 0.0)
-        sources.asked_for_unknown(f"h{number}", 0.0)
+        sources.asked_for(f"h{number}", "0001", 0.0)
         sources.authenticated(f"h{number}", "0001", 0.0)
 
     assert len(sources._trusted) <= 100

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from sip_proxy.core.authentication.sources import MOST_FAILURES, MOST_UNKNOWN, SHORTEST_LOCKOUT_S, SILENCE_S
+from sip_proxy.core.authentication.sources import MOST_ASKED_FOR, MOST_FAILURES, SHORTEST_LOCKOUT_S, SILENCE_S
 from sip_proxy.core.flow import Flow, Transport
 from sip_proxy.core.message.message import Response
 from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.outputs import SecurityEventKind, Send
-from tests.support.sip_phones import DOMAIN, EXCHANGE, Exchange, Phone
+from tests.support.sip_phones import DOMAIN, EXCHANGE, Exchange, Phone, account, make_directory
 
 _serial = itertools.count(1)
 
@@ -180,9 +180,13 @@ def test_a_wrong_password_and_an_unknown_number_are_answered_alike() -> None:
 def test_who_tries_numbers_one_after_the_other_hears_nothing_more(method: str) -> None:
     exchange = Exchange()
     stranger = Stranger(exchange)
-    statuses = [stranger.status(method, f"77{number}") for number in range(MOST_UNKNOWN + 5)]
+    statuses = [stranger.status(method, f"77{number}") for number in range(2 * MOST_ASKED_FOR)]
 
-    assert statuses == [401 if method == "REGISTER" else 407] * (MOST_UNKNOWN - 1) + [None] * 6
+    challenged = statuses.index(None)
+    assert statuses == [401 if method == "REGISTER" else 407] * challenged + [None] * (
+        len(statuses) - challenged
+    )
+    assert challenged >= MOST_ASKED_FOR - 1
     assert stranger.status("REGISTER", "0001") is None
     assert stranger.status("OPTIONS", "x", uri=f"sip:{DOMAIN}") is None  # type: ignore[arg-type]
     assert Stranger(exchange, "203.0.113.67").status("REGISTER", "0001") == 401
@@ -190,12 +194,24 @@ def test_who_tries_numbers_one_after_the_other_hears_nothing_more(method: str) -
     assert stranger.status("REGISTER", "0001") == 401
 
 
+def test_silence_does_not_tell_which_numbers_exist() -> None:
+    """Else: ask for numbers that surely don't, then for one that may; who is silenced by it knows."""
+    heard = []
+    for is_known in (True, False):
+        numbers = [f"{number:04}" for number in range(2 * MOST_ASKED_FOR)]
+        exchange = Exchange(directory=make_directory(*map(account, numbers))) if is_known else Exchange()
+        stranger = Stranger(exchange)
+        heard.append([stranger.status("REGISTER", number) for number in numbers])
+
+    assert heard[0] == heard[1]
+
+
 def test_a_house_where_a_phone_is_registered_is_not_silenced() -> None:
     exchange = Exchange()
     phone = exchange.phone("0001")
     neighbour = Stranger(exchange, phone.address[0])
     neighbour.flow = Flow(Transport.UDP, (phone.address[0], 5099), EXCHANGE)
-    for number in range(2 * MOST_UNKNOWN):
+    for number in range(2 * MOST_ASKED_FOR):
         assert neighbour.status("REGISTER", f"77{number}") == 401
 
 
@@ -206,7 +222,7 @@ def test_nor_is_it_after_a_restart_before_its_phones_have_spoken_again() -> None
     exchange.restart()
     neighbour = Stranger(exchange, phone.address[0])
     neighbour.flow = Flow(Transport.UDP, (phone.address[0], 5099), EXCHANGE)
-    for number in range(2 * MOST_UNKNOWN):
+    for number in range(2 * MOST_ASKED_FOR):
         neighbour.status("REGISTER", f"77{number}")
     assert phone.register(call_id="again").status == 200
 
