@@ -18,6 +18,7 @@ from sip_proxy.adapters.journal_store import Fact
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.adapters.trace import Trace
 from sip_proxy.announcements import Announcements
+from sip_proxy.clock import elapsed
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.framing import FramingError
@@ -56,7 +57,7 @@ class Driver:
         security_log: SecurityLog,
         limiter: SourceLimiter,
         trace: Trace | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = elapsed,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`connect` must be called before anything comes or happens."""

@@ -8,6 +8,7 @@ from sip_proxy.adapters.control.exchange import Health, Information, State
 from sip_proxy.adapters.delivery import Delivery
 from sip_proxy.adapters.ladder import Ladder, ladder_message
 from sip_proxy.adapters.trace import Trace
+from sip_proxy.clock import elapsed
 from sip_proxy.core.engine import Engine
 from sip_proxy.core.outputs import LiveCall, PhoneTested, Registration
 from sip_proxy.driver import Driver
@@ -58,7 +59,7 @@ class Operations:
 
     def state(self) -> State:
         """Tell whether calls are taken, and within which limits."""
-        engine, now = self._engine, time.monotonic()
+        engine, now = self._engine, elapsed()
         ends_at = engine.offline_ends_at
         settings = engine.directory.settings
         return State(

@@ -5,7 +5,6 @@ import gc
 import os
 import random
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from sip_proxy.adapters.metrics import Metrics
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.adapters.trace import Trace
 from sip_proxy.background_work import BackgroundWork
+from sip_proxy.clock import CLOCK_NAME, elapsed
 from sip_proxy.core.directory import Directory
 from sip_proxy.core.engine import Engine, EngineConfig
 from sip_proxy.driver import Driver
@@ -85,7 +85,7 @@ class Server:
         self._driver = Driver(
             self._engine,
             events=self._events,
-            security_log=SecurityLog(clock=time.monotonic),
+            security_log=SecurityLog(clock=elapsed),
             limiter=self._limiter,
             trace=trace,
         )
@@ -159,7 +159,7 @@ class Server:
         self._driver.operate(self._engine.directory_changed, instead=None)
 
     def _restore(self, restored: Restored) -> None:
-        now = time.monotonic()
+        now = elapsed()
         for number, state in restored.bindings:
             with _unless_unreadable("bindings", number):
                 self._engine.restore_bindings(number, state, now)
@@ -239,11 +239,15 @@ def _unless_unreadable(kind: str, key: str) -> Iterator[None]:
 
 
 def _boot_id() -> str:
-    """Return what tells one run of the machine from another: its monotonic clock is good for one run only."""
+    """Return what tells one run of the machine from another: its clock is good for one run only.
+
+    With the name of the clock, as there are journals in which the instants are of another one.
+    """
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        run = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:  # not Linux: take every start for a new boot
         return str(uuid4())
+    return f"{run} {CLOCK_NAME}"
 
 
 async def serve(settings: Settings) -> int:
