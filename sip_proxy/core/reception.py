@@ -12,7 +12,7 @@ from sip_proxy.core.message.building import build_response
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.uri import Uri
-from sip_proxy.core.message.via import MAGIC_COOKIE, Via
+from sip_proxy.core.message.via import MAGIC_COOKIE
 from sip_proxy.core.outputs import SecurityEventKind, Send
 from sip_proxy.core.registrar.registrar import SUPPORTED, Registrar
 from sip_proxy.core.rejection import Rejection
@@ -74,10 +74,10 @@ class Reception:
     def take_request(self, request: Request, flow: Flow, now: float) -> None:
         """Take a request: absorb copies, serve CANCEL and ACK, send the rest on its way."""
         try:
-            via = request.read_source(*flow.remote)
+            has_unique_branch = request.read_source(*flow.remote)
             request.check()
-            if not via.has_magic_cookie:
-                self._make_up_branch(request, via)
+            if not has_unique_branch:
+                self._make_up_branch(request)
         except MalformedMessage as error:
             error = request.defect or error
             self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
@@ -107,11 +107,13 @@ class Reception:
             and not self._in_dialog.knows_call_id(ack.call_id)
         )
 
-    def _make_up_branch(self, request: Request, via: Via) -> None:
+    def _make_up_branch(self, request: Request) -> None:
         """Give a request of an RFC 2543 element a branch, of what its copies, its ACK and its CANCEL share.
 
         RFC 3261 §17.2.3. The To tag is left out: the ACK has one that the INVITE had not.
         """
+        via = request.via
+        assert via is not None
         if via.branch.lower() == MAGIC_COOKIE.lower():
             raise MalformedMessage("The Via branch is empty")
         value = request.lines[request.shape.at["via"]]

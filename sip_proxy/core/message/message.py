@@ -185,7 +185,7 @@ class Request(Message):
 
     def check(self) -> None:
         """See that the request can be worked with; raises MalformedMessage with the status to answer."""
-        super().check()
+        Message.check(self)
         if self.cseq_method != self.method:
             raise MalformedMessage("Method and CSeq differ")
         if not self.from_tag:
@@ -195,19 +195,18 @@ class Request(Message):
         if self.shape.max_forwards:
             self.max_forwards = _read_max_forwards(self.lines[self.shape.max_forwards])
 
-    def read_source(self, address: str, port: int) -> Via:
+    def read_source(self, address: str, port: int) -> bool:
         """Read the topmost Via, and write into it where the request really came from.
 
-        RFC 3261 §18.2.1, RFC 3581 §4. Raises MalformedMessage when no Via is usable.
+        RFC 3261 §18.2.1, RFC 3581 §4. Tells whether its branch is unique (`Via.has_magic_cookie`). Raises
+        MalformedMessage when no Via is usable.
         """
-        index = self.shape.at.get("via")
-        if index is None:
-            raise MalformedMessage("Missing Via")
+        index = self.shape.via
         line = self.lines[index]
         usual = read_usual_via(line, address, port)
         if usual is not None:
-            self.via, self.lines[index] = via, _ = usual
-            return via
+            self.via, self.lines[index] = usual
+            return True
         via = self.read_via()
         value = _value_of(line)
         if self.via_rest:
@@ -215,7 +214,7 @@ class Request(Message):
             self.lines[index] = "Via: " + ", ".join([stamped, *self.via_rest])
         else:
             self.lines[index] = f"Via: {with_source(value, via, address, port)}"
-        return via
+        return via.has_magic_cookie
 
 
 class Response(Message):

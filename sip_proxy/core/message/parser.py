@@ -25,12 +25,21 @@ def parse_message(data: bytes) -> Message:
     `check` raises, so that even a broken request can be answered.
     """
     raw, ends, body = data.partition(b"\r\n\r\n")
-    head = raw.decode("utf-8", "surrogateescape")
-    lines = head.split("\r\n")
+    lines = raw.decode("utf-8", "surrogateescape").split("\r\n")
     shape = known_shape(lines)
-    if shape is None or not ends or len(raw) > MAXIMUM_HEADER_BYTES:
+    text = "".join(lines)
+    if "\n" in text or "\r" in text or not ends or len(raw) > MAXIMUM_HEADER_BYTES or shape is None:
         return _parse_unusual(data)
-    return _message(lines, shape, body, _broken_line(lines))
+    start = lines[0]
+    method, _, rest = start.partition(" ")
+    if method in _USUAL_METHODS:
+        uri, _, version = rest.partition(" ")
+        if version == "SIP/2.0" and uri:
+            return Request(method, uri, lines, shape, body)
+    elif method == "SIP/2.0":
+        status, reason = _parse_status_line(start)
+        return Response(status, reason, lines, shape, body)
+    return _message(lines, shape, body, None)
 
 
 def _parse_unusual(data: bytes) -> Message:
@@ -62,7 +71,7 @@ def _message(lines: list[str], shape: Shape, body: bytes, defect: MalformedMessa
     start = lines[0]
     parts = start.split(" ")
     if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1]:
-        if parts[0] in _USUAL_METHODS or is_token(parts[0]):
+        if is_token(parts[0]):
             return Request(parts[0], parts[1], lines, shape, body, defect)
     elif start[:4].upper() == "SIP/":
         status, reason = _parse_status_line(start)

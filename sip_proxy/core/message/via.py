@@ -20,10 +20,11 @@ _PLAIN_VIA = re.compile(
     r"SIP/2\.0/([A-Z]+) ([0-9.]+|[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
     r"((?:;[^\s;=,\"<>]+(?:=[^\s;,\"]*)?)*)\Z"
 )
-# The few forms of a whole line that most phones write: this, a branch, and `rport` before or after it or not.
-_USUAL_SENT_BY = re.compile(r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})\Z")
-_USUAL_BRANCH = re.compile(r"branch=[!#-+\--:?-~]+\Z")
-_LONGEST_SENT_BY = 128
+# The few forms of a whole line that most phones write: this, a unique branch, and `rport` before or after it
+# or not.
+_USUAL_BEGINNING = re.compile(r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?\Z")
+_USUAL_BRANCH = re.compile(MAGIC_COOKIE + r"[!#-+\--:?-~]+\Z")
+_LONGEST_USUAL = 256
 _ASKED_FOR_PORT = {"rport": ""}
 _NO_PARAMETERS: dict[str, str] = {}
 _RPORT = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
@@ -56,37 +57,40 @@ class Via(NamedTuple):
 def read_usual_via(line: str, address: str, port: int) -> tuple[Via, str] | None:
     """Read a Via line, and write into it where it came from, all at once; None when it has no usual form.
 
-    The same as `parse_via` and `with_source` do in general.
+    The same as `parse_via` and `with_source` do in general. All but the branch is the same in every request
+    of a phone.
     """
-    begin, *parameters = line.split(";")
-    known = _ASKED_FOR_PORT
-    if len(parameters) == 1:
-        branch = parameters[0]
-        known = _NO_PARAMETERS
-        stamped = line
-    elif len(parameters) != 2:
+    begin, _, rest = line.partition(";branch=")
+    branch, semicolon, end = rest.partition(";")
+    if len(line) > _LONGEST_USUAL or _USUAL_BRANCH.match(branch) is None:
         return None
-    elif parameters[0] == "rport":
-        branch = parameters[1]
-        stamped = f"{begin};rport={port};{branch}"
-    elif parameters[1] == "rport":
-        branch = parameters[0]
-        stamped = f"{line}={port}"
-    else:
+    usual = _usual_form(begin, semicolon + end, address, port)
+    if usual is None:
         return None
-    sent_by = _usual_sent_by(begin) if len(begin) <= _LONGEST_SENT_BY else None
-    if sent_by is None or _USUAL_BRANCH.match(branch) is None:
-        return None
-    transport, host, sent_port = sent_by
-    if known is _ASKED_FOR_PORT or host != address:
-        stamped = f"{stamped};received={address}"
-    return Via(transport, host, sent_port, branch[7:], known), stamped
+    transport, host, sent_port, parameters, before, after = usual
+    return Via(transport, host, sent_port, branch, parameters), f"{before}{branch}{after}"
 
 
 @lru_cache(maxsize=4096)
-def _usual_sent_by(begin: str) -> tuple[str, str, int] | None:
-    match = _USUAL_SENT_BY.match(begin)
-    return None if match is None else (match[1], match[2], int(match[3]))
+def _usual_form(
+    begin: str, end: str, address: str, port: int
+) -> tuple[str, str, int, dict[str, str], str, str] | None:
+    """Read what is around the branch, and write what is to be there instead."""
+    match = _USUAL_BEGINNING.match(begin)
+    if match is None:
+        return None
+    transport, host, sent_port, asks_before = match.groups()
+    if asks_before and not end:
+        parameters, before, after = _ASKED_FOR_PORT, f"{begin}={port};branch=", ""
+    elif end == ";rport" and not asks_before:
+        parameters, before, after = _ASKED_FOR_PORT, f"{begin};branch=", f"{end}={port}"
+    elif not end:
+        parameters, before, after = _NO_PARAMETERS, f"{begin};branch=", ""
+    else:
+        return None
+    if parameters or host != address:
+        after = f"{after};received={address}"
+    return transport, host, int(sent_port), parameters, before, after
 
 
 def parse_via(value: str) -> Via:

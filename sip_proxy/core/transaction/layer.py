@@ -30,11 +30,15 @@ class TransactionLayer:
 
         The method of an ACK or CANCEL is that of the INVITE it speaks about.
         """
-        return self._servers.get(_server_key(request, method))
+        via = request.via
+        assert via is not None
+        return self._servers.get(server_key(via.branch, via.host, via.port, method))
 
     def start_server(self, request: Request, reply_to: Flow) -> ServerTransaction:
         """Start a transaction for a request that belongs to none."""
-        key = _server_key(request, request.method)
+        via = request.via
+        assert via is not None
+        key = server_key(via.branch, via.host, via.port, request.method)
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         transaction = kind(key=key, layer=self, to=reply_to)
         self._servers[key] = transaction
@@ -105,12 +109,6 @@ class TransactionLayer:
 
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)
-
-
-def _server_key(request: Request, method: str) -> str:
-    via = request.via
-    assert via is not None
-    return server_key(via.branch, via.host, via.port, method)
 
 
 def server_key(branch: str, host: str, port: int | None, method: str) -> str:
