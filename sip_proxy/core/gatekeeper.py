@@ -133,12 +133,15 @@ class Gatekeeper:
         return True
 
     def stranger_challenge(
-        self, number: str, user_agent: str | None, flow: Flow, now: float
-    ) -> list[str] | None:
-        """Return the headers of a 401 for a REGISTER without credentials; None: it is not to be answered."""
+        self, name: str, number: str, user_agent: str | None, flow: Flow, now: float
+    ) -> str | None:
+        """Return the header lines of a challenge for a request of this number, which has no credentials.
+
+        `name` is that of each header. None: it is not to be answered.
+        """
         if self._asks_for_too_many(number, flow, now):
             return None
-        return self._challenges("WWW-Authenticate", user_agent, flow, now, stale=False)
+        return self._authenticator.challenges(name, now, user_agent=user_agent or "", source=flow.remote[0])
 
     def _report(self, verdict: Verdict, request: Request, flow: Flow, number: str, now: float) -> None:
         """Log what was wrong with credentials; what may be a guess counts against its source."""
@@ -192,16 +195,10 @@ class Gatekeeper:
     def _challenge(self, request: Request, flow: Flow, now: float, *, stale: bool) -> None:
         is_register = request.method == "REGISTER"
         name = "WWW-Authenticate" if is_register else "Proxy-Authenticate"
-        headers = self._challenges(name, request.first("user-agent"), flow, now, stale=stale)
-        self._exchange.answer(request, flow, 401 if is_register else 407, headers=headers)
-
-    def _challenges(
-        self, name: str, user_agent: str | None, flow: Flow, now: float, *, stale: bool
-    ) -> list[str]:
         challenges = self._authenticator.challenges(
-            now, stale=stale, user_agent=user_agent or "", source=flow.remote[0]
+            name, now, stale=stale, user_agent=request.first("user-agent") or "", source=flow.remote[0]
         )
-        return [f"{name}: {value}" for value in challenges]
+        self._exchange.answer(request, flow, 401 if is_register else 407, headers=challenges.split("\r\n"))
 
 
 @lru_cache(maxsize=1024)

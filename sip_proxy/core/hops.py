@@ -32,6 +32,10 @@ class Hops:
         """Tell whether a Request-URI is for our domain (RFC 3261 §16.5): any of our addresses counts."""
         return uri.address in self._local_hosts or uri.scheme == "tel"
 
+    def is_local_on(self, uri: Uri, flow: Flow) -> bool:
+        """Tell the same; the address that a flow came to counts as well."""
+        return self.is_local(uri) or uri.address == flow.local[0]
+
     def is_local_host(self, host: str) -> bool:
         """Tell whether a host, in lower case, is our domain or one of our addresses."""
         return host in self._local_hosts

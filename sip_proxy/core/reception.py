@@ -19,6 +19,7 @@ from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.routing.in_dialog import InDialogRouter
 from sip_proxy.core.routing.router import Router
 from sip_proxy.core.routing.validation import check_request, request_uri, unsupported
+from sip_proxy.core.strangers import Strangers
 from sip_proxy.core.stray_ack import glance_at_ack
 from sip_proxy.core.transaction.server import ServerEvent, ServerState
 
@@ -34,7 +35,16 @@ _BARE_BREAKS = re.compile(r"[\r\n]")
 class Reception:
     """Takes messages that came in and finds out whose they are."""
 
-    __slots__ = ("_exchange", "_gatekeeper", "_hops", "_in_dialog", "_layer", "_registrar", "_router")
+    __slots__ = (
+        "_exchange",
+        "_gatekeeper",
+        "_hops",
+        "_in_dialog",
+        "_layer",
+        "_registrar",
+        "_router",
+        "_strangers",
+    )
 
     def __init__(
         self,
@@ -53,6 +63,7 @@ class Reception:
         self._registrar = registrar
         self._router = router
         self._in_dialog = in_dialog
+        self._strangers = Strangers(exchange=exchange, hops=hops, gatekeeper=gatekeeper)
 
     def take_response(self, response: Response, flow: Flow, now: float) -> None:
         """Hand a response to its transaction; one that belongs to none is dropped (RFC 6026 §8.9).
@@ -73,6 +84,8 @@ class Reception:
 
     def take_request(self, request: Request, flow: Flow, now: float) -> None:
         """Take a request: absorb copies, serve CANCEL and ACK, send the rest on its way."""
+        if request.shape.is_strangers and self._strangers.challenge(request, flow, now):
+            return
         try:
             has_unique_branch = request.read_source(*flow.remote)
             request.check()
@@ -149,7 +162,7 @@ class Reception:
             self._exchange.refuse(request, flow, uri)
         elif request.method == "REGISTER":
             self._take_register(request, uri, flow, now)
-        elif request.method == "OPTIONS" and not uri.user and self._is_local(uri, flow):
+        elif request.method == "OPTIONS" and not uri.user and self._hops.is_local_on(uri, flow):
             self._answer_options(request, flow)
         else:
             self._take_forwardable(request, uri, flow, now)
@@ -193,7 +206,7 @@ class Reception:
 
     def _take_register(self, request: Request, uri: Uri, flow: Flow, now: float) -> None:
         """§10.3 steps 1 to 5."""
-        if not self._is_local(uri, flow):
+        if not self._hops.is_local_on(uri, flow):
             self._exchange.report(SecurityEventKind.FOREIGN_DOMAIN, flow, "", "REGISTER to another domain")
             self._exchange.refuse(request, flow, Rejection(403, "This exchange serves other domains"))
             return
@@ -214,7 +227,7 @@ class Reception:
             detail = "REGISTER for another number"
             self._exchange.report(SecurityEventKind.FORBIDDEN_IDENTITY, flow, number, detail)
             self._exchange.refuse(request, flow, Rejection(403, "This number is not your own"))
-        elif not self._is_local(address_of_record, flow):
+        elif not self._hops.is_local_on(address_of_record, flow):
             self._exchange.refuse(request, flow, Rejection(404, "There is no such address here"))
         elif self._is_closed(number):
             self._exchange.refuse(request, flow, Rejection(403, "Your account is closed"))
@@ -225,9 +238,6 @@ class Reception:
     def _is_closed(self, number: str) -> bool:
         account = self._exchange.directory.find(number)
         return account is None or account.state is AccountState.CLOSED
-
-    def _is_local(self, uri: Uri, flow: Flow) -> bool:
-        return self._hops.is_local(uri) or uri.address == flow.local[0]
 
 
 def answer_malformed(exchange: Exchange, request: Request, flow: Flow, error: MalformedMessage) -> None:

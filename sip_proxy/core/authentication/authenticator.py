@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from sip_proxy.core.authentication.digest import Algorithm, DigestCredentials, compute_response, no_ones_ha1
@@ -32,6 +33,8 @@ class Judgement(NamedTuple):
     nonce_count: int = 0
 
 
+_LONGEST_LOOKED_AT = 64  # of a User-Agent
+
 _STALE = Judgement(Verdict.STALE)
 _WRONG = Judgement(Verdict.WRONG)
 _UNKNOWN_USER = Judgement(Verdict.UNKNOWN_USER)
@@ -40,7 +43,7 @@ _UNKNOWN_USER = Judgement(Verdict.UNKNOWN_USER)
 class Authenticator:
     """Challenges phones and judges their answers."""
 
-    __slots__ = ("_nonces", "_realm", "_suffixes", "_uses")
+    __slots__ = ("_nonces", "_offer", "_realm", "_uses")
 
     def __init__(self, *, realm: str, secret: bytes, random_bytes: Callable[[int], bytes]) -> None:
         if '"' in realm or "\\" in realm:
@@ -48,20 +51,25 @@ class Authenticator:
         self._realm = realm
         self._nonces = NonceSource(secret=secret, random_bytes=random_bytes)
         self._uses = NonceUses(on_full=self._nonces.disown_all)
-        self._suffixes = {algorithm: f'", algorithm={algorithm.value}, qop="auth"' for algorithm in Algorithm}
+        self._offer = lru_cache(maxsize=512)(self._make_offer)
 
     def challenges(
-        self, now: float, *, stale: bool = False, user_agent: str = "", source: str = ""
-    ) -> list[str]:
-        """Return the values for `WWW-Authenticate` or `Proxy-Authenticate` headers, one header for each.
+        self, name: str, now: float, *, stale: bool = False, user_agent: str = "", source: str = ""
+    ) -> str:
+        """Return the header lines of a challenge, with CRLF between them: `name` is that of each header.
 
         They share one nonce: a phone answers one of them. `stale` tells it that its password was not at
         fault. `user_agent` is the header of the request, which decides what is offered and in what order.
         `source` is the address of the phone: from another the nonce is stale.
         """
-        head = f'Digest realm="{self._realm}", nonce="{self._nonces.make(now, source)}'
-        tail = ", stale=true" if stale else ""
-        return [head + self._suffixes[algorithm] + tail for algorithm in algorithms_for(user_agent)]
+        return self._nonces.make(now, source).join(self._offer(name, user_agent[:_LONGEST_LOOKED_AT], stale))
+
+    def _make_offer(self, name: str, user_agent: str, stale: bool) -> tuple[str, ...]:
+        """Return the lines of a challenge, cut where the nonce goes: phones of a kind get the same."""
+        head = f'{name}: Digest realm="{self._realm}", nonce="'
+        end = ", stale=true" if stale else ""
+        *others, last = [f'", algorithm={each.value}, qop="auth"{end}' for each in algorithms_for(user_agent)]
+        return (head, *(f"{tail}\r\n{head}" for tail in others), last)
 
     def verify(
         self,

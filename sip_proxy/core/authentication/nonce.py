@@ -36,12 +36,13 @@ class NonceUse(Enum):
 class NonceSource:
     """Makes nonces and recognises its own."""
 
-    __slots__ = ("_key", "_oldest_serial", "_serial")
+    __slots__ = ("_keyed", "_oldest_serial", "_serial")
 
     def __init__(self, *, secret: bytes, random_bytes: Callable[[int], bytes]) -> None:
         # The random part makes the nonces of an earlier process, whose uses are forgotten, foreign to this
         # one.
-        self._key = hashlib.sha256(secret + random_bytes(32)).digest()
+        key = hashlib.sha256(secret + random_bytes(32)).digest()
+        self._keyed = hashlib.blake2s(key=key, digest_size=_MAC_SIZE)
         self._serial = 0
         self._oldest_serial = 0
 
@@ -75,7 +76,9 @@ class NonceSource:
         self._oldest_serial = self._serial
 
     def _mac(self, fields: bytes, source: str) -> bytes:
-        return hashlib.blake2s(fields + source.encode(), key=self._key, digest_size=_MAC_SIZE).digest()
+        mac = self._keyed.copy()
+        mac.update(fields + source.encode())
+        return mac.digest()
 
 
 class NonceUses:

@@ -153,7 +153,7 @@ class Message:
         if not call_id or " " in call_id or "\t" in call_id:
             raise MalformedMessage("Malformed Call-ID")
         if shape.content_length:
-            length = _read_content_length(lines[shape.content_length])
+            length = read_content_length(lines[shape.content_length])
             if length != len(self.body):
                 self._cut_body(length)
 
@@ -193,7 +193,7 @@ class Request(Message):
         if self.via is None:
             self.read_via()
         if self.shape.max_forwards:
-            self.max_forwards = _read_max_forwards(self.lines[self.shape.max_forwards])
+            self.max_forwards = read_max_forwards(self.lines[self.shape.max_forwards])
 
     def read_source(self, address: str, port: int) -> bool:
         """Read the topmost Via, and write into it where the request really came from.
@@ -265,7 +265,8 @@ _remembered_tag = lru_cache(maxsize=4096)(_read_tag)
 
 
 @lru_cache(maxsize=256)
-def _read_content_length(line: str) -> int:
+def read_content_length(line: str) -> int:
+    """Read the length of the body in a Content-Length line, in bytes."""
     text = _value_of(line)
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("Bad Content-Length")
@@ -273,7 +274,8 @@ def _read_content_length(line: str) -> int:
 
 
 @lru_cache(maxsize=64)
-def _read_max_forwards(line: str) -> int:
+def read_max_forwards(line: str) -> int:
+    """Read how many hops a Max-Forwards line still allows."""
     text = _value_of(line)
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("Bad Max-Forwards")

@@ -19,6 +19,8 @@ _MOST_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 1024  # of all names together, in letters
 _MOST_LINES_REMEMBERED = 64
 _starts_with = str.startswith
+# With one of these a request is no stranger's, or there is more to be minded than who sends it.
+_PROOFS_AND_DEMANDS = frozenset({"authorization", "proxy-authorization", "require", "proxy-require"})
 
 
 class Shape:
@@ -27,12 +29,14 @@ class Shape:
     `at` has the index of the first line with each key; those that every message is asked for have a name of
     their own, 0 for a line that isn't there; `only_route` is 0 also when there are several.
     `fault` says why no message of this shape can be worked with (RFC 3261 §8.1.1, §7.3.1), "" when one can;
-    `is_readable` is False when a line is no header.
+    `is_readable` is False when a line is no header. `is_strangers`: a request of this shape has no
+    credentials and came over one hop, and no header but those with a name here can keep it from being
+    challenged.
     """
 
     __slots__ = (
-        "_longer", "_only", "_without", "at", "call_id", "content_length", "cseq", "fault", "from_",
-        "has_one_via", "is_readable", "keys", "max_forwards", "only_route", "to", "via",
+        "_longer", "_only", "_without", "at", "call_id", "content_length", "cseq", "echoed", "fault", "from_",
+        "has_one_via", "is_readable", "is_strangers", "keys", "max_forwards", "only_route", "to", "via",
     )  # fmt: skip
 
     def __init__(self, keys: tuple[str, ...]) -> None:
@@ -41,11 +45,14 @@ class Shape:
         self.is_readable = _UNUSABLE not in at
         self.fault = _fault(keys)
         self.has_one_via = keys.count("via") == 1
+        self.is_strangers = not self.fault and self.has_one_via and _PROOFS_AND_DEMANDS.isdisjoint(at)
         self.call_id = at.get("call-id", 0)
         self.cseq = at.get("cseq", 0)
         self.from_ = at.get("from", 0)
         self.to = at.get("to", 0)
         self.via = at.get("via", 0)
+        # Via, From, To, Call-ID and CSeq, in this order
+        self.echoed: Pick = itemgetter(self.via, self.from_, self.to, self.call_id, self.cseq)
         self.max_forwards = at.get("max-forwards", 0)
         self.only_route = at.get("route", 0) if keys.count("route") == 1 else 0
         self.content_length = at.get("content-length", 0)

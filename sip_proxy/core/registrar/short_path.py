@@ -1,10 +1,10 @@
 """The short path of REGISTER: a phone that writes as nearly every phone does, on UDP, with one contact.
 
 Two thirds of what an exchange hears are phones that register, and nearly all of them say again what they said
-before. What `usual_register.py` can read is challenged, or registered, here; whatever is out of the ordinary
-(an error, a refusal, another contact, a removal) is left, untouched, to the way of all requests. So the rules
-are in `reception.py`, `gatekeeper.py` and `registrar.py`, and this file must do as they do: a test sends the
-same messages on both ways and compares.
+before. What `usual_register.py` can read, and has good credentials, is registered here; whatever is out of
+the ordinary (an error, a refusal, another contact, a removal) is left, untouched, to the way of all requests.
+So the rules are in `reception.py`, `gatekeeper.py` and `registrar.py`, and this file must do as they do: a
+test sends the same messages on both ways and compares.
 """
 
 from sys import intern
@@ -45,7 +45,7 @@ class ShortPath:
         if flow.transport.is_reliable:
             return False
         usual = read_usual_register(data)
-        if usual is None or not self._is_for_us(usual, flow):
+        if usual is None or usual.authorization is None or not self._is_for_us(usual, flow):
             return False
         branch = MAGIC_COOKIE + usual.branch_rest
         key = server_key(branch, usual.via_host.lower(), int(usual.via_port), "REGISTER")
@@ -54,16 +54,9 @@ class ShortPath:
             transaction.fire(ServerEvent.REQUEST_AGAIN, now)
             return True
         user_agent = usual.user_agent and usual.user_agent.strip(" ")
-        has_credentials = usual.authorization is not None
-        if self._gatekeeper.ignores_sender(user_agent, flow, now, has_credentials=has_credentials):
+        if self._gatekeeper.ignores_sender(user_agent, flow, now, has_credentials=True):
             return True
         tag = self._exchange.identifiers.repeatable_tag(branch, usual.call_id, int(usual.cseq))
-        if usual.authorization is None:
-            challenge = self._gatekeeper.stranger_challenge(usual.number, user_agent, flow, now)
-            if challenge is not None:
-                data = _response("401 Unauthorized", usual, flow, tag, "\r\n".join(challenge))
-                self._exchange.outputs.append(Send(flow, data))
-            return True
         binding = self._authenticated(usual, usual.authorization, user_agent or "", flow, now)
         if binding is None:
             return False

@@ -181,19 +181,20 @@ def test_both_ways_come_to_the_same(steps: list[Step]) -> None:
     for step in steps:
         with _counting_short_cuts() as taken:
             heard = usual.hear(step)
-        event("short" if taken[0] else "long")
+        event("short" if any(taken) else "long")
         with _counting_short_cuts() as taken:
             assert unusual.hear(step) == heard
         assert not any(taken)
 
 
-def test_challenge_registration_refresh_and_their_copies_take_the_short_path() -> None:
+def test_registration_refresh_and_their_copies_take_the_short_path() -> None:
     usual, unusual = Listener(spelling="Call-ID: "), Listener(spelling="call-id: ")
     ordinary = Step(repeats=2)
     for step in (replace(ordinary, credentials="none"), ordinary, ordinary, replace(ordinary, call_id="b")):
         with _counting_short_cuts() as taken:
             heard = usual.hear(step)
-        assert taken == [True, True]
+        # The challenge is not given here, but to all requests alike (`core/strangers.py`).
+        assert taken == ([] if step.credentials == "none" else [True, True])
         assert unusual.hear(step) == heard
     [registration] = usual.exchange.engine.registrations()
     assert registration.contact == "sip:0001@203.0.113.7:5060"

@@ -28,6 +28,12 @@ def ha1_for(number: str) -> tuple[str, str] | None:
     return hashlib.md5(text).hexdigest(), hashlib.sha256(text).hexdigest()
 
 
+def challenges_of(authenticator: Authenticator, *, stale: bool = False, user_agent: str = "") -> list[str]:
+    """The values of the headers of a challenge."""
+    text = authenticator.challenges("WWW-Authenticate", 10.0, stale=stale, user_agent=user_agent)
+    return [line.removeprefix("WWW-Authenticate: ") for line in text.split("\r\n")]
+
+
 def answer(
     challenge: str,
     *,
@@ -78,14 +84,14 @@ SHA_256_CHALLENGE = MD5_CHALLENGE.replace("MD5", "SHA-256")
 
 
 def test_offers_md5_first_because_many_phones_take_the_first_or_fail() -> None:
-    md5, sha_256 = make_authenticator().challenges(10.0)
+    md5, sha_256 = challenges_of(make_authenticator())
 
     assert re.fullmatch(MD5_CHALLENGE, md5)
     assert re.fullmatch(SHA_256_CHALLENGE, sha_256)
 
 
 def test_offers_the_strongest_first_to_a_phone_that_knows_it() -> None:
-    sha_256, md5 = make_authenticator().challenges(10.0, user_agent="Linphone/5.2.0 (belle-sip)")
+    sha_256, md5 = challenges_of(make_authenticator(), user_agent="Linphone/5.2.0 (belle-sip)")
 
     assert re.fullmatch(SHA_256_CHALLENGE, sha_256)
     assert re.fullmatch(MD5_CHALLENGE, md5)
@@ -93,13 +99,13 @@ def test_offers_the_strongest_first_to_a_phone_that_knows_it() -> None:
 
 @pytest.mark.parametrize("user_agent", ["baresip v1.0.0 (x86_64/linux)", "JsSIP 3.13.8", "SIP.js/0.21.2"])
 def test_offers_nothing_but_md5_to_a_phone_that_chokes_on_anything_else(user_agent: str) -> None:
-    (md5,) = make_authenticator().challenges(10.0, user_agent=user_agent)
+    (md5,) = challenges_of(make_authenticator(), user_agent=user_agent)
 
     assert re.fullmatch(MD5_CHALLENGE, md5)
 
 
 def test_a_stale_challenge_says_so() -> None:
-    assert all(value.endswith(", stale=true") for value in make_authenticator().challenges(10.0, stale=True))
+    assert all(value.endswith(", stale=true") for value in challenges_of(make_authenticator(), stale=True))
 
 
 def test_a_realm_that_cannot_be_quoted_is_refused() -> None:
@@ -111,12 +117,12 @@ def test_a_realm_that_cannot_be_quoted_is_refused() -> None:
 def test_the_right_password_is_accepted_by_either_algorithm(choice: int) -> None:
     authenticator = make_authenticator()
 
-    assert judge(authenticator, answer(authenticator.challenges(10.0)[choice])) is Verdict.ACCEPTED
+    assert judge(authenticator, answer(challenges_of(authenticator)[choice])) is Verdict.ACCEPTED
 
 
 def test_upper_case_hex_digits_are_accepted() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[0])
+    value = answer(challenges_of(authenticator)[0])
     response = re.search(r'response="([^"]+)"', value)
     assert response is not None
 
@@ -126,7 +132,7 @@ def test_upper_case_hex_digits_are_accepted() -> None:
 @pytest.mark.parametrize("choice", [0, 1])
 def test_a_wrong_password_is_wrong(choice: int) -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[choice], password="guess")
+    value = answer(challenges_of(authenticator)[choice], password="guess")
 
     assert judge(authenticator, value) is Verdict.WRONG
 
@@ -142,42 +148,42 @@ def test_an_unknown_user_is_told_apart_but_hashed_all_the_same(monkeypatch: pyte
     authenticator = make_authenticator()
 
     assert (
-        judge(authenticator, answer(authenticator.challenges(10.0)[0], number="9999")) is Verdict.UNKNOWN_USER
+        judge(authenticator, answer(challenges_of(authenticator)[0], number="9999")) is Verdict.UNKNOWN_USER
     )
     assert hashed == ["INVITE"]
 
 
 def test_credentials_for_another_method_are_wrong() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[0], method="REGISTER")
+    value = answer(challenges_of(authenticator)[0], method="REGISTER")
 
     assert judge(authenticator, value, method="INVITE") is Verdict.WRONG
 
 
 def test_credentials_for_another_number_dialled_are_wrong() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[0])
+    value = answer(challenges_of(authenticator)[0])
 
     assert judge(authenticator, value, uri="sip:0900@tollbell.local") is Verdict.WRONG
 
 
 def test_credentials_for_another_realm_are_wrong() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[0], realm="elsewhere")
+    value = answer(challenges_of(authenticator)[0], realm="elsewhere")
 
     assert judge(authenticator, value) is Verdict.WRONG
 
 
 def test_a_response_with_characters_outside_ascii_is_wrong_and_harmless() -> None:
     authenticator = make_authenticator()
-    value = re.sub(r'response="[^"]+"', 'response="é\udcff"', answer(authenticator.challenges(10.0)[0]))
+    value = re.sub(r'response="[^"]+"', 'response="é\udcff"', answer(challenges_of(authenticator)[0]))
 
     assert judge(authenticator, value) is Verdict.WRONG
 
 
 def test_an_old_nonce_is_stale_even_with_the_right_password() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[0])
+    value = answer(challenges_of(authenticator)[0])
 
     assert judge(authenticator, value, now=10.0 + NONCE_LIFETIME_S) is Verdict.STALE
 
@@ -193,7 +199,7 @@ def test_a_forged_nonce_is_stale_without_a_look_at_the_password() -> None:
 
 def test_the_same_credentials_twice_are_a_replay() -> None:
     authenticator = make_authenticator()
-    value = answer(authenticator.challenges(10.0)[0])
+    value = answer(challenges_of(authenticator)[0])
     judge(authenticator, value)
 
     assert judge(authenticator, value) is Verdict.REPLAYED
@@ -201,7 +207,7 @@ def test_the_same_credentials_twice_are_a_replay() -> None:
 
 def test_a_nonce_may_be_used_again_with_the_next_count() -> None:
     authenticator = make_authenticator()
-    challenge = authenticator.challenges(10.0)[0]
+    challenge = challenges_of(authenticator)[0]
 
     assert [judge(authenticator, answer(challenge, count=count)) for count in (1, 2, 3)] == [
         Verdict.ACCEPTED
@@ -210,7 +216,7 @@ def test_a_nonce_may_be_used_again_with_the_next_count() -> None:
 
 def test_a_wrong_password_uses_up_no_count() -> None:
     authenticator = make_authenticator()
-    challenge = authenticator.challenges(10.0)[0]
+    challenge = challenges_of(authenticator)[0]
     judge(authenticator, answer(challenge, password="guess"))
 
     assert judge(authenticator, answer(challenge)) is Verdict.ACCEPTED
