@@ -3,6 +3,7 @@
 import re
 from contextlib import suppress
 
+from sip_proxy.core.dialog.call_table import DialogMatch
 from sip_proxy.core.directory import AccountState
 from sip_proxy.core.exchange import Exchange, reply_flow
 from sip_proxy.core.flow import Flow
@@ -155,7 +156,9 @@ class Reception:
             invite.taker.cancel(now, request.first("reason") or "")
 
     def _take_new(self, request: Request, flow: Flow, now: float) -> None:
-        if self._gatekeeper.ignores(request, flow, now):
+        dialog = self._in_dialog.find(request) if request.to_tag else None
+        # Who is in a call is no stranger, and must be able to end it.
+        if dialog is None and self._gatekeeper.ignores(request, flow, now):
             return
         uri = request_uri(request)
         if isinstance(uri, Rejection):
@@ -165,7 +168,7 @@ class Reception:
         elif request.method == "OPTIONS" and not uri.user and self._hops.is_local_on(uri, flow):
             self._answer_options(request, flow)
         else:
-            self._take_forwardable(request, uri, flow, now)
+            self._take_forwardable(request, uri, dialog, flow, now)
 
     def _answer_options(self, request: Request, flow: Flow) -> None:
         """OPTIONS to the exchange itself (§11.2)."""
@@ -184,25 +187,26 @@ class Reception:
             refused = unsupported(request, "proxy-require", frozenset())
         return refused
 
-    def _take_forwardable(self, request: Request, uri: Uri, flow: Flow, now: float) -> None:
+    def _take_forwardable(
+        self, request: Request, uri: Uri, dialog: DialogMatch | None, flow: Flow, now: float
+    ) -> None:
         refused = check_request(request, self._hops, self._exchange.identifiers)
+        if refused is None and dialog is not None:
+            self._in_dialog.handle(request, dialog, flow, now)
+            return
+        if refused is None and request.to_tag and request.method not in _SUBSCRIPTION_METHODS:
+            refused = Rejection(481, "Call/Transaction Does Not Exist")
         if refused is not None:
             self._exchange.refuse(request, flow, refused)
-        elif request.to_tag and not self._is_in_subscription(request):
-            self._in_dialog.handle(request, flow, now)
+            return
+        number = self._gatekeeper.identify(request, flow, now)
+        caller = None if number is None else self._exchange.directory.find(number)
+        if caller is None:
+            return
+        if request.to_tag:
+            self._router.handle_in_subscription(request, uri, caller, flow, now)
         else:
-            number = self._gatekeeper.identify(request, flow, now)
-            caller = None if number is None else self._exchange.directory.find(number)
-            if caller is None:
-                return
-            if request.to_tag:
-                self._router.handle_in_subscription(request, uri, caller, flow, now)
-            else:
-                self._router.handle(request, uri, caller, flow, now)
-
-    def _is_in_subscription(self, request: Request) -> bool:
-        """Tell whether a request with a To tag belongs to a subscription that is no part of a call."""
-        return request.method in _SUBSCRIPTION_METHODS and not self._in_dialog.has_call(request)
+            self._router.handle(request, uri, caller, flow, now)
 
     def _take_register(self, request: Request, uri: Uri, flow: Flow, now: float) -> None:
         """§10.3 steps 1 to 5."""

@@ -77,16 +77,12 @@ class InDialogRouter:
         """Tell whether there is a call with this Call-ID, over for a moment at most."""
         return self._calls.knows_call_id(call_id)
 
-    def has_call(self, request: Request) -> bool:
-        """Tell whether a request belongs to a call that we know."""
-        return self._calls.find_dialog(request) is not None
+    def find(self, request: Request) -> DialogMatch | None:
+        """Return the dialog that a request belongs to, None when we know of none."""
+        return self._calls.find_dialog(request)
 
-    def handle(self, request: Request, flow: Flow, now: float) -> None:
-        """Relay any other request, statefully; one of a dialog that we don't know is answered 481."""
-        match = self._calls.find_dialog(request)
-        if match is None:
-            self._exchange.refuse(request, flow, Rejection(481, "Call/Transaction Does Not Exist"))
-            return
+    def handle(self, request: Request, match: DialogMatch, flow: Flow, now: float) -> None:
+        """Relay a request other than ACK within a dialog, statefully."""
         sender = match.sender
         is_its_own = self._hops.is_flow_of(sender, flow, now)
         # Phones behind a proxy (RFC 3327) have one flow in common, which can't tell them apart.

@@ -10,6 +10,7 @@ from sip_proxy.core.flow import Flow, Transport
 from sip_proxy.core.message.message import Response
 from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.outputs import SecurityEventKind, Send
+from tests.support.sip_calls import AnsweredCall
 from tests.support.sip_phones import DOMAIN, EXCHANGE, Exchange, Phone, account, make_directory
 
 _serial = itertools.count(1)
@@ -204,6 +205,17 @@ def test_silence_does_not_tell_which_numbers_exist() -> None:
         heard.append([stranger.status("REGISTER", number) for number in numbers])
 
     assert heard[0] == heard[1]
+
+
+def test_a_call_can_be_ended_from_where_somebody_was_silenced() -> None:
+    """Else it would go on, and cost, because of a neighbour behind the same address."""
+    call = AnsweredCall()
+    stranger = Stranger(call.exchange)
+    while stranger.status("REGISTER", f"77{next(_serial)}") is not None:
+        pass
+    call.exchange.receive(call.attempt.in_dialog("BYE"), stranger.flow)
+    assert len(call.exchange.records) == 1
+    assert stranger.ask("BYE", "0001", tag=";tag=2") == []
 
 
 def test_a_house_where_a_phone_is_registered_is_not_silenced() -> None:
