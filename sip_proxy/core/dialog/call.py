@@ -44,6 +44,7 @@ class CallTimer(IntEnum):
     FORGET = 1  # the dialog is over; late requests get 481
     LIFE_CHECK = 2  # is there still a phone at each end?
     RESTORED_CHECK = 3  # the same after a restart
+    SESSION_OVER = 4  # nobody refreshed the session, and both were asked for the last time
 
 
 class CallKeeper(Protocol):

@@ -21,6 +21,8 @@ _DOES_NOT_KNOW_THE_CALL = 481
 NO_SIGN_OF_LIFE = frozenset({408, _DOES_NOT_KNOW_THE_CALL})
 # How often the last proof of life goes into the journal: a restart must not forget hours of a call.
 _SAVE_INTERVAL_S = 300.0
+# A session that ran out ends this long after both phones were asked for the last time.
+_LAST_QUESTION_S = 4.0
 _RESTORED_PER_S = 100
 _REPEATED_BY_S = 5.0
 # The phone that answered repeats its answer after 0.5, 1.5, 3.5 and 7.5 s (RFC 3261 §13.3.1.4).
@@ -67,7 +69,9 @@ class LifeCheck:
         """See whether both sides are there; ask those that were silent for so long (half an interval)."""
         assert call.called is not None
         if call.session_is_over(now):
-            self._calls.end_ghost(call, "The session timer ran out", now)
+            # Who is there has talked until now, and pays until now: not to refresh must save nobody a minute.
+            self._ask(call, now, silent_s=_LAST_QUESTION_S)
+            call.timer = self._exchange.timers.start(_LAST_QUESTION_S, call, CallTimer.SESSION_OVER, now)
             return
         config = self._exchange.config
         if max(call.calling.missed, call.called.missed) >= config.life_check_failures:
@@ -76,14 +80,25 @@ class LifeCheck:
         if silent_s is None:
             # Half an interval: what answered the last question a moment after it was asked is asked again.
             silent_s = config.life_check_interval_s / 2
+        self._ask(call, now, silent_s=silent_s)
+        if now - call.saved_on_clock >= _SAVE_INTERVAL_S:
+            self._calls.save(call, now)
+        self.begin(call, now)
+
+    def end_session(self, call: Call, now: float) -> None:
+        """End a session that ran out, as of its last proof of life, unless it was refreshed meanwhile."""
+        if call.session_is_over(now):
+            self._calls.end_ghost(call, "The session timer ran out", now)
+        else:
+            self.begin(call, now)
+
+    def _ask(self, call: Call, now: float, *, silent_s: float) -> None:
+        assert call.called is not None
         for receiver, sender in ((call.calling, call.called), (call.called, call.calling)):
             if now - receiver.seen_at >= silent_s:
                 receiver.missed += 1
                 question = _Question(self._calls, call, receiver)
                 self._requests.send_options(call.call_id, sender, receiver, question, now)
-        if now - call.saved_on_clock >= _SAVE_INTERVAL_S:
-            self._calls.save(call, now)
-        self.begin(call, now)
 
 
 class _Question:

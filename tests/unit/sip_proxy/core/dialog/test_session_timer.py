@@ -2,7 +2,7 @@
 
 import pytest
 
-from sip_proxy.core.dialog.call_record import Outcome
+from sip_proxy.core.dialog.call_record import EndedBy, Outcome
 from sip_proxy.core.message.message import Message, Request
 from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.outputs import CallSaved
@@ -226,5 +226,31 @@ def test_an_answer_with_a_shorter_interval_than_there_is_does_not_end_the_call_a
     call = Refreshed(callee=("Session-Expires: 1;refresher=uas", "Require: timer"))
     call.live_on(89)
     assert call.exchange.records == []
-    call.live_on(31)
+    call.live_on(36)
     assert call.exchange.the_record.duration_us >= 59_000_000
+
+
+def test_phones_that_are_there_pay_until_the_session_is_ended() -> None:
+    """Else a caller who lets a short session run out would talk a minute of each call for free."""
+    call = Refreshed(callee=("Session-Expires: 90;refresher=uac",))
+    call.live_on(123)
+    assert call.is_live
+    call.live_on(1)
+    record = call.exchange.the_record
+    assert record.duration_us == 120_000_000
+    assert record.ended_by is EndedBy.EXCHANGE
+
+
+def test_a_session_that_is_refreshed_at_the_last_moment_goes_on() -> None:
+    call = Refreshed(callee=("Session-Expires: 90;refresher=uac",))
+    call.live_on(121)
+    call.refresh(call.caller, "UPDATE", 10)
+    call.live_on(59)
+    assert call.is_live
+
+
+def test_a_phone_that_is_gone_when_the_session_runs_out_is_billed_to_its_last_proof_of_life() -> None:
+    call = Refreshed(callee=("Session-Expires: 90;refresher=uac",))
+    call.live_on(62)
+    call.exchange.advance(70)
+    assert call.exchange.the_record.duration_us == 60_000_000
