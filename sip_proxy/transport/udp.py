@@ -2,15 +2,10 @@
 
 The socket is driven by hand rather than through a datagram protocol of asyncio: that costs a fifth less per
 datagram, reads a burst before anything is answered, and says which datagram could not be sent.
-
-Being woken for each datagram costs more than the work itself: meanwhile others have filled the processor's
-caches. So under load reads keep a distance, as network cards do with their interrupts: the socket is looked
-at every two milliseconds until nothing is found. A datagram that comes alone is read at once.
 """
 
 import asyncio
 import socket
-import time
 
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.settings import ListenAddress
@@ -20,8 +15,6 @@ from sip_proxy.transport.handler import TransportHandler
 _LARGEST_DATAGRAM = 65_535
 # Datagrams read in one turn, so that timers and streams get theirs under load.
 _BURST = 64
-# How far apart reads are under load.
-_REST_S = 0.002
 # Room for bursts while a turn is at work: some thousand messages (the kernel may grant less).
 _BUFFER_BYTES = 4 * 1024 * 1024
 _FLOW_CACHE_SIZE = 20_000
@@ -60,8 +53,6 @@ class UdpTransport:
         self._is_wildcard = self._host in WILDCARDS
         self._flows: dict[tuple[object, ...], Flow] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._read_at = 0.0
         self.received_count = 0
         self.sent_count = 0
         self.unsent_count = 0
@@ -74,15 +65,12 @@ class UdpTransport:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to take datagrams."""
         self._loop = loop
-        loop.add_reader(self._socket.fileno(), self._woken)
+        loop.add_reader(self._socket.fileno(), self._read)
 
     def pause(self) -> None:
         """Take no more datagrams; sending goes on."""
         if self._loop is not None:
             self._loop.remove_reader(self._socket.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def close(self) -> None:
         """Send nothing more, after `pause`."""
@@ -102,35 +90,8 @@ class UdpTransport:
             self.unsent_count += 1
             self._handler.unable_to_send(to)
 
-    def _woken(self) -> None:
-        """Read; when the last read was a moment ago, go over from being woken to looking by the clock."""
-        assert self._loop is not None
-        now = time.monotonic()
-        is_busy = now - self._read_at < _REST_S
-        self._read_at = now
-        self._read()
-        if is_busy:
-            self._loop.remove_reader(self._socket.fileno())
-            self._look_again(self._loop)
-
-    def _look(self) -> None:
-        assert self._loop is not None
-        self._read_at = time.monotonic()
-        before = self.received_count
-        try:
-            self._read()
-        finally:  # whatever went wrong with one datagram, nobody else would read the next
-            if self.received_count > before:
-                self._look_again(self._loop)
-            else:
-                self._timer = None
-                self._loop.add_reader(self._socket.fileno(), self._woken)
-
-    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
-        rest_s = self._read_at + _REST_S - time.monotonic()
-        self._timer = loop.call_later(max(0.0, rest_s), self._look)
-
     def _read(self) -> None:
+        """Read what has come, then have it all answered."""
         received = self._handler.received
         flows = self._flows
         try:
