@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from typing import TypeVar
 
 import structlog
@@ -39,6 +40,9 @@ from sip_proxy.transport.source_limit import SourceLimiter
 # The event loop's timers count milliseconds: one that fires a little early would have to be set again.
 _TIMER_STEP_S = 0.001
 _CLOCK_SET_S = 0.002
+# A call leaves several timers behind that only let go of what is over, each due at an instant of its own. One
+# that comes alone fires in time; under load they fire together: being woken costs more than what they do.
+_EXPIRY_INTERVAL_S = 0.02
 _PAUSE_AFTER_ERROR_S = 0.1
 
 log = structlog.get_logger()
@@ -72,11 +76,10 @@ class Driver:
         )
         self._outbox: Outbox
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = 0.0
+        self._timer_due = inf  # as long as there is no timer
         self._not_before = 0.0
         self._turn_began_at = 0.0
-        self._wall_offset = engine.wall_offset
-        self._keep_wall_offset(clock())
+        self._wall_offset = engine.wall_offset = wall_clock() - clock()
 
     def connect(
         self,
@@ -127,45 +130,53 @@ class Driver:
 
     def unable_to_send(self, to: Flow | Destination) -> None:
         """A send failed. This may be in the middle of carrying out outputs: the engine hears of it after."""
-        self._outbox.unable_to_send(to)
+        self._outbox.unable_to_send.append(to)
 
     def turn_ended(self) -> None:
         """Carry out what the engine wants, until it wants nothing more; then set the timer."""
         now = self._clock()
-        self._keep_wall_offset(now)
+        offset = self._wall_clock() - now
+        if not -_CLOCK_SET_S <= offset - self._wall_offset <= _CLOCK_SET_S:
+            # Follow the wall clock when it is set, but not the jitter of reading two clocks.
+            self._wall_offset = self._engine.wall_offset = offset
         engine, outbox = self._engine, self._outbox
         while True:
             for output in engine.take_outputs():
                 if isinstance(output, Send):
-                    outbox.send(output, now)
+                    if output.after_journal:
+                        outbox.send_after_facts(output, now)
+                    else:
+                        outbox.send(output, now)
                 else:
                     self._carry_out(output)
-            failed = outbox.take_failed()
-            if not failed:
+            if not outbox.unable_to_send:
                 break
-            for to in failed:
-                with self._errors_logged(to):
-                    engine.unable_to_send(to, self._clock())
-        outbox.hand_over_facts()
-        ended_at = self._clock()
+            self._tell_of_failed_sends()
+        if outbox.has_news_for_journal:
+            outbox.hand_over_facts()
         if self._turn_began_at:
-            self.counts.turns.observe(ended_at - self._turn_began_at)
+            self.counts.turns.observe(self._clock() - self._turn_began_at)
             self._turn_began_at = 0.0
-        self._set_timer(ended_at)
+        deadline = engine.next_deadline()
+        if deadline is not None:
+            due = deadline if deadline > self._not_before else self._not_before
+            # A timer that is due early enough already stays, and finds nothing to do.
+            if due + _TIMER_STEP_S < self._timer_due:
+                self._set_timer(due)
 
     # What the journal tells (JournalListener).
 
     def committed(self, position: int) -> None:
         """All facts up to this position are on disk: sends that waited for them may leave."""
         self._outbox.committed(position, self._clock())
-        if self._outbox.has_failed:
+        if self._outbox.unable_to_send:
             self.turn_ended()
 
     def journal_failed(self, error: str) -> None:
         """No new calls while they can't be kept."""
         self._engine.journal_available = False
         self._outbox.journal_failed(self._clock())
-        if self._outbox.has_failed:
+        if self._outbox.unable_to_send:
             self.turn_ended()
         log.error("journal_failed", error=error, effect="new calls are refused until it can be written again")
 
@@ -205,6 +216,7 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._timer_due = inf
 
     def _carry_out(self, output: Fact | CallChanged | PhoneTested | SecurityEvent) -> None:
         if isinstance(output, CallSaved):
@@ -218,34 +230,32 @@ class Driver:
         else:
             self._announcements.announce(output)
 
-    def _keep_wall_offset(self, now: float) -> None:
-        """Follow the wall clock when it is set, but not the jitter of reading two clocks."""
-        offset = self._wall_clock() - now
-        if abs(offset - self._wall_offset) > _CLOCK_SET_S:
-            self._wall_offset = self._engine.wall_offset = offset
+    def _tell_of_failed_sends(self) -> None:
+        failed = self._outbox.unable_to_send.copy()
+        self._outbox.unable_to_send.clear()
+        for to in failed:
+            with self._errors_logged(to):
+                self._engine.unable_to_send(to, self._clock())
 
-    def _set_timer(self, now: float) -> None:
-        """Set the one timer; one that is due early enough already stays, and finds nothing to do."""
-        deadline = self._engine.next_deadline()
-        if deadline is None:
-            return
-        due = max(deadline, self._not_before)
+    def _set_timer(self, due: float) -> None:
+        """Set the one timer."""
         if self._timer is not None:
-            if self._timer_due <= due + _TIMER_STEP_S:
-                return
             self._timer.cancel()
-        delay = max(0.0, due - now) + _TIMER_STEP_S
+        delay = max(0.0, due - self._clock()) + _TIMER_STEP_S
         self._timer_due = due
         self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
+        self._timer_due = inf
         errors = self.counts.engine_errors
+        now = self._clock()
+        self._not_before = now + _EXPIRY_INTERVAL_S
         with self._errors_logged(None):
-            self._engine.expire(self._clock())
+            self._engine.expire(now)
         if self.counts.engine_errors > errors:
             # Should the same timer be due again at once, the exchange must still get to do other things.
-            self._not_before = self._clock() + _PAUSE_AFTER_ERROR_S
+            self._not_before = now + _PAUSE_AFTER_ERROR_S
         self.turn_ended()
 
     @contextmanager

@@ -56,7 +56,10 @@ class Outbox:
         self._position = journal.position
         self._is_awaited = False
         self._is_failing = False  # the journal can't be written
-        self._unable_to_send: list[Flow | Destination] = []
+        self.has_news_for_journal = False
+        """Whether there is something to hand over: an attribute, because every turn asks."""
+        self.unable_to_send: list[Flow | Destination] = []
+        """The peers that could not be sent to; whoever tells the engine of them clears it."""
 
     @property
     def waiting_facts(self) -> int:
@@ -68,40 +71,46 @@ class Outbox:
         """How many messages wait for the disk."""
         return len(self._held)
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether there are peers that could not be sent to."""
-        return bool(self._unable_to_send)
-
     def keep(self, fact: Fact) -> None:
         """Keep a fact in the journal."""
         self._facts.append(fact)
         self._position += 1
+        self.has_news_for_journal = True
         if type(fact) is CallRecorded:
             self._record_positions.append(self._position)
 
-    def send(self, send: Send, now: float) -> None:
-        """Send a message, at once or as soon as every fact before it is on disk."""
-        may_leave = send.or_failure and self._is_failing
-        if send.after_journal and self._position > self._committed and not may_leave:
-            self._held.hold(send, self._position, now)
-            self._is_awaited = True
+    def send_after_facts(self, send: Send, now: float) -> None:
+        """Send a message as soon as every fact before it is on disk."""
+        if self._position <= self._committed or (send.or_failure and self._is_failing):
+            self.send(send, now)
         else:
-            self._transmit(send, now)
+            self._held.hold(send, self._position, now)
+            self._is_awaited = self.has_news_for_journal = True
+
+    def send(self, send: Send, now: float) -> None:
+        """Send a message at once."""
+        to, data = send.to, send.data
+        sender = self._senders.get(to.transport)
+        if sender is None:
+            self.unable_to_send.append(to)
+            return
+        if data.startswith(b"SIP/"):
+            self._counts.responses_sent[data[8:11]] += 1
+        self._trace.went(data, to, now)
+        sender.send(data, to)
 
     def hand_over_facts(self) -> None:
         """Let the journal write what has come up in this turn."""
-        if self._facts or self._is_awaited:
-            self._journal.append(self._facts, is_awaited=self._is_awaited)
-            self._facts = []
-            self._is_awaited = False
+        self._journal.append(self._facts, is_awaited=self._is_awaited)
+        self._facts = []
+        self._is_awaited = self.has_news_for_journal = False
 
     def committed(self, position: int, now: float) -> None:
         """All facts up to this position are on disk: sends that waited for them leave."""
         self._committed = position
         for send, held_at in self._held.release(position):
             self._counts.journal_waits.observe(now - held_at)
-            self._transmit(send, now)
+            self.send(send, now)
         records = 0
         while self._record_positions and self._record_positions[0] <= position:
             self._record_positions.popleft()
@@ -113,34 +122,12 @@ class Outbox:
         """Facts can't be written at present: messages leave that are worth more to their receivers now."""
         self._is_failing = True
         for send, _ in self._held.release_despite_failure():
-            self._transmit(send, now)
+            self.send(send, now)
 
     def journal_recovered(self) -> None:
         """Facts can be written again."""
         self._is_failing = False
 
-    def unable_to_send(self, to: Flow | Destination) -> None:
-        """A send to this peer failed."""
-        self._unable_to_send.append(to)
-
-    def take_failed(self) -> list[Flow | Destination]:
-        """Hand out the peers that could not be sent to since the last call."""
-        failed = self._unable_to_send
-        if failed:
-            self._unable_to_send = []
-        return failed
-
     def drop_old(self, now: float) -> None:
         """Let go of messages that nobody waits for any longer."""
         self._counts.dropped_sends += self._held.drop_old(now)
-
-    def _transmit(self, send: Send, now: float) -> None:
-        to, data = send.to, send.data
-        sender = self._senders.get(to.transport)
-        if sender is None:
-            self._unable_to_send.append(to)
-            return
-        if data.startswith(b"SIP/"):
-            self._counts.responses_sent[data[8:11]] += 1
-        self._trace.went(data, to, now)
-        sender.send(data, to)

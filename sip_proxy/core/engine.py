@@ -168,7 +168,7 @@ class Engine:
         bindings = self._location.next_deadline()
         if timers is None or bindings is None:
             return bindings if timers is None else timers
-        return min(timers, bindings)
+        return timers if timers < bindings else bindings
 
     def expire(self, now: float) -> None:
         """Run every timer that is due."""

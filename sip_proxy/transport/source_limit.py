@@ -68,7 +68,7 @@ class SourceLimiter:
 
     def admits(self, host: str, now: float) -> bool:
         """Count a message from this address; tell whether there is room for it."""
-        source = source_of(host)
+        source = source_of(host) if ":" in host else host
         full_at = self._full_at.get(source, 0.0)
         if full_at < now:
             if not full_at and len(self._full_at) >= _MOST_SOURCES:

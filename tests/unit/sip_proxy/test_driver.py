@@ -361,6 +361,22 @@ async def test_a_timer_that_always_fails_leaves_room_for_other_things(bench: Ben
     await until(lambda: len(bench.engine.expired_at) == 2)
 
 
+async def test_timers_that_are_due_shortly_after_one_fire_together(bench: Bench) -> None:
+    bench.engine.deadline = bench.now
+    bench.driver.turn_ended()
+    await until(lambda: len(bench.engine.expired_at) == 1)
+    bench.engine.deadline = bench.now + 0.005
+    bench.driver.turn_ended()
+    bench.now += 0.01
+    bench.driver.turn_ended()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(bench.engine.expired_at) == 1
+
+    bench.now += 0.01
+    await until(lambda: len(bench.engine.expired_at) == 2)
+
+
 async def test_no_timer_after_the_stop(bench: Bench) -> None:
     bench.engine.deadline = bench.now
     bench.driver.turn_ended()
