@@ -1,19 +1,17 @@
 """Copying a message with only those headers changed that a proxy must change (RFC 3261 §16.6, §16.7)."""
 
-from collections.abc import Sequence
-
 from sip_proxy.core.directory import Account
 from sip_proxy.core.message.grammar import quote_string
 from sip_proxy.core.message.message import Request, Response, encode
 
+_CREDENTIALS = "proxy-authorization"
 # What each copy gets anew, or not at all: the start line, and these.
 _TOUCHED = frozenset(
     {
-        "", "max-forwards", "route", "proxy-authorization",
+        "", "max-forwards", "route", _CREDENTIALS,
         "p-asserted-identity", "p-preferred-identity", "remote-party-id",
     }
 )  # fmt: skip
-_CREDENTIALS = frozenset({"proxy-authorization"})
 _TOUCHED_IN_FORK = _TOUCHED | {"max-breadth"}
 # The third was never more than a draft, but many phones show it as the caller.
 _ASSERTED = frozenset({"p-asserted-identity", "remote-party-id"})
@@ -35,15 +33,19 @@ class Copy:
     ) -> None:
         self.request = request
         hops = _DEFAULT_MAX_FORWARDS if request.max_forwards is None else request.max_forwards - 1
+        shape = request.shape
         touched = _TOUCHED_IN_FORK if breadth else _TOUCHED
-        self._lines = lines = [f"Max-Forwards: {hops}", *_untouched(request, touched, f'"{our_realm}"')]
+        untouched = shape.without(touched)(request.lines)
+        if _CREDENTIALS in shape.at:
+            untouched = _with_credentials_for_others(request, touched, f'"{our_realm}"')
+        self._lines = lines = [f"Max-Forwards: {hops}", *untouched]
         if routes:
             lines += [f"Route: {route}" for route in routes]
         if breadth:
             lines.append(f"Max-Breadth: {breadth}")
         if identity:
             lines.append(f"P-Asserted-Identity: {identity}")
-        if not request.shape.content_length:
+        if not shape.content_length:
             lines.append(f"Content-Length: {len(request.body)}")
 
     def to(self, uri: str, *, via: str, record_routes: list[str], path: tuple[str, ...] = ()) -> bytes:
@@ -55,18 +57,13 @@ class Copy:
         return encode(lines, request.body)
 
 
-def _untouched(request: Request, touched: frozenset[str], our_realm: str) -> Sequence[str]:
+def _with_credentials_for_others(request: Request, touched: frozenset[str], our_realm: str) -> list[str]:
     """Return the lines that are passed on as they are; credentials for another realm are none of ours."""
-    shape = request.shape
-    if "proxy-authorization" in shape.at and any(
-        our_realm not in line for line in shape.only(_CREDENTIALS)(request.lines)
-    ):
-        return [
-            line
-            for key, line in zip(shape.keys, request.lines, strict=True)
-            if key not in touched or (key in _CREDENTIALS and our_realm not in line)
-        ]
-    return shape.without(touched)(request.lines)
+    return [
+        line
+        for key, line in zip(request.keys, request.lines, strict=True)
+        if key not in touched or (key == _CREDENTIALS and our_realm not in line)
+    ]
 
 
 def asserted_identity(caller: Account, domain: str) -> str:

@@ -11,7 +11,7 @@ from sip_proxy.core.outputs import LiveCallState
 from sip_proxy.core.routing.best_response import Final, for_caller
 from sip_proxy.core.routing.forwarding import response_upstream
 from sip_proxy.core.routing.response_context import Branch
-from sip_proxy.core.transaction.client import NOBODY, ClientTransaction, RequestFailure
+from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure
 from sip_proxy.core.transaction.server import ServerTransaction
 
 
@@ -47,8 +47,6 @@ class Relay:
             if status > 100:
                 self._match.receiver.showed_life(now)
             return
-        # It may be forgotten: nothing more will come, and the transaction lives on for seconds.
-        transaction.owner = NOBODY
         if status < 300:
             self._accepted(response, now)
             self._respond(status, response_upstream(response, []), now)

@@ -28,7 +28,7 @@ class ClientEvent(IntEnum):
     FAILURE = 2
     RESEND = 3  # timer A or E
     TIMEOUT = 4  # timer B or F
-    LINGERED = 5  # timer D, K or M
+    LINGERED = 5  # timer D or M
     TRANSPORT_ERROR = 6
 
 

@@ -7,7 +7,11 @@ from sip_proxy.core.transaction.machine import Machine, Table
 
 
 class NonInviteClientTransaction(ClientTransaction):
-    """A request other than INVITE and ACK that we sent."""
+    """A request other than INVITE and ACK that we sent.
+
+    Its final response ends it at once. The Completed state of figure 6, with timer K, is there to absorb
+    copies of that response: here a response that belongs to no transaction is dropped anyway.
+    """
 
     __slots__ = ()
     TABLE: ClassVar[Table]
@@ -27,17 +31,9 @@ class NonInviteClientTransaction(ClientTransaction):
         self.interval_s = t2_s if self.state == ClientState.PROCEEDING else min(2 * self.interval_s, t2_s)
         self._start_resend(self.interval_s, ClientEvent.RESEND, now)
 
-    def _start_k(self, now: float) -> None:
-        reliable = self.to.transport.is_reliable
-        self._start_end(0.0 if reliable else self.layer.values.t4_s, ClientEvent.LINGERED, now)
 
-
-_STOP = Machine.stop_timers
 _REPORT = ClientTransaction.report_response
-_FINAL = (
-    ClientState.COMPLETED,
-    (_STOP, _REPORT, ClientTransaction.forget_request, NonInviteClientTransaction._start_k),
-)
+_FINAL = (ClientState.TERMINATED, (_REPORT, Machine.end))
 _TIMEOUT = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_timeout))
 _ERROR = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_transport_error))
 
@@ -57,9 +53,6 @@ NonInviteClientTransaction.TABLE = {
         ClientEvent.RESEND: (ClientState.PROCEEDING, (NonInviteClientTransaction._resend,)),
         ClientEvent.TIMEOUT: _TIMEOUT,
         ClientEvent.TRANSPORT_ERROR: _ERROR,
-    },
-    ClientState.COMPLETED: {
-        ClientEvent.LINGERED: (ClientState.TERMINATED, (Machine.end,)),
     },
     ClientState.TERMINATED: {},
 }
