@@ -45,13 +45,13 @@ class Engine:
     ) -> None:
         self._exchange = Exchange(config=config, directory=directory, random_bytes=random_bytes)
         self._location = LocationTable()
-        hops = Hops(self._exchange, self._location)
+        self._gatekeeper = Gatekeeper(self._exchange, random_bytes)
+        hops = Hops(self._exchange, self._location, is_trusted=self._gatekeeper.is_trusted)
         self._calls = CallTable(self._exchange, hops)
         self._drain = Drain(self._exchange, self._calls)
         self._phone_requests = PhoneRequests(self._exchange, hops)
         self._phone_tests = PhoneTests(self._exchange, self._location, self._phone_requests)
         self._registrar = Registrar(self._exchange, self._location, self._registered)
-        self._gatekeeper = Gatekeeper(self._exchange, random_bytes)
         self._short_path = ShortPath(
             exchange=self._exchange, hops=hops, gatekeeper=self._gatekeeper, registrar=self._registrar
         )

@@ -1,6 +1,7 @@
 """Our place between two hops: what we write into Via and Record-Route, and how a peer is reached."""
 
 import ipaddress
+from collections.abc import Callable
 from functools import lru_cache
 
 from sip_proxy.core.dialog.party import Party
@@ -10,17 +11,21 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import split_commas
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.uri import Uri, parse_uri
-from sip_proxy.core.registrar.binding import destination_of, port_of
+from sip_proxy.core.registrar.binding import Binding, destination_of, port_of
 from sip_proxy.core.registrar.location import LocationTable
 
 
 class Hops:
     """Knows our own addresses and the ways to our peers."""
 
-    __slots__ = ("_exchange", "_local_hosts", "_location", "is_our_route_line", "is_our_uri")
+    __slots__ = ("_exchange", "_is_trusted", "_local_hosts", "_location", "is_our_route_line", "is_our_uri")
 
-    def __init__(self, exchange: Exchange, location: LocationTable) -> None:
+    def __init__(
+        self, exchange: Exchange, location: LocationTable, *, is_trusted: Callable[[str, float], bool]
+    ) -> None:
+        """`is_trusted` tells whether an account has lately proved itself from an IP address."""
         self._exchange = exchange
+        self._is_trusted = is_trusted
         self._location = location
         addresses = {address for address, _ in exchange.config.local_addresses}
         self._local_hosts = addresses | {exchange.config.domain.lower()}
@@ -133,6 +138,27 @@ class Hops:
             if binding.contact == party.contact and binding.flow.remote[0] == host:
                 return binding.flow
         return None
+
+    def reach_phone(self, number: str, binding: Binding, now: float) -> Flow | Destination | None:
+        """Return how to send to a phone of a number; None when there is no way.
+
+        A contact may point to another place than where its REGISTER came from, but not to a phone of another
+        number: calls to oneself would ring there, at the price of such and past that one's block list.
+        """
+        flow = binding.flow
+        to = self.reach(flow, binding.contact, is_direct=binding.is_direct)
+        if to is None or to == flow or not self._may_be_anothers(to, number, flow, now):
+            return to
+        return flow if self._exchange.is_open(flow) else None
+
+    def _may_be_anothers(self, to: Flow | Destination, number: str, flow: Flow, now: float) -> bool:
+        """Tell whether phones of other numbers are at an address that was claimed from this flow."""
+        if isinstance(to, Flow):
+            behind_nat = self._location.numbers_on(to)
+            if behind_nat:
+                return number not in behind_nat
+        host = to.remote[0] if isinstance(to, Flow) else to.host
+        return host != flow.remote[0] and self._is_trusted(host, now)
 
     def reach(self, flow: Flow | Destination, contact: str, *, is_direct: bool) -> Flow | Destination | None:
         """Return how to send to a contact that was last seen on this flow; None when there is no way.

@@ -30,7 +30,7 @@ class PhoneRequests:
         headers: tuple[str, ...] = (),
     ) -> bool:
         """Send a request to a phone (RFC 3261 §8.1.1); False when there is no way to it."""
-        to = self._hops.reach(binding.flow, binding.contact, is_direct=binding.is_direct)
+        to = self._hops.reach_phone(number, binding, now)
         if to is None:
             return False
         exchange = self._exchange

@@ -28,7 +28,7 @@ def find_targets(
     """Return every phone of a number that can be reached; `secure` leaves out those without TLS (§26.2.2)."""
     targets = []
     for binding in location.find(number, now):
-        to = hops.reach(binding.flow, binding.contact, is_direct=binding.is_direct)
+        to = hops.reach_phone(number, binding, now)
         if to is not None and (not secure or to.transport in _SECURE):
             targets.append(Target(binding, to))
     return targets if len(targets) < 2 else _one_flow_each(targets)

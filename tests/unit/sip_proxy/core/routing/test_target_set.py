@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from sip_proxy.core.flow import Transport
-from tests.support.sip_phones import DOMAIN, Exchange, Phone
+from tests.support.sip_phones import DOMAIN, Exchange, Phone, account, make_directory
 
 
 def forked(count: int) -> tuple[Exchange, Phone, list[Phone]]:
@@ -219,3 +219,37 @@ def test_a_call_to_a_sips_uri_finds_its_way_back_through_the_exchange() -> None:
     for method in ("ACK", "BYE"):
         assert callee.request(method).uri == callee.contact
         assert "route" not in callee.request(method).keys
+
+
+def test_a_contact_at_another_numbers_phone_is_not_believed() -> None:
+    """Else a call to oneself would ring there: for the price of one, and past that phone's block list."""
+    exchange = Exchange(make_directory(account("0001"), account("0002", block_list=frozenset({"0001"}))))
+    victim = exchange.phone("0002")
+    caller = exchange.phone("0001", contacts=(f"<{victim.contact}>",))
+    caller.invite("0001")
+    assert victim.requests("INVITE") == []
+    assert caller.request("INVITE").uri == victim.contact
+
+
+def test_nor_is_one_at_a_phone_behind_the_same_nat() -> None:
+    exchange = Exchange()
+    victim = exchange.phone("0002", private="10.0.0.7:5060")
+    caller = Phone(exchange, "0001")
+    caller.address = (victim.address[0], 40001)
+    caller.sent_by = f"{victim.address[0]}:40001"
+    caller.flow = caller.flow._replace(remote=caller.address)
+    exchange.phones[caller.key] = caller
+    caller.register(contacts=(f"<sip:0002@{victim.address[0]}:{victim.address[1]}>",))
+    caller.invite("0001")
+    assert victim.requests("INVITE") == []
+    assert len(caller.requests("INVITE")) == 1
+
+
+def test_one_at_a_phone_of_ones_own_is() -> None:
+    exchange = Exchange()
+    other = exchange.phone("0002", private="10.0.0.7:5060")
+    place = f"sip:x@{other.address[0]}:{other.address[1]}"
+    exchange.phone("0002", contacts=(f"<{place}>",))
+    caller = exchange.phone("0001")
+    caller.invite("0002")
+    assert place in [each.uri for each in other.requests("INVITE")]
