@@ -95,13 +95,13 @@ class Driver:
 
     # What transports tell (TransportHandler).
 
-    def received(self, data: bytes, flow: Flow) -> None:
+    def received(self, data: bytes, flow: Flow) -> bool:
         """A message has come. Whatever it does to the engine, the exchange goes on."""
         now = self._clock()
         if not self._limiter.admits(flow.remote[0], now):
             if self._limiter.is_to_be_reported(flow.remote[0], now):
                 self._announcements.flooded(flow)
-            return
+            return False
         if not self._turn_began_at:
             self._turn_began_at = now
         counts = self.counts
@@ -117,6 +117,7 @@ class Driver:
         except Exception:
             log.exception("engine_error", peer=source_of(flow))
             counts.engine_errors += 1
+        return True
 
     def framing_failed(self, error: FramingError, flow: Flow) -> None:
         """A stream can't be cut into messages: the engine has a last word."""

@@ -23,19 +23,13 @@ class Admission:
         self.refused_count = 0
         self.dropped: Counter[str] = Counter()
 
-    def has_room(self, standing: int) -> bool:
-        """Tell whether there is room for a connection beside those standing; if not, it counts as refused."""
-        if standing < self._most:
-            return True
-        self.refused_count += 1
-        return False
-
     def admit(self, host: str, standing: int) -> bool:
-        """Take in a connection from an IP address while there is room; `leave` gives its place back."""
-        if not self.has_room(standing):
-            return False
+        """Take in a connection from an IP address while there is room beside those standing.
+
+        `leave` gives its place back. One that is not admitted counts as refused.
+        """
         source = source_of(host)
-        if self._by_source[source] >= self._most_of_one_source:
+        if standing >= self._most or self._by_source[source] >= self._most_of_one_source:
             self.refused_count += 1
             return False
         self._by_source[source] += 1

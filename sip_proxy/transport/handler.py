@@ -9,8 +9,12 @@ from sip_proxy.core.message.framing import FramingError
 class TransportHandler(Protocol):
     """Takes what comes in. Calls may come in bursts; `turn_ended` ends each burst."""
 
-    def received(self, data: bytes, flow: Flow) -> None:
-        """A datagram, or one framed message of a stream, has come."""
+    def received(self, data: bytes, flow: Flow) -> bool:
+        """A datagram, one framed message of a stream, or a keep-alive has come.
+
+        False: its source has sent more than it may, and nothing was done with it. A datagram is lost then; a
+        stream is not to be read for a while, after which the same message may be offered again.
+        """
 
     def framing_failed(self, error: FramingError, flow: Flow) -> None:
         """A stream can't be cut into messages any further; it is closed after the turn."""

@@ -11,7 +11,11 @@ from sip_proxy.core.message.framing import FramingError, StreamFramer
 from sip_proxy.transport.addresses import unmapped
 from sip_proxy.transport.handler import TransportHandler
 
-_PONG = b"\r\n"
+REST_S = 0.5
+"""For how long a connection is not read whose source has sent more than it may."""
+
+_PING, _PONG = b"\r\n\r\n", b"\r\n"
+_MOST_PINGS = 16  # at once: a phone sends one or two a minute
 # The kernel finds out within some four minutes that a peer has vanished without closing.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 120), (socket.TCP_KEEPINTVL, 30), (socket.TCP_KEEPCNT, 4))
 
@@ -63,6 +67,8 @@ class StreamConnection(asyncio.Protocol):
         self._heard_at = clock()
         self._has_brought_message = False
         self._unfinished_since: float | None = None
+        self._refused: bytes | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self.flow: Flow | None = None
         self.received_count = 0
 
@@ -88,17 +94,29 @@ class StreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        if self._is_failed or not self._is_admitted or self.flow is None or self._transport is None:
+        if self._is_failed or not self._is_admitted:
             return
-        framer, flow, handler = self._framer, self.flow, self._handler
         self._heard_at = self._clock()
-        framer.feed(data)
+        self._framer.feed(data)
+        if self._rest is None and not self._take_messages():
+            self._rest_a_while()
+
+    def _take_messages(self) -> bool:
+        """Hand on the messages that are complete, as many as the source may send; tell whether to read on."""
+        flow, handler, framer, transport = self.flow, self._handler, self._framer, self._transport
+        if flow is None or transport is None:
+            return False
+        may_read_on = True
         try:
-            while (message := framer.next_message()) is not None:
+            while (message := self._refused or framer.next_message()) is not None:
+                if not handler.received(message, flow):
+                    self._refused = message
+                    may_read_on = False
+                    break
+                self._refused = None
                 self._has_brought_message = True
                 self._unfinished_since = None
                 self.received_count += 1
-                handler.received(message, flow)
         except FramingError as error:
             self._is_failed = True
             handler.framing_failed(error, flow)
@@ -106,11 +124,30 @@ class StreamConnection(asyncio.Protocol):
             self._unfinished_since = None
         elif self._unfinished_since is None:
             self._unfinished_since = self._heard_at
-        if pongs := framer.pongs_due():
-            self.send(_PONG * pongs)
+        if pings := framer.pongs_due():
+            if pings <= _MOST_PINGS and handler.received(_PING, flow):
+                self.send(_PONG * pings)
+            else:
+                may_read_on = False
         handler.turn_ended()
         if self._is_failed:
-            self._transport.close()
+            transport.close()
+        return may_read_on and not transport.is_closing()
+
+    def _rest_a_while(self) -> None:
+        """Read no more for now: what the peer goes on sending waits in its own machine."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._rest = asyncio.get_running_loop().call_later(REST_S, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        if self._is_failed:
+            return
+        if not self._take_messages():
+            self._rest_a_while()
+        elif self._transport is not None:
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         """The peer sends no more; it may still read the answer to what it left unfinished."""
@@ -121,6 +158,8 @@ class StreamConnection(asyncio.Protocol):
         if exc is not None:  # the peer's doing: without an error, it was ended by us or by its end of stream
             self._report_unfinished_message()
         self._transport = None
+        if self._rest is not None:
+            self._rest.cancel()
         if self._is_admitted:
             self._is_admitted = False
             self._on_closed(self)

@@ -8,7 +8,7 @@ the connection that it opened and on no other, whatever host it writes into its 
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from aiohttp import web
 
@@ -24,6 +24,8 @@ SUBPROTOCOL = "sip"
 _LARGEST_FRAME = MAXIMUM_HEADER_BYTES + MAXIMUM_BODY_BYTES
 # A peer that has vanished is found out half as much later again.
 _HEARTBEAT_S = 30.0
+# Each ping of ours is answered by a whole frame: without one for so long, a frame was begun and not ended.
+_FRAME_S = 90.0
 _HANDSHAKE_S = 10.0
 _SWEEP_INTERVAL_S = 5.0
 _CLOSE_S = 2.0
@@ -52,8 +54,6 @@ class WebSocketTransport:
         self._clock = clock
         self._limits = limits or StreamLimits()
         self._tls = tls
-        # Phones keep their connection for hours; what they ask by plain HTTP is answered once.
-        self._http = web.Server(self._serve, access_log=None, keepalive_timeout=0)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._connections: dict[int, WebSocketConnection] = {}
@@ -67,6 +67,7 @@ class WebSocketTransport:
             connections=self._limits.connections,
             of_one_source=self._limits.connections_of_one_source,
         )
+        self._http = _Door(self._serve, self.admission)
 
     @property
     def listening(self) -> tuple[str, int]:
@@ -88,7 +89,7 @@ class WebSocketTransport:
         """Begin to take connections."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            self._make_protocol, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
+            self._http, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
         )
         self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
 
@@ -113,13 +114,15 @@ class WebSocketTransport:
             self.unsent_count += 1
             self._handler.unable_to_send(to)
 
-    def _make_protocol(self) -> asyncio.Protocol:
-        return self._http() if self.admission.has_room(len(self._http.connections)) else _NoRoom()
-
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request: all but the handshake of a SIP phone is refused."""
         response = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,), heartbeat=_HEARTBEAT_S, max_msg_size=_LARGEST_FRAME, compress=False
+            protocols=(SUBPROTOCOL,),
+            heartbeat=_HEARTBEAT_S,
+            autoping=False,
+            receive_timeout=_FRAME_S,
+            max_msg_size=_LARGEST_FRAME,
+            compress=False,
         )
         if not response.can_prepare(request).ok:
             return _refusal(426, "Phones connect here by WebSocket.", {"Upgrade": "websocket"})
@@ -138,7 +141,7 @@ class WebSocketTransport:
             handler=self._handler,
             unsent_bytes=self._limits.unsent_bytes,
             clock=self._clock,
-            drop=transport.abort,
+            transport=transport,
         )
         self._connections[number] = connection
         self._upgraded.add(protocol)
@@ -181,12 +184,31 @@ class WebSocketTransport:
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
 
 
-class _NoRoom(asyncio.Protocol):
-    """Ends the connection that there is no room for."""
+class _Door(web.Server):
+    """Serves the connections that there is room for, and ends the others before they say anything."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.abort()
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], admission: Admission
+    ) -> None:
+        # Phones keep their connection for hours; what they ask by plain HTTP is answered once.
+        super().__init__(handler, access_log=None, keepalive_timeout=0)
+        self._admission = admission
+        self._admitted: dict[web.RequestHandler, str] = {}
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        standing = len(self.connections)
+        super().connection_made(handler, transport)
+        peer = transport.get_extra_info("peername")
+        # A peer that has gone again before we looked has no name.
+        if peer and self._admission.admit(host := unmapped(peer[0]), standing):
+            self._admitted[handler] = host
+        else:
+            transport.abort()
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        if (host := self._admitted.pop(handler, None)) is not None:
+            self._admission.leave(host)
 
 
 def _offers_sip(request: web.BaseRequest) -> bool:

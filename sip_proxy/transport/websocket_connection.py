@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from aiohttp import WSMsgType, web
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.transport.handler import TransportHandler
+from sip_proxy.transport.stream_connection import REST_S
 
 _PING, _PONG = b"\r\n\r\n", b"\r\n"
+# The last of these: a frame can't be read, or is too large, and the connection is closed already.
+_ENDS = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 
 
 class WebSocketConnection:
@@ -22,14 +26,14 @@ class WebSocketConnection:
         handler: TransportHandler,
         unsent_bytes: int,
         clock: Callable[[], float],
-        drop: Callable[[], None],
+        transport: asyncio.BaseTransport,
     ) -> None:
-        """`unsent_bytes`: how much may wait for a peer that does not read. `drop` ends the connection."""
+        """`transport` is what the socket is on; `unsent_bytes` may wait for a peer that does not read."""
         self._socket = socket
         self._handler = handler
         self._most_unsent_bytes = unsent_bytes
         self._clock = clock
-        self.drop = drop
+        self._transport = cast(asyncio.Transport, transport)
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._unsent_bytes = 0
         self._is_closed = False
@@ -43,6 +47,8 @@ class WebSocketConnection:
         sending = asyncio.create_task(self._send_queued())
         try:
             await self._receive()
+        except (ConnectionError, TimeoutError):
+            self.drop()  # it was reset, or has begun a frame and does not come to its end
         finally:
             self._is_closed = True
             sending.cancel()
@@ -60,26 +66,35 @@ class WebSocketConnection:
         self._queue.put_nowait(data)
         return True
 
+    def drop(self) -> None:
+        """Close at once; what is waiting is lost."""
+        self._transport.abort()
+
     def close(self) -> None:
         """Send what is waiting, then close."""
         self._queue.put_nowait(None)
 
     async def _receive(self) -> None:
         handler, flow = self._handler, self.flow
-        async for frame in self._socket:
+        while (frame := await self._socket.receive()).type not in _ENDS:
             if frame.type is WSMsgType.TEXT:
                 # What is no character of its own (half a surrogate pair) can't come out of a text frame.
                 data = frame.data.encode()
             elif frame.type is WSMsgType.BINARY:
                 data = frame.data
-            else:
-                break  # the frame can't be read, or is too large: the connection is closed already
-            if data == _PING:  # RFC 5626 §3.5.1, usable here as well (RFC 7118 §6)
+            else:  # a ping, or the answer to one: they count as other keep-alives do
+                data = _PING
+            while not handler.received(data, flow):
+                await asyncio.sleep(REST_S)
+                if self._transport.is_closing():
+                    return
+            if frame.type is WSMsgType.PING:
+                await self._socket.pong(frame.data)
+            elif data != _PING:
+                self.has_brought_message = True
+                self.received_count += 1
+            elif frame.type is not WSMsgType.PONG:  # RFC 5626 §3.5.1, usable here as well (RFC 7118 §6)
                 self.send(_PONG)
-                continue
-            self.has_brought_message = True
-            self.received_count += 1
-            handler.received(data, flow)
             handler.turn_ended()
 
     async def _send_queued(self) -> None:

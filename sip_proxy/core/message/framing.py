@@ -9,6 +9,7 @@ MAXIMUM_BODY_BYTES = 256 * 1024
 _CONTENT_LENGTH = re.compile(
     rb"^(?:content-length|l)[ \t]*:[ \t]*(?:\r\n[ \t]+)?([^\r\n]*)", re.IGNORECASE | re.MULTILINE
 )
+_PINGS = re.compile(rb"(?:\r\n\r\n)++")
 
 
 class FramingErrorKind(Enum):
@@ -85,9 +86,10 @@ class StreamFramer:
 
     def _drop_keep_alives(self) -> None:
         """Leading CRLFs are no part of a message (RFC 3261 §7.5); two of them are a ping."""
-        while self._buffer.startswith(b"\r\n\r\n"):
-            del self._buffer[:4]
-            self._pongs += 1
+        pings = _PINGS.match(self._buffer)
+        if pings is not None:
+            self._pongs += pings.end() // 4
+            del self._buffer[: pings.end()]
         if self._buffer.startswith(b"\r\n") and len(self._buffer) > 2 and self._buffer[2] != 0x0D:
             del self._buffer[:2]
 

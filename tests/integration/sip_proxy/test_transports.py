@@ -34,8 +34,9 @@ class Handler:
         self.closed: list[Flow] = []
         self.unsent: list[Flow | Destination] = []
 
-    def received(self, data: bytes, flow: Flow) -> None:
+    def received(self, data: bytes, flow: Flow) -> bool:
         self.messages.append((data, flow))
+        return True
 
     def framing_failed(self, error: FramingError, flow: Flow) -> None:
         raise AssertionError("nothing broken is sent here")
@@ -217,10 +218,11 @@ async def test_udp_is_read_on_after_a_datagram_that_the_exchange_fails_at(
     loop.set_exception_handler(lambda loop, context: errors.append(context))
     take = handler.received
 
-    def received(data: bytes, flow: Flow) -> None:
+    def received(data: bytes, flow: Flow) -> bool:
         take(data, flow)
         if data == b"bad":
             raise ValueError
+        return True
 
     monkeypatch.setattr(handler, "received", received)
     here = UdpTransport(

@@ -25,15 +25,23 @@ MESSAGE = "OPTIONS sip:a SIP/2.0\r\nSubject: grüß\r\nContent-Length: 0\r\n\r\n
 
 
 class Handler:
-    """Notes what the transport tells."""
+    """Notes what the transport tells; takes as much as there is `room` for."""
 
     def __init__(self) -> None:
+        self.room = 1000
+        self.refused = 0
         self.messages: list[tuple[bytes, Flow]] = []
         self.closed: list[Flow] = []
         self.unsent: list[Flow | Destination] = []
 
-    def received(self, data: bytes, flow: Flow) -> None:
-        self.messages.append((data, flow))
+    def received(self, data: bytes, flow: Flow) -> bool:
+        if self.room <= 0:
+            self.refused += 1
+            return False
+        self.room -= 1
+        if data.strip():
+            self.messages.append((data, flow))
+        return True
 
     def framing_failed(self, error: FramingError, flow: Flow) -> None:
         raise AssertionError("frames need no framing")
@@ -200,6 +208,59 @@ async def test_no_more_connections_than_there_is_room_for(make: Make, browser: a
         with pytest.raises(aiohttp.ClientError):
             await browser.ws_connect(url(here), protocols=("sip",))
     assert here.admission.refused_count  # (the client may try twice)
+
+
+async def test_one_source_does_not_take_the_room_of_all(make: Make, browser: aiohttp.ClientSession) -> None:
+    here = await make(StreamLimits(connections_of_one_source=2))
+    elsewhere = aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0)))
+    async with elsewhere, browser.ws_connect(url(here), protocols=("sip",)):
+        async with browser.ws_connect(url(here), protocols=("sip",)):
+            with pytest.raises(aiohttp.ClientError):
+                await browser.ws_connect(url(here), protocols=("sip",))
+            async with elsewhere.ws_connect(url(here), protocols=("sip",)):
+                assert here.connection_count == 3
+        await until(lambda: here.connection_count == 1)
+        async with browser.ws_connect(url(here), protocols=("sip",)):
+            assert here.connection_count == 2
+
+
+async def test_a_source_that_sends_too_much_is_not_read_for_a_while_and_loses_nothing(
+    handler: Handler, make: Make, browser: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip_proxy.transport.websocket_connection.REST_S", 0.01)
+    here = await make()
+    handler.room = 1
+    async with browser.ws_connect(url(here), protocols=("sip",), autoping=False) as phone:
+        for number in range(3):
+            await phone.send_str(f"{number}{MESSAGE}")
+        await phone.ping(b"p")
+        await until(lambda: handler.refused > 2)
+        assert len(handler.messages) == 1
+        handler.room = 2
+        await until(lambda: len(handler.messages) == 3)
+        assert [data[:1] for data, _ in handler.messages] == [b"0", b"1", b"2"]
+        await until(lambda before=handler.refused: handler.refused > before)  # type: ignore[misc]
+        handler.room = 1  # for the ping
+        assert (await phone.receive()).type is aiohttp.WSMsgType.PONG
+
+
+async def test_a_frame_that_does_not_come_to_its_end_is_not_waited_for(
+    handler: Handler, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip_proxy.transport.websocket._FRAME_S", 0.1)
+    here = await make()
+    reader, writer = await asyncio.open_connection(*here.listening)
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"\x81\x81\0\0\0\0x" + b"\x01\x81\0\0\0\0y")  # a whole frame, and a fragment of one
+    await until(lambda: handler.closed)
+    writer.close()
+
+    assert [data for data, _ in handler.messages] == [b"x"]
 
 
 async def test_who_does_not_come_to_the_point_is_dropped(

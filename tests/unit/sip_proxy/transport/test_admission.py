@@ -28,15 +28,15 @@ def test_the_addresses_of_an_ipv6_subnet_are_one_source(admission: Admission) ->
 
 def test_there_is_an_end_to_the_room_of_all(admission: Admission) -> None:
     assert not admission.admit("192.0.2.1", 3)
-    assert not admission.has_room(3)
+    assert not admission.admit("192.0.2.2", 4)
     assert admission.refused_count == 2
 
 
 def test_the_dropped_and_the_refused_are_a_line_each(
     admission: Admission, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    admission.has_room(3)
-    admission.has_room(3)
+    for _ in range(2):
+        admission.admit("192.0.2.1", 3)
     admission.report_refused()
     admission.report_refused()
     admission.note_dropped("idle", 7, ("192.0.2.1", 5070))

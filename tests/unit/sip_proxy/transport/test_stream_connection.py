@@ -1,5 +1,7 @@
 """One connection of a stream transport: framing, pongs, limits, and its end."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,6 +30,15 @@ class FakeTransport:
         self.written = b""
         self.is_closed = False
         self.is_aborted = False
+        self.is_read = True
+
+    def pause_reading(self) -> None:
+        assert self.is_read
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        assert not self.is_read
+        self.is_read = True
 
     def get_extra_info(self, name: str) -> Any:
         return self.extra[name]
@@ -49,15 +60,21 @@ class FakeTransport:
 
 
 class Handler:
-    """Notes what the connection tells."""
+    """Notes what the connection tells; takes as much as there is `room` for."""
 
     def __init__(self) -> None:
+        self.room = 1000
         self.messages: list[bytes] = []
         self.failures: list[str] = []
         self.turns = 0
 
-    def received(self, data: bytes, flow: Flow) -> None:
-        self.messages.append(data)
+    def received(self, data: bytes, flow: Flow) -> bool:
+        if self.room <= 0:
+            return False
+        self.room -= 1
+        if data.strip():
+            self.messages.append(data)
+        return True
 
     def framing_failed(self, error: FramingError, flow: Flow) -> None:
         self.failures.append(str(error))
@@ -121,6 +138,61 @@ def test_answers_pings() -> None:
     peer.connection.data_received(b"\r\n\r\n\r\n\r\n")
 
     assert peer.transport.written == b"\r\n\r\n"
+
+
+@pytest.fixture
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sip_proxy.transport.stream_connection.REST_S", 0.01)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.usefixtures("short_rests")
+async def test_a_source_that_sends_too_much_is_not_read_for_a_while_and_loses_nothing() -> None:
+    peer = Peer()
+    second = MESSAGE.replace(b"body", b"next")
+    peer.handler.room = 1
+    peer.connection.data_received(MESSAGE + second + MESSAGE[:10])
+    assert not peer.transport.is_read
+    peer.connection.data_received(MESSAGE[10:])  # was decrypted already, as on TLS it may be
+    assert peer.handler.messages == [MESSAGE]
+
+    peer.handler.room = 5
+    await until(lambda: peer.transport.is_read)
+    assert peer.handler.messages == [MESSAGE, second, MESSAGE]
+    assert peer.connection.received_count == 3
+
+
+@pytest.mark.usefixtures("short_rests")
+async def test_keep_alives_count_as_messages_and_nobody_needs_many() -> None:
+    peer = Peer()
+    peer.handler.room = 0
+    peer.connection.data_received(b"\r\n\r\n")
+    assert not peer.transport.is_read
+    await until(lambda: peer.transport.is_read)
+
+    peer.handler.room = 1000
+    peer.connection.data_received(b"\r\n\r\n" * 1000)
+    assert not peer.transport.is_read
+    assert peer.transport.written == b""
+    await until(lambda: peer.transport.is_read)
+
+
+@pytest.mark.usefixtures("short_rests")
+async def test_a_connection_may_end_while_it_rests() -> None:
+    peer = Peer()
+    peer.handler.room = 0
+    peer.connection.data_received(MESSAGE)
+    rest = peer.connection._rest
+    assert rest is not None
+    peer.connection.connection_lost(None)
+
+    assert peer.closed == [peer.connection]
+    assert rest.cancelled()
 
 
 def test_closes_after_a_framing_error_and_hears_nothing_more() -> None:
