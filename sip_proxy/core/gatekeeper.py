@@ -183,6 +183,11 @@ class Gatekeeper:
 
     def _credentials(self, request: Request, key: str) -> DigestCredentials | None:
         """Find the credentials for our realm; raises MalformedCredentials when those are unusable."""
+        value = request.first(key)
+        if value is None:
+            return None
+        if self.is_ours(value):  # as nearly always: one proxy, one line
+            return parse_credentials(value)
         for value in request.line_values(key):
             if self.is_ours(value):
                 return parse_credentials(value)

@@ -8,8 +8,14 @@ import hashlib
 import re
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
+
+try:
+    # Python's own needs a fifth of the code that OpenSSL goes through for so short a text.
+    from _md5 import md5  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import md5
 
 
 class Algorithm(Enum):
@@ -48,15 +54,16 @@ _PARAMETER = re.compile(
     r"""(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^\s,"]++))\s*+(?:,|\Z)""",
     re.DOTALL | re.ASCII,
 )
-# What nearly every phone writes, in any order: each parameter once, quoted where RFC 7616 §3.4 says so.
+# What nearly every phone writes, in any order: each parameter once, quoted where RFC 7616 §3.4 says so, and
+# nowhere a backslash.
 _USUAL = (
-    ("username", r'"([^"\\]*+)"'),
-    ("realm", r'"([^"\\]*+)"'),
-    ("nonce", r'"([^"\\]*+)"'),
-    ("uri", r'"([^"\\]*+)"'),
-    ("response", r'"([^"\\]*+)"'),
+    ("username", r'"([^"]*+)"'),
+    ("realm", r'"([^"]*+)"'),
+    ("nonce", r'"([^"]*+)"'),
+    ("uri", r'"([^"]*+)"'),
+    ("response", r'"([^"]*+)"'),
     ("algorithm", r"(MD5|SHA-256)"),
-    ("cnonce", r'"([^"\\]*+)"'),
+    ("cnonce", r'"([^"]*+)"'),
     ("nc", r"([0-9A-Fa-f]{1,8})"),
     ("qop", r"(auth)"),
 )
@@ -73,7 +80,7 @@ _ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
 # MD5 is offered, last, because most phones know nothing else (RFC 8760 §2.1 allows that).
 _HASH: dict[Algorithm, Callable[[bytes], "hashlib._Hash"]] = {
     Algorithm.SHA_256: hashlib.sha256,
-    Algorithm.MD5: lambda data: hashlib.md5(data, usedforsecurity=False),
+    Algorithm.MD5: partial(md5, usedforsecurity=False),  # or an OpenSSL that must not use it would refuse
 }
 _HEX_DIGITS = {Algorithm.SHA_256: 64, Algorithm.MD5: 32}
 
@@ -88,7 +95,7 @@ def parse_credentials(value: str) -> DigestCredentials:
         or
             uses an algorithm or quality of protection that is never offered here.
     """
-    usual = _USUAL_CREDENTIALS.match(value)
+    usual = None if "\\" in value else _USUAL_CREDENTIALS.match(value)
     if usual is not None and None not in (found := usual.groups()):
         username, realm, nonce, uri, response, algorithm_text, cnonce, nonce_count_text, _ = found
         return DigestCredentials(

@@ -2,8 +2,8 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters, percent_decoded
@@ -33,9 +33,8 @@ class UnknownScheme(MalformedMessage):
         super().__init__("Unsupported URI Scheme", status=416)
 
 
-@dataclass(frozen=True, slots=True)
-class Uri:
-    """A URI in parts.
+class Uri(NamedTuple):
+    """A URI in parts. A tuple, because nearly every call has one that was not seen lately.
 
     `user` is still escaped and has no password; it is "" when there is none. `host` is in lower case, an IPv6
     reference keeps its brackets and is in its shortest form (RFC 5952). A tel URI has its number as `user`

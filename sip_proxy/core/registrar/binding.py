@@ -97,7 +97,7 @@ def is_ip_address(text: str) -> bool:
 
 
 def save_bindings(bindings: tuple[Binding, ...], wall_offset: float) -> str:
-    """Write bindings as JSON; instants are on the wall clock there.
+    """Write bindings as JSON; instants are on the wall clock there, in whole seconds.
 
     Formatted by hand, as this is done for every REGISTER.
     """
@@ -109,8 +109,8 @@ def _binding_text(binding: Binding, wall_offset: float) -> str:
     return (
         f'{{"contact":{_text(binding.contact)},"flow":{flow_text(binding.flow)},'
         f'"is_direct":{"true" if binding.is_direct else "false"},"call_id":{_text(binding.call_id)},'
-        f'"cseq":{binding.cseq},"q":{binding.q},"registered_at":{binding.registered_at!r},'
-        f'"expires_at":{binding.expires_at + wall_offset!r},"user_agent":{_text(binding.user_agent)}'
+        f'"cseq":{binding.cseq},"q":{binding.q},"registered_at":{int(binding.registered_at)},'
+        f'"expires_at":{int(binding.expires_at + wall_offset)},"user_agent":{_text(binding.user_agent)}'
         f"{',' + json.dumps(outbound)[1:] if outbound else '}'}"
     )
 
