@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as _text
 from pathlib import Path
 
+import structlog
+
 from sip_proxy.adapters.instants import rfc3339
 from sip_proxy.core.dialog.call_record import CallRecord
 from sip_proxy.core.outputs import NO_BINDINGS, BindingsChanged, CallRecorded, CallSaved
+
+log = structlog.get_logger()
 
 _BOOLEAN = {False: "false", True: "true"}
 
@@ -89,6 +93,7 @@ class JournalStore:
         self._boot_id = boot_id
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)  # device and inode
 
     def open(self) -> None:
         """Open the file, making it when there is none.
@@ -106,7 +111,8 @@ class JournalStore:
             ) from error
 
     def reopen(self) -> None:
-        """Open the file afresh after an error. Raises UnableToOpenJournal."""
+        """Open the file afresh after an error. Raises UnableToOpenJournal, or sqlite3.Error."""
+        self._see_that_it_is_there()
         self.close()
         self.open()
 
@@ -132,6 +138,7 @@ class JournalStore:
 
     def write(self, facts: Iterable[Fact]) -> None:
         """Keep facts, in order, in one transaction. Raises sqlite3.Error and then has kept none of them."""
+        self._see_that_it_is_there()
         connection = self._open_connection
         with connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -188,10 +195,40 @@ class JournalStore:
                 connection.executescript(
                     f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT"
                 )
+            self._file = _file_at(self._path)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _see_that_it_is_there(self) -> None:
+        """Put a copy in the file's place if somebody deleted or moved it.
+
+        SQLite would go on writing to a file without a name, and the next process would find none of it.
+        Raises sqlite3.Error when the copy can't be written; nothing is lost then, and it can be tried again.
+        """
+        if self._connection is None or _file_at(self._path) == self._file:
+            return
+        copy = self._path.with_name(f"{self._path.name}.copy")
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                self._connection.execute("VACUUM INTO ?", (str(copy),))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            # What belonged to the lost file must not be taken for this one's.
+            self._path.with_name(f"{self._path.name}-wal").unlink(missing_ok=True)
+            os.replace(copy, self._path)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"the journal's file is gone ({error})") from error
+        log.error(
+            "journal_put_back", path=str(self._path), effect="its file was deleted or moved; nothing is lost"
+        )
+        self.close()
+        self.open()
 
     def _write_bindings(self, connection: sqlite3.Connection, fact: BindingsChanged) -> None:
         if fact.state != NO_BINDINGS:
@@ -204,6 +241,15 @@ class JournalStore:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(statement, [(record_id,) for record_id in record_ids])
+
+
+def _file_at(path: Path) -> tuple[int, int]:
+    """Return what tells a file from another that has its name, (0, 0) when there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
 
 
 def record_json(record: CallRecord) -> str:

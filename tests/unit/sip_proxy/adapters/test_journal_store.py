@@ -190,6 +190,51 @@ def test_a_directory_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -
         JournalStore(tmp_path / "var" / "journal.sqlite3", boot_id="this boot").open()
 
 
+@pytest.mark.parametrize("mischief", ["deleted", "all deleted", "moved", "another put there"])
+def test_a_journal_whose_file_is_gone_puts_it_back_with_all_that_is_in_it(
+    mischief: str, store: JournalStore, path: Path
+) -> None:
+    """SQLite goes on writing to a file without a name, and whoever starts next finds nothing."""
+    store.write(
+        [CallSaved("standing", "state"), recorded("undelivered"), BindingsChanged("0001", (), "bound")]
+    )
+    if mischief == "another put there":
+        path.with_name("other").write_bytes(b"")
+        path.with_name("other").rename(path)
+    elif mischief == "moved":
+        path.parent.rename(path.parent.with_name("moved"))
+    else:
+        for file in path.parent.glob("*" if mischief == "all deleted" else path.name):
+            file.unlink()
+    store.write([CallSaved("later", "state")])
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    after = reopened(store, path)
+    restored = after.restore()
+    assert [call.record_id for call in restored.calls] == ["later", "standing"]
+    assert (restored.bindings, restored.undelivered) == ((("0001", "bound"),), 1)
+    after.write([recorded("next")])
+    assert [record.record_id for record in after.next_records(9)] == ["undelivered", "next"]
+    after.close()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_while_its_file_cannot_be_put_back_nothing_of_the_journal_is_lost(
+    store: JournalStore, path: Path
+) -> None:
+    store.write([CallSaved("standing", "state")])
+    path.unlink()
+    obstacle = path.with_name(f"{path.name}.copy")
+    obstacle.mkdir()
+
+    for attempt in (store.reopen, lambda: store.write([recorded("later")])):
+        with pytest.raises(sqlite3.Error, match="gone"):
+            attempt()
+    obstacle.rmdir()
+    store.reopen()
+    assert [call.record_id for call in store.restore().calls] == ["standing"]
+
+
 def test_a_closed_journal_refuses_work(store: JournalStore) -> None:
     store.close()
 
