@@ -26,7 +26,7 @@ class CallCounts:
             return
         self.total += 1
         by_number = self._by_number
-        for number in _numbers(call):
+        for number in {call.caller, call.callee}:
             by_number[number] = by_number.get(number, 0) + 1
 
     def remove(self, call: Call) -> None:
@@ -34,13 +34,9 @@ class CallCounts:
         if call.emergency:
             return
         self.total -= 1
-        for number in _numbers(call):
+        for number in {call.caller, call.callee}:
             remaining = self._by_number[number] - 1
             if remaining:
                 self._by_number[number] = remaining
             else:
                 del self._by_number[number]
-
-
-def _numbers(call: Call) -> tuple[str, ...]:
-    return (call.caller,) if call.caller == call.callee else (call.caller, call.callee)

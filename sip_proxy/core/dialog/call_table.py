@@ -104,7 +104,7 @@ class CallTable:
         """The caller got a final response other than 2xx."""
         if call.take(CallEvent.FAILED):
             call.setup = None
-            self._end(call, now, outcome=outcome, status=status, reason=reason, ended_by=ended_by)
+            self._end(call, now, outcome=outcome, status=status, reason=printable(reason), ended_by=ended_by)
             self._forget(call)
 
     def hung_up(
@@ -251,7 +251,7 @@ class CallTable:
             wall=self._exchange.wall(ended),
             outcome=outcome,
             status=status,
-            reason=printable(reason),
+            reason=reason,
             ended_by=ended_by,
         )
         self._exchange.emit(CallRecorded(record))
