@@ -149,8 +149,12 @@ def _outbound_to_json(binding: Binding) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def flow_text(flow: Flow) -> str:
-    """Write a flow as a JSON array."""
-    return json.dumps([flow.transport.value, *flow.remote, *flow.local, flow.connection])
+    """Write a flow as a JSON array. Formatted by hand, as many phones have many flows."""
+    (remote_host, remote_port), (local_host, local_port) = flow.remote, flow.local
+    return (
+        f'["{flow.transport.value}",{_text(remote_host)},{remote_port},{_text(local_host)},{local_port},'
+        f"{flow.connection}]"
+    )
 
 
 def flow_from_json(items: list[Any]) -> Flow:

@@ -118,20 +118,23 @@ class ShortPath:
         if expiry_s < config.minimum_expiry_s or expiry_s == 0:
             return None
         before = self._registrar.location.find(number, now)
-        call_id, cseq = usual.call_id, int(usual.cseq)
+        contact, call_id, cseq = usual.contact, usual.call_id, int(usual.cseq)
         if before:
             known = before[0]
-            if len(before) > 1 or known.contact != usual.contact or known.reg_id:
+            if len(before) > 1 or known.contact != contact or known.reg_id:
                 return None
-            if known.call_id == call_id and cseq <= known.cseq:
-                return None
+            contact = known.contact  # the same text: one is enough
+            if known.call_id == call_id:
+                if cseq <= known.cseq:
+                    return None
+                call_id = known.call_id
         elif self._is_ourselves(usual):
             return None
         return Binding(
-            contact=usual.contact,
+            contact=contact,
             flow=flow,
             is_direct=usual.via_host == flow.remote[0] and int(usual.via_port) == flow.remote[1],
-            call_id=intern(call_id),
+            call_id=call_id,
             cseq=cseq,
             q=1000,
             registered_at=self._exchange.wall(now),
