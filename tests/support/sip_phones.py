@@ -480,6 +480,13 @@ class Attempt:
         return [response.status for response in self.responses]
 
     @property
+    def is_on_its_way(self) -> bool:
+        """Whether it was passed on to a phone, and nothing has come back yet."""
+        phones = self.phone.exchange.phones.values()
+        passed_on = [each for phone in phones for each in phone.requests(self.method)]
+        return not self.statuses and any(each.call_id == self.call_id for each in passed_on)
+
+    @property
     def last_response(self) -> Response | None:
         """The last of them."""
         return self.responses[-1] if self.responses else None

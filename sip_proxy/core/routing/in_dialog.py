@@ -126,9 +126,9 @@ class InDialogRouter:
         data = self._copy(request, match, flow, self._hops.via(to, branch))
         relay = Relay(self._exchange, self._calls, match, request, server, asked_s)
         if request.method == "INVITE":
-            server.respond(100, self._exchange.trying(request), now)
             receiver = match.receiver
             context = ResponseContext(self._exchange, request, server, relay)
+            server.expect_answer(now)
             context.add_branch(receiver.contact, is_direct=receiver.is_direct).start(
                 "INVITE", data, branch=branch, to=to, recorded_routes=0, now=now
             )

@@ -88,7 +88,6 @@ class Branch:
         now: float,
     ) -> None:
         """Send the copy."""
-        self._restart_timer_c(method, now)
         self.recorded_routes = recorded_routes
         layer = self.context.exchange.layer
         self.transaction = layer.start_client(method, data, branch=branch, to=to, owner=self, now=now)
@@ -119,7 +118,7 @@ class Branch:
     def on_timer(self, event: int, now: float) -> None:
         """Timer C: CANCEL a branch that rings (§16.8); after a CANCEL, stop waiting for it (§9.1)."""
         self.timer = None
-        if event == BranchTimer.C and self.transaction is not None and self.transaction.response_seen:
+        if event == BranchTimer.C:
             self.cancel(now)
         else:
             self._give_up(now)
@@ -143,7 +142,8 @@ class Branch:
         if self.is_cancelled:
             if not self.is_cancel_sent:
                 self._send_cancel(transaction, now)
-        elif response.status > 100:
+        elif response.status > 100 or self.timer is None:
+            # Until the first provisional timer B does for it, which is shorter.
             self._restart_timer_c(transaction.method, now)
         if response.status > 100:
             self.context.take_provisional(self, response, now)
@@ -282,6 +282,11 @@ class ResponseContext:
         if self.is_invite:
             for branch in self.branches:
                 branch.cancel(now, reason)
+
+    def trying(self) -> bytes:
+        """The phones need their time (§17.2.1)."""
+        assert self._request is not None
+        return self.exchange.trying(self._request)
 
     def server_ended(self) -> None:
         """Nothing can go to the caller any more."""

@@ -252,7 +252,7 @@ class Router:
         exchange = self._exchange
         setup = None
         if call is not None:
-            server.respond(100, exchange.trying(request), now)
+            server.expect_answer(now)
             setup = CallSetup(exchange, self._calls, call, request)
         waits = call is not None and not call.emergency
         context = ResponseContext(exchange, request, server, setup, waits_for_journal=waits)

@@ -13,6 +13,24 @@ class InviteServerTransaction(ServerTransaction):
     TABLE: ClassVar[Table]
     FIRST_STATE: ClassVar[int] = ServerState.PROCEEDING
 
+    def expect_answer(self, now: float) -> None:
+        """Somebody works on the request: send 100 if nothing else goes back within 200 ms (§17.2.1).
+
+        Most phones ring sooner, which says more and stops the caller's retransmissions as well.
+        """
+        self._start_resend(self.layer.values.trying_s, ServerEvent.UNANSWERED, now)
+
+    def _send_trying(self, now: float) -> None:
+        if self.taker is not None:
+            self.respond(100, self.taker.trying(), now)
+
+    def _send_again_or_trying(self, now: float) -> None:
+        """A caller that repeats its INVITE has waited long enough for a sign."""
+        if self.last_send is None:
+            self._send_trying(now)
+        else:
+            self.send_again(now)
+
     def _start_g_and_h(self, now: float) -> None:
         if not self.to.transport.is_reliable:
             self._start_resend(self.interval_s, ServerEvent.RESEND, now)
@@ -34,20 +52,22 @@ class InviteServerTransaction(ServerTransaction):
 
 
 _Invite = InviteServerTransaction
+_STOP = Machine.stop_timers
 _END = (ServerState.TERMINATED, (Machine.end,))
 
 InviteServerTransaction.TABLE = {
     ServerState.PROCEEDING: {
-        ServerEvent.REQUEST_AGAIN: (ServerState.PROCEEDING, (_Invite.send_again,)),
-        ServerEvent.PROVISIONAL: (ServerState.PROCEEDING, (_Invite.send,)),
-        ServerEvent.SUCCESS: (ServerState.ACCEPTED, (_Invite.send, _Invite._start_l)),
-        ServerEvent.FAILURE: (ServerState.COMPLETED, (_Invite.send, _Invite._start_g_and_h)),
+        ServerEvent.UNANSWERED: (ServerState.PROCEEDING, (_Invite._send_trying,)),
+        ServerEvent.REQUEST_AGAIN: (ServerState.PROCEEDING, (_Invite._send_again_or_trying,)),
+        ServerEvent.PROVISIONAL: (ServerState.PROCEEDING, (_STOP, _Invite.send)),
+        ServerEvent.SUCCESS: (ServerState.ACCEPTED, (_STOP, _Invite.send, _Invite._start_l)),
+        ServerEvent.FAILURE: (ServerState.COMPLETED, (_STOP, _Invite.send, _Invite._start_g_and_h)),
         # A provisional could not be sent; the final response may still find its way.
         ServerEvent.TRANSPORT_ERROR: (ServerState.PROCEEDING, ()),
     },
     ServerState.COMPLETED: {
         ServerEvent.REQUEST_AGAIN: (ServerState.COMPLETED, (_Invite.send_again,)),
-        ServerEvent.ACK: (ServerState.CONFIRMED, (Machine.stop_timers, _Invite._start_i)),
+        ServerEvent.ACK: (ServerState.CONFIRMED, (_STOP, _Invite._start_i)),
         ServerEvent.RESEND: (ServerState.COMPLETED, (_Invite._resend,)),
         ServerEvent.TIMEOUT: _END,
         ServerEvent.TRANSPORT_ERROR: _END,

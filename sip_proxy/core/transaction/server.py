@@ -31,6 +31,7 @@ class ServerEvent(IntEnum):
     TIMEOUT = 6  # timer H
     LINGERED = 7  # timer I, J or L
     TRANSPORT_ERROR = 8
+    UNANSWERED = 9  # nothing has gone back for 200 ms
 
 
 class RequestTaker(Protocol):
@@ -38,6 +39,9 @@ class RequestTaker(Protocol):
 
     def cancel(self, now: float, reason: str = "") -> None:
         """The caller gave up (RFC 3261 §16.10), and said why (the value of a `Reason` header)."""
+
+    def trying(self) -> bytes:
+        """Build the 100 for an INVITE that nothing else has gone back for yet."""
 
     def server_ended(self) -> None:
         """The transaction is over and can be forgotten."""
@@ -70,6 +74,9 @@ class ServerTransaction(Machine):
         else:
             self.fire(ServerEvent.FAILURE, now)
         self.pending = None
+
+    def expect_answer(self, now: float) -> None:
+        """Somebody works on the request. Of others than INVITE nobody need hear before the final response."""
 
     def is_answered(self) -> bool:
         """Tell whether a final response was given."""

@@ -19,6 +19,7 @@ class TimerValues:
     t2_s: float = 4.0
     t4_s: float = 5.0
     timer_c_s: float = 181.0
+    trying_s: float = 0.2  # §17.2.1: how long a caller may wait for any response to its INVITE
 
     @property
     def transaction_timeout_s(self) -> float:

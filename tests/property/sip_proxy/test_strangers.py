@@ -274,4 +274,4 @@ def test_a_copy_of_a_request_that_is_being_served_is_not_challenged() -> None:
     copy = "\r\n".join(line for line in lines if not line.startswith("Proxy-Authorization")).encode()
     assert copy != attempt.data
     caller.send(copy)
-    assert attempt.statuses == [100, 180, 180]
+    assert attempt.statuses == [180, 180]

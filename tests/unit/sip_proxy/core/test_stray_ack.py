@@ -60,7 +60,7 @@ def test_the_ack_of_a_refusal_ends_its_transaction() -> None:
     assert glance_at_ack(acknowledgement) is not None
     exchange.receive(acknowledgement, caller.flow)
     exchange.advance(5.0)
-    assert attempt.statuses == [100, 486]  # not sent again
+    assert attempt.statuses == [486]  # not sent again
 
 
 def test_the_ack_of_an_answer_arrives_also_when_it_is_written_as_most_phones_do() -> None:

@@ -157,7 +157,7 @@ def test_repeated_answers_and_acks_pass_and_change_nothing() -> None:
     call.exchange.advance(0.5)
     call.callee.send(call.ok)
     call.attempt.ack()
-    assert call.attempt.statuses == [100, 180, 200, 200]
+    assert call.attempt.statuses == [180, 200, 200]
     acks = call.callee.requests("ACK")
     assert len(acks) == 2
     call.attempt.bye()

@@ -54,7 +54,7 @@ def test_ending_a_ringing_call_cancels_it_and_tells_the_caller() -> None:
     callee.answer(callee.request("INVITE"), 180)
     (live,) = exchange.engine.live_calls()
     assert end(exchange, live.id)
-    assert attempt.statuses == [100, 180, 480]
+    assert attempt.statuses == [180, 480]
     assert callee.requests("CANCEL")
     record = exchange.the_record
     assert record.ended_by is EndedBy.EXCHANGE
@@ -156,7 +156,7 @@ def test_a_call_that_was_only_ringing_is_lost_with_the_process_and_never_billed(
     callee.answer(callee.request("INVITE"), 180)
     exchange.restart()
     callee.answer(callee.request("INVITE"), 200)
-    assert attempt.statuses == [100, 180]
+    assert attempt.statuses == [180]
     assert exchange.engine.live_calls() == []
 
 

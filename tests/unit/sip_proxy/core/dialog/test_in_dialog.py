@@ -78,6 +78,7 @@ def test_a_reinvite_moves_the_target_of_later_requests() -> None:
     call.caller.send(call.attempt.in_dialog("INVITE", cseq=call.attempt.cseq))
     reinvite = call.callee.request("INVITE")
     assert reinvite.cseq == call.attempt.cseq
+    call.exchange.advance(0.2)
     assert call.caller.statuses("INVITE")[-1] == 100
     call.callee.answer(reinvite, 200, contact="sip:0002@203.0.113.60:5080")
     assert sum(isinstance(output, CallSaved) for output in call.exchange.outputs) == saves + 1

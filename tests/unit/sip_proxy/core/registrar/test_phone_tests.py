@@ -101,7 +101,7 @@ def test_after_failures_in_a_row_a_phone_is_out_of_service() -> None:
     caller, phone = exchange.phone("0001"), exchange.phone("0002")
     fail(exchange, 2)
     assert is_in_service(exchange)
-    assert caller.invite("0002").statuses == [100]
+    assert caller.invite("0002").is_on_its_way
     fail(exchange, 1)
     assert not is_in_service(exchange)
     assert not results(exchange)[-1].in_service
@@ -131,7 +131,7 @@ def test_the_other_phone_of_a_number_rings_on() -> None:
         run_test(exchange)
         alive.answer(alive.request("OPTIONS"), 200)
         exchange.advance(33)
-    assert caller.invite("0002").statuses == [100]
+    assert caller.invite("0002").is_on_its_way
     assert alive.requests("INVITE")
     assert dead.requests("INVITE") == []
 
@@ -144,7 +144,7 @@ def test_a_phone_out_of_service_is_asked_again_and_comes_back_by_itself() -> Non
     exchange.advance(70)
     phone.answer(phone.request("OPTIONS"), 200)
     assert is_in_service(exchange)
-    assert caller.invite("0002").statuses == [100]
+    assert caller.invite("0002").is_on_its_way
     exchange.outputs.clear()
     exchange.advance(300)
     assert results(exchange) == []  # nobody is left to be asked again
@@ -167,7 +167,7 @@ def test_an_emergency_number_is_rung_whatever_the_tests_say() -> None:
         run_test(exchange, "9911")
         exchange.advance(33)
     assert not is_in_service(exchange, "9911")
-    assert caller.invite("9911").statuses == [100]
+    assert caller.invite("9911").is_on_its_way
     assert desk.requests("INVITE")
 
 

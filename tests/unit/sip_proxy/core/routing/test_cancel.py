@@ -23,7 +23,7 @@ def test_cancel_is_answered_here_and_sent_on_by_us() -> None:
     assert (cancel.cseq, cancel.call_id, cancel.from_tag) == (invite.cseq, invite.call_id, invite.from_tag)
     callee.answer(cancel, 200)
     callee.answer(invite, 487)
-    assert attempt.statuses == [100, 180, 487]
+    assert attempt.statuses == [180, 487]
     record = exchange.the_record
     assert (record.outcome, record.ended_by, record.status) == (Outcome.CANCELLED, EndedBy.CALLER, 487)
     assert record.answered_at is None
@@ -64,9 +64,9 @@ def test_a_phone_that_never_ends_its_cancelled_invite_is_given_up_after_64_t1() 
     exchange, _, _, attempt = ringing()
     attempt.cancel()
     exchange.advance(31.9)
-    assert attempt.statuses == [100, 180]
+    assert attempt.statuses == [180]
     exchange.advance(0.1)
-    assert attempt.statuses == [100, 180, 487]
+    assert attempt.statuses == [180, 487]
     assert exchange.the_record.outcome is Outcome.CANCELLED
 
 
@@ -75,7 +75,7 @@ def test_an_answer_that_crosses_the_cancel_is_a_call() -> None:
     exchange, caller, callee, attempt = ringing()
     attempt.cancel()
     callee.answer(callee.request("INVITE"), 200)
-    assert attempt.statuses == [100, 180, 200]
+    assert attempt.statuses == [180, 200]
     assert exchange.records == []
     attempt.ack()
     attempt.bye()
@@ -90,7 +90,7 @@ def test_an_answer_long_after_the_cancel_is_nobodys_call() -> None:
     attempt.cancel()
     exchange.advance(32)
     callee.answer(callee.request("INVITE"), 200)
-    assert attempt.statuses == [100, 180, 487]
+    assert attempt.statuses == [180, 487]
     assert callee.requests("ACK") == []
     assert exchange.engine.live_calls() == []
     assert len(exchange.records) == 1

@@ -30,8 +30,8 @@ def test_every_phone_of_the_number_rings_on_a_branch_of_its_own() -> None:
     assert len(branches) == 2
     fork.answer(fork.left, 180)
     fork.answer(fork.right, 180)
-    assert fork.attempt.statuses == [100, 180, 180]
-    assert [each.to_tag for each in fork.attempt.responses[1:]] == ["left", "right"]
+    assert fork.attempt.statuses == [180, 180]
+    assert [each.to_tag for each in fork.attempt.responses] == ["left", "right"]
 
 
 def test_when_one_answers_the_others_are_cancelled() -> None:
@@ -47,7 +47,7 @@ def test_when_one_answers_the_others_are_cancelled() -> None:
     fork.right.answer(cancel, 200)
     fork.answer(fork.right, 487)
     assert fork.right.request("ACK").to_tag == "right"
-    assert fork.attempt.statuses == [100, 180, 180, 200]
+    assert fork.attempt.statuses == [180, 180, 200]
     assert fork.exchange.records == []
 
 
@@ -58,24 +58,24 @@ def test_a_branch_that_said_nothing_yet_is_cancelled_when_it_does() -> None:
     assert fork.right.requests("CANCEL") == []
     fork.answer(fork.right, 180)
     assert len(fork.right.requests("CANCEL")) == 1
-    assert fork.attempt.statuses == [100, 200]
+    assert fork.attempt.statuses == [200]
 
 
 def test_one_refusal_is_held_back_while_another_phone_rings() -> None:
     fork = Fork()
     fork.answer(fork.left, 486)
     assert fork.left.request("ACK")
-    assert fork.attempt.statuses == [100]
+    assert fork.attempt.is_on_its_way
     fork.answer(fork.right, 180)
     fork.answer(fork.right, 200)
-    assert fork.attempt.statuses == [100, 180, 200]
+    assert fork.attempt.statuses == [180, 200]
 
 
 def test_when_all_refuse_the_best_refusal_goes_back_once() -> None:
     fork = Fork()
     fork.answer(fork.left, 404)
     fork.answer(fork.right, 486)
-    assert fork.attempt.statuses == [100, 404]
+    assert fork.attempt.statuses == [404]
     assert fork.exchange.the_record.status == 404
 
 
@@ -83,10 +83,10 @@ def test_a_6xx_cancels_the_others_and_is_the_answer() -> None:
     fork = Fork()
     fork.answer(fork.right, 180)
     fork.answer(fork.left, 603)
-    assert fork.attempt.statuses == [100, 180]
+    assert fork.attempt.statuses == [180]
     fork.right.answer(fork.right.request("CANCEL"), 200)
     fork.answer(fork.right, 487)
-    assert fork.attempt.statuses == [100, 180, 603]
+    assert fork.attempt.statuses == [180, 603]
     record = fork.exchange.the_record
     assert (record.outcome, record.ended_by) == (Outcome.BUSY, EndedBy.CALLEE)
 
@@ -107,7 +107,7 @@ def test_an_overloaded_callee_is_a_500_to_the_caller() -> None:
     fork = Fork()
     fork.answer(fork.left, 503)
     fork.answer(fork.right, 503)
-    assert fork.attempt.statuses == [100, 500]
+    assert fork.attempt.statuses == [500]
 
 
 def test_a_phone_that_is_silent_counts_as_408_and_the_other_ones_word_is_better() -> None:
@@ -134,7 +134,7 @@ def test_a_second_answer_is_acknowledged_and_hung_up_by_the_exchange() -> None:
     fork.answer(fork.right, 180)
     fork.answer(fork.left, 200)
     late = fork.answer(fork.right, 200)
-    assert fork.attempt.statuses == [100, 180, 180, 200]
+    assert fork.attempt.statuses == [180, 180, 200]
     ack, bye = fork.right.request("ACK"), fork.right.request("BYE")
     assert (ack.cseq, ack.to_tag, ack.uri) == (fork.attempt.cseq, "right", fork.right.contact)
     assert (bye.cseq, bye.to_tag) == (fork.attempt.cseq + 1000, "right")
@@ -179,9 +179,9 @@ def test_a_target_that_cannot_be_sent_to_counts_as_503_and_the_other_rings_on() 
     fork = Fork()
     fork.exchange.engine.unable_to_send(fork.left.flow, fork.exchange.now)
     fork.exchange.deliver()
-    assert fork.attempt.statuses == [100]
+    assert fork.attempt.is_on_its_way
     fork.answer(fork.right, 200)
-    assert fork.attempt.statuses == [100, 200]
+    assert fork.attempt.statuses == [200]
 
 
 def test_when_no_target_can_be_sent_to_the_caller_hears_it_and_goes_on_using_the_exchange() -> None:
@@ -190,7 +190,7 @@ def test_when_no_target_can_be_sent_to_the_caller_hears_it_and_goes_on_using_the
     for phone in (fork.left, fork.right):
         fork.exchange.engine.unable_to_send(phone.flow, fork.exchange.now)
     fork.exchange.deliver()
-    assert fork.attempt.statuses == [100, 500]
+    assert fork.attempt.statuses == [500]
     assert fork.attempt.responses[-1].reason == "The phone can't be reached"
     assert fork.exchange.the_record.outcome is Outcome.FAILED
 
@@ -245,4 +245,4 @@ def test_the_callees_own_word_reaches_the_caller(status: int) -> None:
     assert exchange.the_record.reason == "My own words"
     caller.send(attempt.ack_of(response))
     exchange.advance(1)
-    assert attempt.statuses == [100, status]
+    assert attempt.statuses == [status]

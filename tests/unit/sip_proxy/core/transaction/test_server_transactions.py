@@ -30,6 +30,50 @@ def test_a_retransmitted_invite_is_answered_with_the_last_provisional() -> None:
     assert again(bench, invite) == ["SIP/2.0 180"]
 
 
+class Worker:
+    """Works on an INVITE, and takes its time."""
+
+    def cancel(self, now: float, reason: str = "") -> None:
+        """Nobody gives up here."""
+
+    def trying(self) -> bytes:
+        return b"SIP/2.0 100\r\n"
+
+    def server_ended(self) -> None:
+        """Nothing to forget."""
+
+
+@pytest.mark.parametrize("to", [UDP, TCP])
+def test_an_invite_gets_100_once_when_nothing_has_gone_back_for_200_ms(to: Flow) -> None:
+    bench = Bench()
+    invite = bench.server("INVITE", to)
+    invite.taker = Worker()
+    invite.expect_answer(bench.now)
+    assert bench.advance(10) == [0.2]
+    assert bench.sent() == ["SIP/2.0 100"]
+    assert again(bench, invite) == ["SIP/2.0 100"]
+
+
+@pytest.mark.parametrize("status", [180, 200, 486])
+def test_whatever_goes_back_sooner_takes_the_place_of_the_100(status: int) -> None:
+    bench = Bench()
+    invite = bench.server("INVITE", TCP)
+    invite.taker = Worker()
+    invite.expect_answer(bench.now)
+    bench.advance(0.1)
+    assert respond(bench, invite, status) == [f"SIP/2.0 {status}"]
+    assert bench.advance(10) == []
+
+
+def test_an_invite_that_is_repeated_sooner_gets_100_at_once() -> None:
+    bench = Bench()
+    invite = bench.server("INVITE")
+    invite.taker = Worker()
+    invite.expect_answer(bench.now)
+    assert again(bench, invite) == ["SIP/2.0 100"]
+    assert bench.advance(10) == []
+
+
 def test_timer_g_repeats_a_failure_up_to_every_t2_until_timer_h() -> None:
     bench = Bench()
     invite = bench.server("INVITE")
