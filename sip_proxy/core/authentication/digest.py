@@ -24,6 +24,9 @@ class Algorithm(Enum):
     SHA_256 = "SHA-256"
     MD5 = "MD5"
 
+    # As for `Transport`: else every look-up by algorithm makes a hash of the name.
+    __hash__ = object.__hash__
+
 
 class MalformedCredentials(ValueError):
     """The credentials can't be used. The text says why, in words fit for a reason phrase."""
