@@ -19,6 +19,7 @@ from sip_proxy.core.transaction.timers import Timer
 
 _BUSY = frozenset({486, 600, 603})
 _NO_ANSWER = frozenset({408, 480})
+_GIVEN_UP = Rejection(487, "Request Terminated")
 _RECORD_ROUTE = frozenset({"record-route"})
 
 
@@ -85,11 +86,10 @@ class CallSetup:
         if call.called is not None or self._has_ended():
             self._refuse(branch, response, now)
             return False
-        if not (self._exchange.journal_available or call.emergency):
-            # The caller would not hear of the answer, which can't be written down: better refused than billed
-            # for nothing. As with a new call, `calling_rules`.
+        rejection = None if call.emergency else self._refusal_of_answer()
+        if rejection is not None:
             self._refuse(branch, response, now)
-            self._finish(NOT_ACCOUNTED_FOR, now)
+            self._finish(rejection, now)
             return False
         self._stop_timer()
         call.agree_on_session(self._settle_session_timer(response), now)
@@ -97,7 +97,7 @@ class CallSetup:
         return True
 
     def cancelled(self, now: float) -> None:
-        """The caller gave up; what the branches answer decides whether in time."""
+        """The caller gave up: what is answered from now on is no call any more."""
         self._is_cancelled = True
         self._stop_timer()
 
@@ -131,6 +131,13 @@ class CallSetup:
 
     def _settle_session_timer(self, response: Response) -> int:
         return settle_session_timer(response, self._asked_s, is_known_to_asker=self._knows_timers)
+
+    def _refusal_of_answer(self) -> Rejection | None:
+        """Nobody is to pay for an answer that its caller had given up waiting for, or will not hear of."""
+        if self._is_cancelled:
+            return _GIVEN_UP
+        # It can't be written down, so it would be held back.
+        return None if self._exchange.journal_available else NOT_ACCOUNTED_FOR
 
     def _has_ended(self) -> bool:
         return self.call.state is LiveCallState.ENDED

@@ -1,4 +1,6 @@
-"""CANCEL (RFC 3261 §9, §16.10), and the race that it loses to an answer."""
+"""CANCEL (RFC 3261 §9, §16.10), and the race between it and an answer."""
+
+import pytest
 
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
 from sip_proxy.core.outputs import LiveCallState
@@ -70,18 +72,32 @@ def test_a_phone_that_never_ends_its_cancelled_invite_is_given_up_after_64_t1() 
     assert exchange.the_record.outcome is Outcome.CANCELLED
 
 
-def test_an_answer_that_crosses_the_cancel_is_a_call() -> None:
-    """§9.1, §16.7: a 2xx always goes to the caller, who then hangs up."""
-    exchange, caller, callee, attempt = ringing()
+@pytest.mark.parametrize("late_s", [0, 31])
+def test_an_answer_after_the_cancel_is_hung_up_on_and_costs_nothing(late_s: int) -> None:
+    """The caller gave up first, and its phone may be gone. §16.7 would pass the 2xx: `CallSetup.success`."""
+    exchange, _, callee, attempt = ringing()
+    invite = callee.request("INVITE")
     attempt.cancel()
-    callee.answer(callee.request("INVITE"), 200)
-    assert attempt.statuses == [180, 200]
-    assert exchange.records == []
-    attempt.ack()
-    attempt.bye()
+    exchange.advance(late_s)
+    callee.answer(invite, 200)
     callee.answer(callee.request("BYE"), 200)
-    assert caller.statuses("BYE") == [200]
-    assert exchange.the_record.outcome is Outcome.ANSWERED
+    callee.answer(invite, 200)
+    assert attempt.statuses == [180, 487]
+    assert (len(callee.requests("ACK")), len(callee.requests("BYE"))) == (2, 1)
+    record = exchange.the_record
+    assert (record.outcome, record.ended_by, record.duration_us) == (Outcome.CANCELLED, EndedBy.CALLER, 0)
+    assert exchange.engine.live_calls() == []
+
+
+def test_an_emergency_call_that_is_answered_after_its_cancel_is_passed_on() -> None:
+    """Nobody pays for it, and who helps may want to know what happened."""
+    exchange = Exchange()
+    caller, desk = exchange.phone("0001"), exchange.phone("9911")
+    attempt = caller.invite("9911")
+    desk.answer(desk.request("INVITE"), 180)
+    attempt.cancel()
+    desk.answer(desk.request("INVITE"), 200)
+    assert attempt.statuses == [180, 200]
 
 
 def test_an_answer_long_after_the_cancel_is_nobodys_call() -> None:
