@@ -11,6 +11,7 @@ from sip_proxy.settings import ListenAddress
 from sip_proxy.transport.admission import Admission
 from sip_proxy.transport.handler import TransportHandler
 from sip_proxy.transport.stream_connection import StreamConnection, StreamLimits
+from sip_proxy.transport.tls_door import TlsDoor
 
 _SWEEP_INTERVAL_S = 5.0
 _BACKLOG = 1024
@@ -60,6 +61,7 @@ class StreamTransport:
         self._limits = limits or StreamLimits()
         self._tls = tls
         self._server: asyncio.Server | None = None
+        self._door: TlsDoor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._connections: dict[int, StreamConnection] = {}
@@ -94,9 +96,19 @@ class StreamTransport:
     async def start(self) -> None:
         """Begin to take connections."""
         self._loop = asyncio.get_running_loop()
-        self._server = await self._loop.create_server(
-            self._make_connection, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
-        )
+        if self._tls is not None:
+            self._door = TlsDoor(
+                self._socket,
+                context=self._tls,
+                admission=self.admission,
+                standing=lambda: len(self._connections),
+                make_protocol=self._make_connection,
+            )
+            self._door.start()
+        else:
+            self._server = await self._loop.create_server(
+                self._make_connection, sock=self._socket, backlog=_BACKLOG
+            )
         self._sweeper = self._loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
 
     async def close(self) -> None:
@@ -105,6 +117,8 @@ class StreamTransport:
             self._sweeper.cancel()
         if self._server:
             self._server.close()
+        elif self._door:
+            await self._door.close()
         else:
             self._socket.close()
         for task in self._tasks:
@@ -199,5 +213,7 @@ class StreamTransport:
             self.admission.note_dropped(reason, len(connections), flow.remote if flow else None)
             for connection in connections:
                 connection.drop()
+        if self._door:
+            self._door.report_failed()
         self.admission.report_refused()
         self._sweeper = self._loop.call_later(_SWEEP_INTERVAL_S, self._sweep)

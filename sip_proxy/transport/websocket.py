@@ -18,6 +18,7 @@ from sip_proxy.transport.addresses import unmapped
 from sip_proxy.transport.admission import Admission
 from sip_proxy.transport.handler import TransportHandler
 from sip_proxy.transport.stream_connection import StreamLimits
+from sip_proxy.transport.tls_door import TlsDoor
 from sip_proxy.transport.websocket_connection import WebSocketConnection
 
 SUBPROTOCOL = "sip"
@@ -55,6 +56,7 @@ class WebSocketTransport:
         self._limits = limits or StreamLimits()
         self._tls = tls
         self._server: asyncio.Server | None = None
+        self._door: TlsDoor | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._connections: dict[int, WebSocketConnection] = {}
         self._upgraded: set[web.RequestHandler] = set()
@@ -88,9 +90,17 @@ class WebSocketTransport:
     async def start(self) -> None:
         """Begin to take connections."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._http, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
-        )
+        if self._tls is not None:
+            self._door = TlsDoor(
+                self._socket,
+                context=self._tls,
+                admission=self.admission,
+                standing=lambda: len(self._http.connections),
+                make_protocol=self._http,
+            )
+            self._door.start()
+        else:
+            self._server = await loop.create_server(self._http, sock=self._socket, backlog=_BACKLOG)
         self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
 
     async def close(self) -> None:
@@ -99,6 +109,8 @@ class WebSocketTransport:
             self._sweeper.cancel()
         if self._server:
             self._server.close()
+        elif self._door:
+            await self._door.close()
         else:
             self._socket.close()
         for connection in self._connections.values():
@@ -180,6 +192,8 @@ class WebSocketTransport:
             self.admission.note_dropped("no message", len(silent), silent[0].flow.remote)
         for connection in silent:
             connection.drop()
+        if self._door:
+            self._door.report_failed()
         self.admission.report_refused()
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
 

@@ -63,7 +63,7 @@ Make = Callable[..., StreamTransport]
 async def make(handler: Handler) -> AsyncIterator[Make]:
     made: list[StreamTransport] = []
 
-    def make(limits: StreamLimits | None = None) -> StreamTransport:
+    def make(limits: StreamLimits | None = None, tls: ssl.SSLContext | None = None) -> StreamTransport:
         transport = StreamTransport(
             bind_stream(ListenAddress("127.0.0.1", 0)),
             transport=Transport.TCP,
@@ -71,6 +71,7 @@ async def make(handler: Handler) -> AsyncIterator[Make]:
             next_number=itertools.count(1),
             clock=time.monotonic,
             limits=limits,
+            tls=tls,
         )
         made.append(transport)
         return transport
@@ -168,6 +169,41 @@ async def test_one_source_does_not_take_the_room_of_all(handler: Handler, make: 
     await until(lambda: here.connection_count == 3)
     for writer in (writers[1], third, elsewhere, again):
         writer.close()
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What the exchange and a phone need for TLS."""
+    certificate, key = make_certificate(tmp_path / "tls")
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(certificate, key)
+    return ours, ssl.create_default_context(cafile=str(certificate))
+
+
+async def test_who_has_not_shaken_hands_counts_for_its_source_and_is_dropped_soon(
+    handler: Handler,
+    make: Make,
+    certified: tuple[ssl.SSLContext, ssl.SSLContext],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sip_proxy.transport.tls_door._HANDSHAKE_S", 0.3)
+    monkeypatch.setattr("sip_proxy.transport.stream._SWEEP_INTERVAL_S", 0.02)
+    ours, theirs = certified
+    here = make(StreamLimits(connections_of_one_source=2), ours)
+    await here.start()
+    silent = [await asyncio.open_connection(*here.listening) for _ in range(3)]
+    await until(lambda: here.admission.refused_count == 1)
+    await until(lambda: here.admission.dropped == {"no TLS handshake": 2})
+    for reader, writer in silent:
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+
+    _, phone = await asyncio.open_connection(*here.listening, ssl=theirs)
+    phone.write(MESSAGE)
+    await until(lambda: handler.messages)
+    assert (here.connection_count, here.admission.refused_count) == (1, 1)
+    phone.close()
 
 
 async def test_slow_peers_are_dropped(handler: Handler, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
