@@ -12,7 +12,7 @@ from sip_proxy.core.message.grammar import printable, quote_string
 from sip_proxy.core.message.message import Request
 from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
 from sip_proxy.core.outputs import BindingsChanged, Registration
-from sip_proxy.core.registrar.binding import Binding, load_bindings, save_bindings
+from sip_proxy.core.registrar.binding import Binding, contact_key, load_bindings, save_bindings
 from sip_proxy.core.registrar.errors import RegistrationRefused
 from sip_proxy.core.registrar.keep_alive import NatKeepAlive
 from sip_proxy.core.registrar.location import LocationTable
@@ -154,7 +154,8 @@ class Registrar:
             return before
         if "*" in contacts:
             return self._remove_all(request, contacts, before)
-        kept = {binding.key(): binding for binding in before}
+        known = {binding.key(): binding for binding in before}
+        kept = known.copy()
         path = self._path(request)
         wants_outbound = asks_for_outbound(request)
         for value in contacts:
@@ -173,7 +174,11 @@ class Registrar:
                 # The same phone's earlier contact on this flow goes, and what it bound without naming a flow.
                 kept.pop(key, None)
                 key = (outbound.instance, outbound.reg_id)
-            existing = kept.get(key)
+            else:
+                # It may have named a flow before; the phone is the same, and must not be rung twice.
+                for same in [each for each in before if each.reg_id and contact_key(each.contact) == key]:
+                    kept.pop(same.key(), None)
+            existing = known.get(key)
             if existing is not None:
                 _check_order(request, existing)
             expiry_s = self._expiry_s(request, contact)

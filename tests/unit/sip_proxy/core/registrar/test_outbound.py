@@ -4,7 +4,7 @@ import pytest
 
 from sip_proxy.core.flow import Transport
 from sip_proxy.core.message.message import Response
-from tests.support.sip_phones import DOMAIN, Exchange, Phone
+from tests.support.sip_phones import DOMAIN, WALL_OFFSET, Exchange, Phone
 
 INSTANCE = '"<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>"'
 OTHER_INSTANCE = '"<urn:uuid:00000000-0000-1000-8000-000000000001>"'
@@ -54,6 +54,15 @@ def test_without_the_option_tag_reg_id_means_nothing() -> None:
     assert "require" not in response.keys
     register(other, headers=(), call_id="another")
     assert contacts(exchange) == [one.contact, other.contact]
+
+
+def test_a_phone_that_names_its_flow_no_longer_is_still_one_phone() -> None:
+    exchange = Exchange()
+    phone = connected(exchange)
+    register(phone)
+    register(phone, headers=(), call_id="another")
+    assert contacts(exchange) == [phone.contact]
+    assert exchange.engine.registrations()[0].expires_at == exchange.now + WALL_OFFSET + 600
 
 
 def test_a_phone_that_connects_anew_replaces_its_flow_whatever_its_contact_and_call_id() -> None:

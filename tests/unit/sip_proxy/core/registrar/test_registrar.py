@@ -127,6 +127,15 @@ def test_a_register_overtaken_by_a_later_one_changes_nothing() -> None:
     assert contacts_of(exchange, "0001") == [phone.contact]
 
 
+def test_of_two_equal_contacts_in_one_request_the_second_is_in_force() -> None:
+    """§19.1.4: parameters that mean nothing make no difference."""
+    exchange = Exchange()
+    phone = exchange.phone("0001", register=False)
+    response = phone.register(contacts=(f"<{phone.contact}>", f"<{phone.contact};x=2>;expires=120"))
+    assert response.status == 200
+    assert contacts_of(exchange, "0001") == [f"{phone.contact};x=2"]
+
+
 def test_all_contacts_are_taken_or_none() -> None:
     exchange = Exchange()
     phone = exchange.phone("0001")
