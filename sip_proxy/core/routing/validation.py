@@ -11,6 +11,10 @@ from sip_proxy.core.rejection import Rejection
 _ROUTE = frozenset({"route"})
 # What is left for the requests that the exchange sends in the name of one side to the other.
 _CSEQ_ROOM = 10_000
+# What has phones of various makers start anew or fetch their settings, at the word of their exchange alone.
+_MAINTENANCE = frozenset(
+    {"check-sync", "resync", "reboot", "restart", "report", "action-uri", "service-control"}
+)
 
 
 def request_uri(request: Request) -> Uri | Rejection:
@@ -33,6 +37,11 @@ def check_request(request: Request, hops: Hops, identifiers: Identifiers) -> Rej
         return Rejection(400, "The CSeq number is too high for a dialog")
     if "proxy-require" in request.shape.at:
         return unsupported(request, "proxy-require", frozenset())
+    if request.method == "NOTIFY" and not _MAINTENANCE.isdisjoint(
+        map(_event_type, request.line_values("event"))
+    ):
+        # It would come from our address, so the phone would obey, and be cut off in a call.
+        return Rejection(403, "Only the exchange itself resets phones")
     if not request.has_one_via():
         return _check_loop(request, hops, identifiers)
     return None
@@ -56,6 +65,10 @@ def loop_mark(request: Request, identifiers: Identifiers) -> str:
         request.cseq,
         *request.shape.only(_ROUTE)(request.lines),
     )
+
+
+def _event_type(value: str) -> str:
+    return value.partition(";")[0].strip().lower()
 
 
 def _check_loop(request: Request, hops: Hops, identifiers: Identifiers) -> Rejection | None:

@@ -156,3 +156,26 @@ def test_publish_is_relayed_as_any_other_request() -> None:
     other.answer(request, 489)
     assert attempt.statuses == [489]
     assert f"@{DOMAIN}" not in request.uri
+
+
+@pytest.mark.parametrize("event", ["Event: check-sync", "o: Check-Sync ;reboot=true", "Event:\r\n resync"])
+@pytest.mark.parametrize("within", ["nothing", "a subscription", "a call"])
+def test_only_the_exchange_itself_resets_phones(event: str, within: str) -> None:
+    """It would come from the exchange's address, so the phone would start anew in the middle of a call."""
+    subscription = Subscription()
+    phone, other = subscription.subscriber, subscription.notifier
+    if within == "nothing":
+        other.invite("0001", method="NOTIFY", headers=(event,), body=b"")
+    else:
+        begun = subscription.subscribe
+        if within == "a call":
+            phone.invite("0002")
+            begun = other.request("INVITE")
+            other.answer(begun, 200)
+        data = callee_request(other, begun, "NOTIFY", cseq=7)
+        other.send(data.replace(b"Content-Length", event.encode() + b"\r\nContent-Length"))
+    assert other.statuses("NOTIFY") == [403]
+    assert phone.requests("NOTIFY") == []
+    assert subscription.exchange.engine.reset_phone("0001", subscription.exchange.now)
+    subscription.exchange.deliver()
+    assert len(phone.requests("NOTIFY")) == 1
