@@ -22,6 +22,9 @@ from sip_proxy.core.routing.relay import Relay
 from sip_proxy.core.routing.response_context import ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
 
+# §18.1.1: what is longer doesn't fit into one datagram everywhere.
+_SURE_TO_ARRIVE = 1300
+
 
 class InDialogRouter:
     """Relays requests between the two sides of a call.
@@ -44,7 +47,7 @@ class InDialogRouter:
         match = self._calls.find_dialog(request)
         if match is None or request.max_forwards == 0:
             return
-        if self._hops.is_flow_of(match.sender, flow, now):
+        if request.has_one_via() and self._hops.is_flow_of(match.sender, flow, now):
             match.sender.showed_life(now)
         self._calls.acknowledged(match.call, now)
         to = self._hops.reach_party(match.receiver, now)
@@ -87,13 +90,14 @@ class InDialogRouter:
         is_its_own = self._hops.is_flow_of(sender, flow, now)
         # Phones behind a proxy (RFC 3327) have one flow in common, which can't tell them apart.
         is_certain = is_its_own and request.has_one_via()
-        # A BYE that nobody accepts would leave a call going on, so it needs no proof.
-        if not is_certain and request.method != "BYE":
-            # A refresh can move the contact of its sender, who would then hear of no BYE.
-            is_harmless = is_its_own and request.method not in SESSION_REFRESHES
-            if not is_harmless and not self._is_proved(request, match, flow, now):
+        # A BYE that nobody accepts would leave a call going on, so it needs no proof, and proves no life. A
+        # refresh can move the contact of its sender, who would then hear of no BYE.
+        if is_certain:
+            sender.showed_life(now)
+        elif request.method in SESSION_REFRESHES or not (is_its_own or request.method == "BYE"):
+            if not self._is_proved(request, match, flow, now):
                 return
-        sender.showed_life(now)
+            sender.showed_life(now)
         asked_s = 0
         if request.method == "BYE":
             if match.sent_by is EndedBy.CALLEE and match.call.is_being_set_up():
@@ -136,6 +140,9 @@ class InDialogRouter:
             self._exchange.layer.start_client(
                 request.method, data, branch=branch, to=to, owner=relay, now=now
             )
+            if request.method == "BYE" and len(data) > _SURE_TO_ARRIVE and match.call.called is not None:
+                # The record is closed: the other side must hear of it although NATs drop fragments.
+                self._calls.requests.send_bye(match.call.call_id, sender, match.receiver, now, headers=[])
 
     def _hang_up(self, match: DialogMatch, now: float, *, is_certain: bool, is_reachable: bool) -> None:
         """A BYE ends the call, before the other side accepts it."""

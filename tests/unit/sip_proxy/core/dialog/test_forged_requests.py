@@ -139,6 +139,24 @@ def test_an_ack_from_elsewhere_is_no_sign_of_life() -> None:
     assert record.duration_us == 50_000  # until the caller acknowledged, which was the last it did
 
 
+@pytest.mark.parametrize("came_by_proxy", [False, True])
+def test_what_is_sent_in_the_name_of_a_phone_that_is_gone_is_no_sign_of_its_life(came_by_proxy: bool) -> None:
+    """The called phone could have a caller that lost its power pay for hours."""
+    call = AnsweredCall()
+    for minute in range(10):
+        call.exchange.advance(60)
+        for question in call.callee.requests("OPTIONS"):
+            call.callee.answer(question, 200)
+        call.callee.inbox.clear()
+        if came_by_proxy:
+            data = by_a_proxy(call.attempt.in_dialog("INFO", cseq=10 + minute), minute)
+            call.exchange.receive(data, call.caller.flow)
+        else:
+            call.callee.send(call.attempt.in_dialog("BYE", cseq=1))
+    (record,) = call.exchange.records
+    assert record.duration_us == 50_000  # until the caller acknowledged, which was the last it did
+
+
 def test_a_bye_too_long_for_the_other_phone_is_followed_by_a_short_one() -> None:
     """A caller over TCP may send more than a datagram holds, and its call is over all the same."""
     call = AnsweredCall(caller_transport=Transport.TCP)
@@ -151,6 +169,17 @@ def test_a_bye_too_long_for_the_other_phone_is_followed_by_a_short_one() -> None
     assert bye.cseq > lost.cseq
     assert call.caller.statuses("BYE") == [200]
     assert len([each for each in call.exchange.outputs if isinstance(each, CallRecorded)]) == 1
+
+
+def test_a_bye_that_may_not_arrive_in_one_piece_has_a_short_one_beside_it() -> None:
+    """Its fragments may be dropped on the way, and the callee would talk on for half a minute for free."""
+    call = AnsweredCall(caller_transport=Transport.TCP)
+    padding = b"X-Padding: " + b"x" * 1300 + b"\r\nContent-Length"
+    call.caller.send(call.attempt.in_dialog("BYE", cseq=9).replace(b"Content-Length", padding))
+    long, short = call.callee.requests("BYE")
+    assert (long.cseq, "x-padding" in long.keys) == (9, True)
+    assert (short.cseq > 9, "x-padding" in short.keys) == (True, False)
+    assert len(call.exchange.records) == 1
 
 
 def test_a_bye_for_a_phone_without_a_connection_is_owed_to_it() -> None:
