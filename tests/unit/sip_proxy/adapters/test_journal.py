@@ -71,7 +71,8 @@ def listener() -> Listener:
 
 @pytest.fixture
 async def journal(store: UnreliableStore, listener: Listener) -> AsyncIterator[Journal]:
-    journal = Journal(store, listener=listener, retry_s=0.01)
+    # Patient enough for any load of the machine: that a disk hangs is the impatient one's subject.
+    journal = Journal(store, listener=listener, retry_s=0.01, patience_s=60.0)
     journal.start()
     yield journal
     store.is_full = False
