@@ -25,7 +25,7 @@ async def test_work_ends_at_its_limit_and_the_next_is_not_hindered(database: Dat
     started = time.monotonic()
     with pytest.raises(DatabaseUnavailable, match=r"silent|within"):
         await database.run(sleep, within_s=0.3)
-    assert 0.25 < time.monotonic() - started < 3
+    assert 0.25 < time.monotonic() - started < 15
     assert await database.run(one, within_s=5) == 1
 
 
@@ -47,7 +47,7 @@ def test_limits_nest_and_end_with_their_block(database: Database) -> None:
     with patience(silence_s=0.2):
         with patience(silence_s=30, deadline=time.monotonic() + 30), pytest.raises(DatabaseUnavailable):
             database.run_blocking(sleep)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 15
     database.run_blocking(lambda session: session.execute(text("SELECT pg_sleep(0.4)")))
 
 
@@ -58,4 +58,4 @@ def test_a_server_that_accepts_and_says_nothing_is_left() -> None:
         started = time.monotonic()
         with patience(silence_s=0.2), pytest.raises(psycopg2.OperationalError, match="silent for 0"):
             psycopg2.connect(host=host, port=port, user="x", dbname="x")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 15

@@ -165,7 +165,7 @@ def test_a_database_that_is_away_is_told_at_once(database_url: URL) -> None:
     started = time.monotonic()
     with pytest.raises(DatabaseUnavailable, match="the database is away"):
         away.run_blocking(lambda session: add(session, "Alice"))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     away.close()
 
 

@@ -71,9 +71,10 @@ def test_an_unknown_number_is_not_found(proxy: ProxyProcess, billing: FakeBillin
     assert (record["outcome"], record["status"], record["duration_us"]) == ("rejected", 404, 0)
 
 
-def test_a_suspension_is_in_force_within_a_second(proxy: ProxyProcess, billing: FakeBilling) -> None:
+def test_a_suspension_is_in_force_long_before_the_directory_would_be_asked_for_again(
+    proxy: ProxyProcess, billing: FakeBilling
+) -> None:
     billing.change_account("0001", state="suspended")
-    changed_at = time.monotonic()
 
     def refused() -> bool:
         with phone("0001", "secret of 1", proxy.address("udp")) as caller:
@@ -84,8 +85,7 @@ def test_a_suspension_is_in_force_within_a_second(proxy: ProxyProcess, billing: 
             caller.acknowledge(response, uri, cseq=2)
             return response.status == 403
 
-    eventually(refused, "the suspended caller is refused", 1.0)
-    assert time.monotonic() - changed_at < 1.0
+    eventually(refused, "the suspended caller is refused", 10.0)
 
 
 def test_a_full_exchange_says_so(proxy: ProxyProcess, billing: FakeBilling) -> None:

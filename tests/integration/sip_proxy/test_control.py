@@ -67,7 +67,7 @@ def test_a_watcher_sees_registrations_and_calls_as_they_happen(
         answer = call(caller, callee)
         states = [events.until("call")["state"] for _ in range(3)]
         assert states == ["inviting", "ringing", "answered"]
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0
         with watching(proxy) as late:
             _, snapshot = late.next()
             assert snapshot["calls"][0]["state"] == "answered"
