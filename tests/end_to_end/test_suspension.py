@@ -42,9 +42,7 @@ def pay(system: System, subscriber: Subscriber) -> None:
     assert paid.body["reactivated"]
 
 
-def test_closing_suspends_and_a_payment_reactivates_at_once(
-    system: System, subscribers: Subscribers
-) -> None:
+def test_closing_suspends_and_a_payment_reactivates_at_once(system: System, subscribers: Subscribers) -> None:
     alice, bob = subscribers.make(), subscribers.make()
     period_end = datetime.fromisoformat(alice.open_bill()["period"]["end"])
     with alice.phone() as caller, bob.phone() as callee:

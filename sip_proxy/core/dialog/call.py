@@ -67,7 +67,7 @@ class Call:
     Instants are on the wall clock but for `answered_on_clock`, which is on the monotonic clock and gives the
     duration. `early` holds the legs that rang, by their tag, until one of them answers and becomes `called`.
     `session_interval_s` is the session interval that the phones agreed on (RFC 4028), 0 for none, and
-    `refreshed_on_clock` when they last did.
+    `refreshed_on_clock` when they last did. `restored_on_clock` is when it was taken up after a restart.
     """
 
     __slots__ = (
@@ -85,6 +85,7 @@ class Call:
         "keeper",
         "record_id",
         "refreshed_on_clock",
+        "restored_on_clock",
         "ringing_at",
         "saved_on_clock",
         "session_interval_s",
@@ -120,6 +121,7 @@ class Call:
         self.answered_on_clock = 0.0
         self.refreshed_on_clock = 0.0
         self.saved_on_clock = 0.0
+        self.restored_on_clock = 0.0
         self.session_interval_s = 0
         self.keeper = keeper
         self.setup: CallSetupControl | None = None
@@ -157,9 +159,16 @@ class Call:
         return self.session_interval_s > 0 and now - self.refreshed_on_clock >= self.session_interval_s
 
     def last_proof_of_life(self) -> float:
-        """When, on the monotonic clock, both sides were last known to be there."""
+        """When, on the monotonic clock, the call last proved to be going on: by a sign of the called side.
+
+        The caller pays, so its own silence must not make the call cheaper. Only if it has been silent since a
+        restart it may have hung up while there was nobody to hear it, and its last sign counts as well.
+        """
         assert self.called is not None
-        return max(self.answered_on_clock, min(self.calling.seen_at, self.called.seen_at))
+        proof = self.called.seen_at
+        if self.calling.seen_at < self.restored_on_clock:
+            proof = min(proof, self.calling.seen_at)
+        return max(self.answered_on_clock, proof)
 
     def live(self) -> LiveCall:
         """Return the call as an administrator sees it."""

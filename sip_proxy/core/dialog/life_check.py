@@ -4,7 +4,7 @@ A phone that loses power sends no BYE, and the sound goes past the exchange. So 
 must give a sign of life now and then: any request or response in the dialog is one; a side that sends
 none is asked by OPTIONS. When it doesn't answer several times in a row or doesn't know the call, or when the
 phones agreed on a session timer (RFC 4028) and let it run out, the call is over, and it ended at the last
-proof of life.
+proof of life: that of the called side, because whoever pays could be silent on purpose.
 """
 
 from typing import Protocol

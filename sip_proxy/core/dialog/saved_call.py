@@ -54,7 +54,7 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
     call.answered_at = saved["answered_at"]
     call.acknowledged_at = saved["acknowledged_at"]
     call.answered_on_clock = saved["answered_on_clock"] + clock_offset
-    call.saved_on_clock = now
+    call.saved_on_clock = call.restored_on_clock = now
     call.agree_on_session(saved.get("session_interval_s", 0), now)
     return call
 
