@@ -1,10 +1,11 @@
 """What the core alone costs per registration and per call: no socket, no journal, no other process.
 
-    python -m bench.sip.core_cost [--calls 3000] [--profile]
+    python -m bench.sip.core_cost [--calls 3000] [--profile] [--pause-ms 1]
 
 The messages are those of the SIPp scenarios. Only the engine's own time is counted, step by step, so a change
 to the core can be judged in seconds. Of each step the median is taken, which a busy machine disturbs least.
-`--profile` prints where the time goes.
+`--profile` prints where the time goes. `--pause-ms` waits before each message, as a running exchange does:
+what was in the caches of a shared machine is gone then.
 """
 
 import argparse
@@ -43,12 +44,15 @@ class Bench:
     engine: Engine
     now: float = 1000.0
     records: int = 0
+    pause_s: float = 0.0
     step_ns: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def step(self, name: str, data: str, flow: Flow) -> list[str]:
         """Let the engine have a message; return what it sends."""
         raw = data.encode()
         self.now += 0.0005
+        if self.pause_s:
+            time.sleep(self.pause_s)
         started = time.thread_time_ns()
         self.engine.receive(raw, flow, self.now)
         outputs = self.engine.take_outputs()
@@ -66,6 +70,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--phones", type=int, default=1000)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--pause-ms", type=float, default=0.0)
     arguments = parser.parse_args()
     gc.set_threshold(50_000, 20, 100)  # as the server does
     bench = Bench(make_engine(arguments.phones))
@@ -76,6 +81,7 @@ def main() -> None:
         call(bench, numbers, serial)
     _print(bench, "registration", lambda name: name.startswith("REGISTER"))
     bench.step_ns.clear()
+    bench.pause_s = arguments.pause_ms / 1000
     profiler = cProfile.Profile()
     if arguments.profile:
         profiler.enable()
