@@ -63,11 +63,6 @@ class _Search:
     silent_until: float = 0.0
     noted_until: float = 0.0
 
-    def refresh(self, now: float) -> None:
-        """Forget what is long ago."""
-        if now - self.since > SEARCH_SPAN_S:
-            self.since, self.asked_for, self.guessed_at = now, 0, 0
-
     def is_over(self, now: float) -> bool:
         ends = (self.since + SEARCH_SPAN_S, self.unheard_until, self.silent_until, self.noted_until)
         return now > max(ends)
@@ -165,7 +160,6 @@ class Sources:
         if self.is_trusted(host, now):  # people behind it do dial wrong numbers
             return False
         search = self._search(host, now)
-        search.refresh(now)
         search.asked_for |= _bit_of(number)
         if search.asked_for.bit_count() < MOST_ASKED_FOR:
             return False
@@ -178,7 +172,6 @@ class Sources:
         if self.is_trusted(host, now):
             return False
         search = self._search(host, now)
-        search.refresh(now)
         search.guessed_at |= _bit_of(number)
         if search.guessed_at.bit_count() < MOST_GUESSED_AT:
             return False
@@ -195,11 +188,14 @@ class Sources:
         return True
 
     def _search(self, host: str, now: float) -> _Search:
+        """Return what is known of a source's search, without what is long ago."""
         host = source_of(host)
         search = self._searches.get(host)
         if search is None:
             self._make_room(now)
             search = self._searches[host] = _Search(now)
+        elif now - search.since > SEARCH_SPAN_S:
+            search.since, search.asked_for, search.guessed_at = now, 0, 0
         return search
 
     def _make_room(self, now: float) -> None:
