@@ -35,6 +35,9 @@ _PATIENCE_S = 2.0
 # nothing and come as fast as a hostile phone can dial, are let go; calls that cost something never are.
 _MOST_WAITING = 50_000
 
+# What is no fault of a fact: it can be written later. Nothing of that kind may cost one.
+_NOT_NOW = (sqlite3.Error, UnableToOpenJournal, OSError, MemoryError)
+
 Result = TypeVar("Result")
 
 
@@ -254,7 +257,7 @@ class Journal:
             if self._is_failing:
                 self._store.reopen()
             self._write_facts()
-        except (sqlite3.Error, UnableToOpenJournal) as error:
+        except _NOT_NOW as error:
             self._shorten_waiting()
             self._retry_at = time.monotonic() + self._retry_s
             if not self._is_failing:
@@ -270,7 +273,7 @@ class Journal:
     def _write_facts(self) -> None:
         try:
             self._store.write(self._waiting)
-        except (sqlite3.Error, UnableToOpenJournal):
+        except _NOT_NOW:
             raise
         except Exception:
             # Not the disk but something in a fact: it must not keep the others from being written.
@@ -282,7 +285,7 @@ class Journal:
             fact = self._waiting[0]
             try:
                 self._store.write([fact])
-            except (sqlite3.Error, UnableToOpenJournal):
+            except _NOT_NOW:
                 raise
             except Exception:
                 log.exception("fact_lost", fact=repr(fact))

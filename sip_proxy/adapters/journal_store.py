@@ -205,12 +205,15 @@ class JournalStore:
         """Put a copy in the file's place if somebody deleted or moved it.
 
         SQLite would go on writing to a file without a name, and the next process would find none of it.
-        Raises sqlite3.Error when the copy can't be written; nothing is lost then, and it can be tried again.
+        Raises sqlite3.Error when it can't be seen, or the copy can't be written; nothing is lost then, and it
+        can be tried again.
         """
-        if self._connection is None or _file_at(self._path) == self._file:
+        if self._connection is None:
             return
         copy = self._path.with_name(f"{self._path.name}.copy")
         try:
+            if _file_at(self._path) == self._file:
+                return
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.unlink(missing_ok=True)
             descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -244,10 +247,13 @@ class JournalStore:
 
 
 def _file_at(path: Path) -> tuple[int, int]:
-    """Return what tells a file from another that has its name, (0, 0) when there is none."""
+    """Return what tells a file from another that has its name, (0, 0) when there is none.
+
+    Raises OSError when that can't be seen.
+    """
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return (0, 0)
     return (found.st_dev, found.st_ino)
 

@@ -49,6 +49,11 @@ class UnreliableStore(JournalStore):
         self.answers = threading.Event()
         self.answers.set()
 
+    def move_to(self, path: Path) -> None:
+        self.close()
+        self._path = path
+        self.open()
+
     def write(self, facts: Iterable[Fact]) -> None:
         self.writes += 1
         assert self.answers.wait(DEADLINE_S)
@@ -302,6 +307,30 @@ async def test_one_unwritable_fact_does_not_keep_the_others_from_the_disk(
     assert [call.record_id for call in after.restore().calls] == ["a", "c"]
     assert listener.failures == []
     after.close()
+
+
+@pytest.mark.parametrize("obstacle", ["a file", "a loop"])
+async def test_a_file_that_cannot_be_looked_at_costs_no_fact(
+    obstacle: str, journal: Journal, store: UnreliableStore, listener: Listener, tmp_path: Path
+) -> None:
+    """Errors of the file system that are none of SQLite's are no fault of the facts either."""
+    directory = tmp_path / "var"
+    moved = tmp_path / "moved"
+    tmp_path.joinpath("journal.sqlite3").unlink()
+    store.move_to(directory / "journal.sqlite3")
+    directory.rename(moved)
+    if obstacle == "a file":
+        directory.write_text("")
+    else:
+        directory.symlink_to(directory)
+
+    journal.append([recorded("call")])
+    await until(lambda: bool(listener.failures))
+    assert listener.position == 0
+    directory.unlink()
+    moved.rename(directory)
+    await until(lambda: listener.position == 1)
+    assert [one.record_id for one in await journal.next_records(9)] == ["call"]
 
 
 async def test_closing_writes_what_waits(store: UnreliableStore, listener: Listener, tmp_path: Path) -> None:
