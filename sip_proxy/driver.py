@@ -41,8 +41,10 @@ from sip_proxy.transport.source_limit import SourceLimiter
 _TIMER_STEP_S = 0.001
 _CLOCK_SET_S = 0.002
 # A call leaves several timers behind that only let go of what is over, each due at an instant of its own. One
-# that comes alone fires in time; under load they fire together: being woken costs more than what they do.
+# that comes alone fires in time; under load they fire together, and rather in a turn that takes place anyway
+# than in one of their own: being woken costs more than what they do.
 _EXPIRY_INTERVAL_S = 0.02
+_EXPIRY_AHEAD_S = 0.005
 _PAUSE_AFTER_ERROR_S = 0.1
 
 log = structlog.get_logger()
@@ -134,7 +136,7 @@ class Driver:
         self._outbox.unable_to_send.append(to)
 
     def turn_ended(self) -> None:
-        """Carry out what the engine wants, until it wants nothing more; then set the timer."""
+        """Carry out what the engine wants and let timers fire, until there is nothing more; set the next."""
         now = self._clock()
         offset = self._wall_clock() - now
         if not -_CLOCK_SET_S <= offset - self._wall_offset <= _CLOCK_SET_S:
@@ -150,15 +152,18 @@ class Driver:
                         outbox.send(output, now)
                 else:
                     self._carry_out(output)
-            if not outbox.unable_to_send:
+            if outbox.unable_to_send:
+                self._tell_of_failed_sends()
+                continue
+            deadline = engine.next_deadline()
+            if deadline is None or deadline > now or now < self._not_before - _EXPIRY_AHEAD_S:
                 break
-            self._tell_of_failed_sends()
+            self._expire(now)
         if outbox.has_news_for_journal:
             outbox.hand_over_facts()
         if self._turn_began_at:
             self.counts.turns.observe(self._clock() - self._turn_began_at)
             self._turn_began_at = 0.0
-        deadline = engine.next_deadline()
         if deadline is not None:
             due = deadline if deadline > self._not_before else self._not_before
             # A timer that is due early enough already stays, and finds nothing to do.
@@ -244,20 +249,25 @@ class Driver:
             self._timer.cancel()
         delay = max(0.0, due - self._clock()) + _TIMER_STEP_S
         self._timer_due = due
-        self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._timer_fired)
 
-    def _expire(self) -> None:
+    def _timer_fired(self) -> None:
         self._timer = None
         self._timer_due = inf
-        errors = self.counts.engine_errors
-        now = self._clock()
+        self.turn_ended()
+
+    def _expire(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_due = inf
         self._not_before = now + _EXPIRY_INTERVAL_S
+        errors = self.counts.engine_errors
         with self._errors_logged(None):
             self._engine.expire(now)
         if self.counts.engine_errors > errors:
             # Should the same timer be due again at once, the exchange must still get to do other things.
             self._not_before = now + _PAUSE_AFTER_ERROR_S
-        self.turn_ended()
 
     @contextmanager
     def _errors_logged(self, peer: Flow | Destination | None) -> Iterator[None]:

@@ -304,7 +304,7 @@ def test_there_may_be_no_transport_for_a_destination(bench: Bench) -> None:
         lambda bench: bench.driver.received(b"x", FLOW),
         lambda bench: bench.driver.flow_closed(FLOW),
         lambda bench: bench.driver.framing_failed(None, FLOW),
-        lambda bench: bench.driver._expire(),
+        lambda bench: bench.driver._expire(bench.now),
     ],
     ids=["receive", "flow_closed", "framing_failed", "expire"],
 )
@@ -358,7 +358,33 @@ async def test_a_timer_that_always_fails_leaves_room_for_other_things(bench: Ben
     assert len(bench.engine.expired_at) == 1
 
     bench.engine.error = None
+    bench.now += 0.1
     await until(lambda: len(bench.engine.expired_at) == 2)
+
+
+async def test_a_timer_that_is_due_fires_in_a_turn_that_takes_place_anyway(bench: Bench) -> None:
+    bench.engine.deadline = bench.now + 1.0
+    bench.driver.turn_ended()
+    bench.now += 0.9
+    bench.driver.turn_ended()
+    assert bench.engine.expired_at == []
+
+    bench.now += 0.1
+    bench.driver.turn_ended()
+    assert bench.engine.expired_at == [bench.now]
+
+
+async def test_what_a_timer_wants_is_carried_out_in_the_same_turn(bench: Bench) -> None:
+    expire = bench.engine.expire
+
+    def expire_and_send(now: float) -> None:
+        expire(now)
+        bench.engine.outputs.append(send(b"sent again"))
+
+    bench.engine.expire = expire_and_send  # type: ignore[method-assign]
+    bench.engine.deadline = bench.now
+    bench.turn(send(b"answer"))
+    assert bench.sender.sent == [b"answer", b"sent again"]
 
 
 async def test_timers_that_are_due_shortly_after_one_fire_together(bench: Bench) -> None:
@@ -378,9 +404,10 @@ async def test_timers_that_are_due_shortly_after_one_fire_together(bench: Bench)
 
 
 async def test_no_timer_after_the_stop(bench: Bench) -> None:
-    bench.engine.deadline = bench.now
+    bench.engine.deadline = bench.now + 0.001
     bench.driver.turn_ended()
     bench.driver.stop()
+    bench.now += 1.0
     for _ in range(10):
         await asyncio.sleep(0.001)
 
