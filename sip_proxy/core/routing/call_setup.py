@@ -101,6 +101,10 @@ class CallSetup:
         self._is_cancelled = True
         self._stop_timer()
 
+    def goes_on_without_caller(self) -> bool:
+        """Who called for help may be called back."""
+        return self.call.emergency
+
     def failure(self, final: Final, now: float) -> Final:
         """Nobody answered, and the caller hears so."""
         self._stop_timer()

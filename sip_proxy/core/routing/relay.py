@@ -72,6 +72,10 @@ class Relay:
     def cancelled(self, now: float) -> None:
         """A re-INVITE was given up; the call goes on."""
 
+    def goes_on_without_caller(self) -> bool:
+        """A re-INVITE whose answer can't be heard changes nothing any more."""
+        return False
+
     def failure(self, final: Final, now: float) -> Final:
         """A request was not accepted."""
         if final.response is not None and final.status not in NO_SIGN_OF_LIFE:

@@ -16,6 +16,7 @@ from sip_proxy.core.transaction.client import NOBODY, ClientTransaction, Request
 from sip_proxy.core.transaction.server import ServerState, ServerTransaction
 from sip_proxy.core.transaction.timers import Timer
 
+_CALLER_LOST = 'Q.850;cause=41;text="The connection of the caller is gone"'
 # RFC 3326 §3.1: so that the other phones show no missed call.
 _ANSWERED_ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
 
@@ -38,6 +39,9 @@ class Observer(Protocol):
 
     def cancelled(self, now: float) -> None:
         """The caller sent CANCEL."""
+
+    def goes_on_without_caller(self) -> bool:
+        """Tell whether phones are to ring although the caller can't be told of an answer."""
 
     def failure(self, final: Final, now: float) -> Final:
         """This final response other than 2xx is to go to the caller; return it, or what is to go instead."""
@@ -276,6 +280,11 @@ class ResponseContext:
             if self.observer is not None:
                 self.observer.cancelled(now)
             self.cancel_pending(now, reason)
+
+    def unreachable(self, now: float) -> None:
+        """The caller's connection is gone (§17.2.4), and its phone has given up (§17.1.4): so do we."""
+        if self.observer is None or not self.observer.goes_on_without_caller():
+            self.cancel(now, _CALLER_LOST)
 
     def cancel_pending(self, now: float, reason: str = "") -> None:
         """Cancel every branch of an INVITE that has no final response; nothing else can be cancelled."""

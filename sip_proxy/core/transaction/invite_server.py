@@ -31,6 +31,11 @@ class InviteServerTransaction(ServerTransaction):
         else:
             self.send_again(now)
 
+    def _tell_of_lost_connection(self, now: float) -> None:
+        """On UDP a provisional could not be sent; the final response may still find its way."""
+        if self.to.transport.is_reliable and self.taker is not None:
+            self.taker.unreachable(now)
+
     def _start_g_and_h(self, now: float) -> None:
         if not self.to.transport.is_reliable:
             self._start_resend(self.interval_s, ServerEvent.RESEND, now)
@@ -62,8 +67,7 @@ InviteServerTransaction.TABLE = {
         ServerEvent.PROVISIONAL: (ServerState.PROCEEDING, (_STOP, _Invite.send)),
         ServerEvent.SUCCESS: (ServerState.ACCEPTED, (_STOP, _Invite.send, _Invite._start_l)),
         ServerEvent.FAILURE: (ServerState.COMPLETED, (_STOP, _Invite.send, _Invite._start_g_and_h)),
-        # A provisional could not be sent; the final response may still find its way.
-        ServerEvent.TRANSPORT_ERROR: (ServerState.PROCEEDING, ()),
+        ServerEvent.TRANSPORT_ERROR: (ServerState.PROCEEDING, (_Invite._tell_of_lost_connection,)),
     },
     ServerState.COMPLETED: {
         ServerEvent.REQUEST_AGAIN: (ServerState.COMPLETED, (_Invite.send_again,)),

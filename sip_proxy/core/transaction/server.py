@@ -43,6 +43,9 @@ class RequestTaker(Protocol):
     def trying(self) -> bytes:
         """Build the 100 for an INVITE that nothing else has gone back for yet."""
 
+    def unreachable(self, now: float) -> None:
+        """The connection of who sent the request is gone: nothing will be heard there any more."""
+
     def server_ended(self) -> None:
         """The transaction is over and can be forgotten."""
 

@@ -39,6 +39,9 @@ class Worker:
     def trying(self) -> bytes:
         return b"SIP/2.0 100\r\n"
 
+    def unreachable(self, now: float) -> None:
+        """Nobody is lost here."""
+
     def server_ended(self) -> None:
         """Nothing to forget."""
 
