@@ -1,8 +1,13 @@
-"""A call as JSON text, to survive a restart."""
+"""A call as text, to survive a restart.
+
+A value a line, as no header and no number can hold a line break: so nothing must be quoted. Text that isn't
+ASCII is one JSON string.
+"""
 
 import json
-from json.encoder import encode_basestring_ascii as _text
-from typing import Any
+import struct
+from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii
 
 from sip_proxy.core.dialog.call import Call, CallKeeper
 from sip_proxy.core.dialog.party import Party
@@ -10,88 +15,121 @@ from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.outputs import LiveCallState
 from sip_proxy.core.registrar.binding import flow_from_json, flow_text
 
-_BOOLEAN = {False: "false", True: "true"}
+# Invited, ringing, answered, acknowledged (wall clock, 0 for never); answered, last sign of life of each side
+# (monotonic). Their bytes in hexadecimal are exact, and take a tenth of the time that decimal digits do.
+_INSTANTS = struct.Struct(">7d")
 
 
 def save_call(call: Call) -> str:
-    """Write an answered call.
-
-    Formatted by hand, as this is done for every call and costs a quarter of what a general encoder does.
-    """
-    assert call.called is not None
-    return (
-        f'{{"record_id":{_text(call.record_id)},"call_id":{_text(call.call_id)},"callee":{_text(call.callee)},'
-        f'"emergency":{_BOOLEAN[call.emergency]},"invited_at":{call.invited_at!r},'
-        f'"ringing_at":{_instant(call.ringing_at)},"answered_at":{_instant(call.answered_at)},'
-        f'"acknowledged_at":{_instant(call.acknowledged_at)},"answered_on_clock":{call.answered_on_clock!r},'
-        f'"session_interval_s":{call.session_interval_s},'
-        f'"calling":{_party_text(call.calling)},"called":{_party_text(call.called)}}}'
+    """Write an answered call."""
+    calling, called = call.calling, call.called
+    assert called is not None
+    instants = _INSTANTS.pack(
+        call.invited_at,
+        call.ringing_at or 0.0,
+        call.answered_at or 0.0,
+        call.acknowledged_at or 0.0,
+        call.answered_on_clock,
+        calling.seen_at,
+        called.seen_at,
     )
+    text = (
+        f"{call.record_id}\n{call.call_id}\n{call.callee}\n{'1' if call.emergency else '0'}\n"
+        f"{call.session_interval_s}\n{instants.hex()}\n{_party_text(calling)}{_party_text(called)}"
+    )
+    return text if text.isascii() else encode_basestring_ascii(text)
 
 
 def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_boot: bool) -> Call:
-    """Read what `save_call` wrote.
+    """Read what `save_call` writes, or once wrote as a JSON object.
 
     In the same boot the monotonic clock went on, so the duration will be exact; else it is taken from the
     wall clock. A session interval begins anew, because refreshes were missed while there was no exchange.
     """
-    saved = json.loads(state)
-    elapsed_s = max(0.0, wall - saved["answered_at"])
+    if state.startswith("{"):
+        state = _lines_of_json(state)
+    elif state.startswith('"'):
+        state = json.loads(state)
+    lines = iter(state.split("\n"))
+    record_id, call_id, callee, emergency, session_interval_s = (next(lines) for _ in range(5))
+    instants = _INSTANTS.unpack(bytes.fromhex(next(lines)))
+    invited_at, ringing_at, answered_at, acknowledged_at, answered_on_clock, *seen_at = instants
+    elapsed_s = max(0.0, wall - answered_at)
     # What to add to instants on the clock that the call was saved by.
-    clock_offset = 0.0 if same_boot else now - elapsed_s - saved["answered_on_clock"]
+    clock_offset = 0.0 if same_boot else now - elapsed_s - answered_on_clock
+    calling, called = (_party_from(lines, instant + clock_offset) for instant in seen_at)
     call = Call(
-        record_id=saved["record_id"],
-        call_id=saved["call_id"],
-        callee=saved["callee"],
-        emergency=saved["emergency"],
-        calling=_party_from_json(saved["calling"], clock_offset),
-        invited_at=saved["invited_at"],
+        record_id=record_id,
+        call_id=call_id,
+        callee=callee,
+        emergency=emergency == "1",
+        calling=calling,
+        invited_at=invited_at,
         keeper=keeper,
     )
-    call.called = _party_from_json(saved["called"], clock_offset)
+    call.called = called
     call.state = LiveCallState.ANSWERED
-    call.ringing_at = saved["ringing_at"]
-    call.answered_at = saved["answered_at"]
-    call.acknowledged_at = saved["acknowledged_at"]
-    call.answered_on_clock = saved["answered_on_clock"] + clock_offset
+    call.ringing_at = ringing_at or None
+    call.answered_at = answered_at
+    call.acknowledged_at = acknowledged_at or None
+    call.answered_on_clock = answered_on_clock + clock_offset
     call.saved_on_clock = call.restored_on_clock = now
-    call.agree_on_session(saved.get("session_interval_s", 0), now)
+    call.agree_on_session(int(session_interval_s), now)
     return call
 
 
 def _party_text(party: Party) -> str:
-    flow = party.flow
+    flow, routes = party.flow, party.route_set
     if isinstance(flow, Flow):
-        where = f'"flow":{flow_text(flow)},"destination":null'
+        where = flow_text(flow)
     else:
-        where = f'"flow":null,"destination":["{flow.transport.token}",{_text(flow.host)},{flow.port}]'
-    routes = ",".join(map(_text, party.route_set))
+        where = json.dumps([flow.transport.value, flow.host, flow.port])
+    if routes:
+        where = "\n".join((where, *routes))
     return (
-        f'{{"number":{_text(party.number)},"address":{_text(party.address)},"tag":{_text(party.tag)},'
-        f'"contact":{_text(party.contact)},"route_set":[{routes}],"cseq":{party.cseq},'
-        f'"is_direct":{_BOOLEAN[party.is_direct]},"seen_at":{party.seen_at!r},{where}}}'
+        f"{party.number}\n{party.address}\n{party.tag}\n{party.contact}\n{party.cseq}\n"
+        f"{'1' if party.is_direct else '0'}\n{len(routes)}\n{where}\n"
     )
 
 
-def _instant(instant: float | None) -> str:
-    return "null" if instant is None else repr(instant)
-
-
-def _party_from_json(saved: dict[str, Any], clock_offset: float) -> Party:
+def _party_from(lines: Iterator[str], seen_at: float) -> Party:
+    number, address, tag, contact, cseq, is_direct, routes = (next(lines) for _ in range(7))
+    where = json.loads(next(lines))
     flow: Flow | Destination
-    if saved["flow"] is not None:
-        flow = flow_from_json(saved["flow"])
-    else:
-        transport, host, port = saved["destination"]
+    if len(where) == 3:
+        transport, host, port = where
         flow = Destination(Transport(transport), host, port)
+    else:
+        flow = flow_from_json(where)
     return Party(
-        number=saved["number"],
-        address=saved["address"],
-        tag=saved["tag"],
-        contact=saved["contact"],
-        route_set=tuple(saved["route_set"]),
-        cseq=saved["cseq"],
+        number=number,
+        address=address,
+        tag=tag,
+        contact=contact,
+        route_set=tuple(next(lines) for _ in range(int(routes))),
+        cseq=int(cseq),
         flow=flow,
-        is_direct=saved["is_direct"],
-        seen_at=saved.get("seen_at", 0.0) + clock_offset,
+        is_direct=is_direct == "1",
+        seen_at=seen_at,
     )
+
+
+def _lines_of_json(state: str) -> str:
+    """Write what stands in such a JSON object as `save_call` does now."""
+    saved = json.loads(state)
+    parties = (saved["calling"], saved["called"])
+    instants = _INSTANTS.pack(
+        saved["invited_at"],
+        saved["ringing_at"] or 0.0,
+        saved["answered_at"],
+        saved["acknowledged_at"] or 0.0,
+        saved["answered_on_clock"],
+        *(party.get("seen_at", 0.0) for party in parties),
+    )
+    lines = [saved["record_id"], saved["call_id"], saved["callee"], int(saved["emergency"])]
+    lines += [saved.get("session_interval_s", 0), instants.hex()]
+    for party in parties:
+        lines += [party["number"], party["address"], party["tag"], party["contact"], party["cseq"]]
+        lines += [int(party["is_direct"]), len(party["route_set"])]
+        lines += [json.dumps(party["flow"] or party["destination"]), *party["route_set"]]
+    return "\n".join(map(str, lines))

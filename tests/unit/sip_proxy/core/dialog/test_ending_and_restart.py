@@ -1,7 +1,5 @@
 """Calls ended from the middle, and calls that outlive the process (RFC 3261 §15.1.1)."""
 
-import json
-
 import pytest
 
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
@@ -201,11 +199,3 @@ def test_restored_calls_count_against_the_limits() -> None:
     call.exchange.restart()
     counts = call.exchange.engine._calls.counts
     assert (counts.total, counts.of("0001"), counts.of("0002")) == (1, 1, 1)
-
-
-def test_saved_calls_are_small_and_plain() -> None:
-    call = AnsweredCall()
-    (saved,) = [output for output in call.exchange.outputs if isinstance(output, CallSaved)]
-    assert len(saved.state) < 1500
-    assert saved.state.isascii()
-    assert json.loads(saved.state)["record_id"] == saved.record_id
