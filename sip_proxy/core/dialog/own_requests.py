@@ -4,13 +4,14 @@ from sip_proxy.core.dialog.party import Party, build_dialog_request
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.hops import Hops
-from sip_proxy.core.message.message import HIGHEST_CSEQ
+from sip_proxy.core.message.message import HIGHEST_CSEQ, Response
 from sip_proxy.core.outputs import Send
-from sip_proxy.core.transaction.client import NOBODY, ResponseTaker
+from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure, ResponseTaker
 
 # A party may have used CSeq numbers that we haven't seen, or that were not saved before a restart; a request
 # in its name must have a higher one (RFC 3261 §12.2.1.1).
 _CSEQ_MARGIN = 1000
+_OUT_OF_ORDER = 500  # §12.2.2
 
 
 class OwnRequests:
@@ -26,9 +27,17 @@ class OwnRequests:
         self, call_id: str, sender: Party, receiver: Party, now: float, *, headers: list[str]
     ) -> None:
         """Send a BYE to one side in the name of the other (§15.1.1)."""
-        sender.cseq = min(sender.cseq + _CSEQ_MARGIN, HIGHEST_CSEQ)
+        cseq = min(sender.cseq + _CSEQ_MARGIN, HIGHEST_CSEQ)
+        self.send_bye_with(cseq, call_id, sender, receiver, now, headers=headers)
+
+    def send_bye_with(
+        self, cseq: int, call_id: str, sender: Party, receiver: Party, now: float, *, headers: list[str]
+    ) -> None:
+        """Send a BYE with this CSeq number."""
+        sender.cseq = cseq
         to = self._reach(receiver, now)
-        self._start("BYE", call_id, sender, receiver, to, headers, NOBODY, now)
+        bye = _Bye(self, call_id, sender, receiver, headers)
+        self._start("BYE", call_id, sender, receiver, to, headers, bye, now)
 
     def send_options(
         self, call_id: str, sender: Party, receiver: Party, owner: ResponseTaker, now: float
@@ -77,3 +86,37 @@ class OwnRequests:
             headers=headers,
         )
         self._exchange.layer.start_client(method, request, branch=branch, to=to, owner=owner, now=now)
+
+
+class _Bye:
+    """A BYE of ours on its way. One that comes out of order is sent again with the highest number there is.
+
+    Its supposed sender may have used numbers that never came by here: before a restart that did not know of
+    them, or straight to the other phone's address, to make it deaf to us. The record of the call is closed,
+    so nobody must be able to talk on for that.
+    """
+
+    __slots__ = ("_call_id", "_headers", "_receiver", "_requests", "_sender")
+
+    def __init__(
+        self, requests: OwnRequests, call_id: str, sender: Party, receiver: Party, headers: list[str]
+    ) -> None:
+        self._requests = requests
+        self._call_id = call_id
+        self._sender = sender
+        self._receiver = receiver
+        self._headers = headers
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """See whether it was taken."""
+        sender = self._sender
+        if response.status == _OUT_OF_ORDER and sender.cseq < HIGHEST_CSEQ:
+            self._requests.send_bye_with(
+                HIGHEST_CSEQ, self._call_id, sender, self._receiver, now, headers=self._headers
+            )
+
+    def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
+        """Nobody is there."""
+
+    def transaction_ended(self) -> None:
+        """Nothing to forget."""

@@ -197,6 +197,30 @@ def test_a_bye_for_a_phone_without_a_connection_is_owed_to_it() -> None:
     assert phone.requests("BYE")
 
 
+def test_a_phone_that_was_made_deaf_by_high_cseq_numbers_hears_of_the_end() -> None:
+    """A caller can write to the other phone directly, and have it refuse what comes from us (§12.2.2)."""
+    call = AnsweredCall()
+    call.attempt.bye()
+    for _ in range(2):
+        call.callee.answer(call.callee.request("BYE"), 500)
+    byes = call.callee.requests("BYE")
+    assert [bye.cseq for bye in byes[1:]] == [call.attempt.cseq + 1001, 2**31 - 1]
+    call.callee.answer(byes[-1], 500)
+    assert len(call.callee.requests("BYE")) == 3
+    assert len(call.exchange.records) == 1
+
+
+def test_a_phone_that_another_process_knew_higher_numbers_of_hears_of_the_end() -> None:
+    call = AnsweredCall()
+    call.caller.send(call.attempt.in_dialog("INFO", cseq=500_000))
+    call.callee.answer(call.callee.request("INFO"), 200)
+    call.exchange.restart()
+    call.exchange.engine.end_all_calls(call.exchange.now)
+    call.exchange.deliver()
+    call.callee.answer(call.callee.request("BYE"), 500)
+    assert call.callee.request("BYE").cseq > 500_000
+
+
 @pytest.mark.parametrize("cseq", [2**31 - 1, 2**31 - 5000])
 def test_a_cseq_number_that_leaves_no_room_for_the_end_of_the_call_is_refused(cseq: int) -> None:
     """The exchange must be able to end every call: its own BYE needs a higher number (§12.2.1.1)."""
