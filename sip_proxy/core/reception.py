@@ -18,6 +18,8 @@ from sip_proxy.core.outputs import SecurityEventKind, Send
 from sip_proxy.core.registrar.registrar import SUPPORTED, Registrar
 from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.routing.in_dialog import InDialogRouter
+from sip_proxy.core.routing.relay import Relay
+from sip_proxy.core.routing.response_context import Branch
 from sip_proxy.core.routing.router import Router
 from sip_proxy.core.routing.validation import check_request, request_uri, unsupported
 from sip_proxy.core.strangers import Strangers
@@ -78,6 +80,8 @@ class Reception:
             self._exchange.report(SecurityEventKind.MALFORMED_MESSAGE, flow, "", error.reason)
             return
         if transaction is not None:
+            if response.has_one_via() and isinstance(transaction.owner, Branch | Relay):
+                return  # §16.7 step 3: meant for us, and there is nobody to pass it on to
             response.flow = flow
             transaction.receive(response, now)
         elif response.to_tag:

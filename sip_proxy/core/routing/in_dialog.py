@@ -22,6 +22,7 @@ from sip_proxy.core.routing.relay import Relay
 from sip_proxy.core.routing.response_context import ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
 
+_NOT_YET = Rejection(500, "The call is not answered yet", headers=("Retry-After: 5",))  # §14.2
 # §18.1.1: what is longer doesn't fit into one datagram everywhere.
 _SURE_TO_ARRIVE = 1300
 
@@ -109,6 +110,10 @@ class InDialogRouter:
                 self._exchange.refuse(request, flow, Rejection(500, "CSeq out of order"))
                 return
         elif request.method in SESSION_REFRESHES:
+            if request.method == "INVITE" and match.call.is_being_set_up():
+                # §14.1 forbids it, and what is accepted by it would be a call that has no record.
+                self._exchange.refuse(request, flow, _NOT_YET)
+                return
             too_short = check_session_interval(request, self._exchange.config)
             if too_short is not None:
                 self._exchange.refuse(request, flow, too_short)

@@ -114,6 +114,18 @@ def test_a_reinvite_can_be_cancelled_without_ending_the_call() -> None:
     assert call.exchange.records == []
 
 
+def test_an_invite_in_a_dialog_that_is_not_answered_is_refused() -> None:
+    """RFC 3261 §14.1, §14.2: accepted, it would be a call that nobody knows of."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    callee.answer(callee.request("INVITE"), 180)
+    caller.send(attempt.in_dialog("INVITE"))
+    assert caller.statuses("INVITE")[-1] == 500
+    assert caller.responses("INVITE")[-1].first("retry-after")
+    assert len(callee.requests("INVITE")) == 1
+
+
 def test_early_dialogs_carry_requests_too() -> None:
     """RFC 3262: PRACK goes where the provisional response came from."""
     exchange = Exchange()

@@ -4,7 +4,8 @@ import pytest
 
 from sip_proxy.core.directory import ExchangeSettings
 from sip_proxy.core.flow import Destination, Flow, Transport
-from sip_proxy.core.outputs import Send
+from sip_proxy.core.message.building import build_response
+from sip_proxy.core.outputs import LiveCallState, Send
 from tests.support.sip_phones import (
     DOMAIN,
     EXCHANGE,
@@ -108,6 +109,24 @@ def test_an_identity_forged_in_an_answer_by_the_draft_header_alone_does_not_pass
     ringing = attempt.last_response
     assert ringing is not None
     assert "remote-party-id" not in ringing.keys
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("status", [180, 200, 486])
+def test_a_response_with_no_via_but_ours_goes_no_further(status: int, folded: bool) -> None:
+    """§16.7 step 3; the caller could not hear it, and must not pay for it."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    invite = callee.request("INVITE")
+    ours, theirs = invite.values("via")
+    response = build_response(invite, status, to_tag="callee").replace(f"Via: {theirs}\r\n".encode(), b"")
+    assert ours.encode() in response
+    callee.send(response.replace(b"Via: ", b"v:\r\n ") if folded else response)
+    assert attempt.statuses == []
+    assert [call.state for call in exchange.engine.live_calls()] == [LiveCallState.INVITING]
+    callee.answer(invite, 200)
+    assert attempt.statuses == [200]
 
 
 def test_the_response_goes_back_without_our_via() -> None:
