@@ -54,7 +54,8 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
     record_id, call_id, callee, emergency, session_interval_s = (next(lines) for _ in range(5))
     instants = _INSTANTS.unpack(bytes.fromhex(next(lines)))
     invited_at, ringing_at, answered_at, acknowledged_at, answered_on_clock, *seen_at = instants
-    elapsed_s = max(0.0, wall - answered_at)
+    # After a reboot the wall clock may not be set yet; the call lasted to its last sign of life at least.
+    elapsed_s = max(0.0, wall - answered_at, *(instant - answered_on_clock for instant in seen_at))
     # What to add to instants on the clock that the call was saved by.
     clock_offset = 0.0 if same_boot else now - elapsed_s - answered_on_clock
     calling, called = (_party_from(lines, instant + clock_offset) for instant in seen_at)

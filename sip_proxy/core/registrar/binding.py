@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
+from math import inf
 from sys import intern
 from typing import Any
 
@@ -115,8 +116,8 @@ def _binding_text(binding: Binding, wall_offset: float) -> str:
     )
 
 
-def load_bindings(state: str, wall_offset: float) -> list[Binding]:
-    """Read what `save_bindings` wrote."""
+def load_bindings(state: str, wall_offset: float, *, latest: float = inf) -> list[Binding]:
+    """Read what `save_bindings` wrote; no binding is in force for longer than till `latest`."""
     return [
         Binding(
             contact=item["contact"],
@@ -126,7 +127,7 @@ def load_bindings(state: str, wall_offset: float) -> list[Binding]:
             cseq=item["cseq"],
             q=item["q"],
             registered_at=item["registered_at"],
-            expires_at=item["expires_at"] - wall_offset,
+            expires_at=min(item["expires_at"] - wall_offset, latest),
             user_agent=intern(item["user_agent"]),
             path=tuple(item.get("path", ())),
             instance=item.get("instance", ""),

@@ -102,8 +102,13 @@ class Registrar:
             self.report(number, now)
 
     def restore(self, number: str, state: str, now: float) -> None:
-        """Take up saved bindings that are still in force."""
-        bindings = load_bindings(state, self._exchange.wall_offset)
+        """Take up saved bindings that are still in force.
+
+        None for longer than a phone may ask for: after a reboot the wall clock may not be set yet, and phones
+        that are gone would be rung for years.
+        """
+        latest = now + self._exchange.config.maximum_expiry_s
+        bindings = load_bindings(state, self._exchange.wall_offset, latest=latest)
         self.location.replace(number, tuple(binding for binding in bindings if binding.expires_at > now))
         self._keep_alive.start(now)
 

@@ -110,6 +110,22 @@ def test_after_a_reboot_the_duration_is_taken_from_the_wall_clock() -> None:
     assert exchange.the_record.duration_us == pytest.approx(120_050_000, abs=10)
 
 
+def test_after_a_reboot_with_a_clock_that_is_not_set_no_proved_time_is_lost() -> None:
+    call = AnsweredCall()
+    exchange = call.exchange
+    for cseq in (10, 11):
+        exchange.advance(50)
+        call.caller.send(call.attempt.in_dialog("UPDATE", cseq=cseq))
+        call.callee.answer(call.callee.request("UPDATE"), 200)
+    saved = [output for output in exchange.outputs if isinstance(output, CallSaved)][-1]
+    exchange.engine = exchange.make_engine(seed=3)
+    exchange.engine.wall_offset, exchange.now = 0.0, 5.0  # 1970
+    exchange.engine.restore_call(saved.state, exchange.now, same_boot=False)
+    exchange.advance(4)
+    call.caller.send(call.attempt.in_dialog("BYE", cseq=12))
+    assert exchange.the_record.duration_us == pytest.approx(104_050_000, abs=10)
+
+
 def test_a_restored_call_can_be_ended_from_the_middle_with_cseq_numbers_above_all_used() -> None:
     call = AnsweredCall()
     for cseq in (10, 11, 12):

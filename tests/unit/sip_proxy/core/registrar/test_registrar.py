@@ -365,3 +365,14 @@ def test_phones_register_while_the_journal_can_not_be_written() -> None:
     exchange = Exchange()
     exchange.engine.journal_available = False
     assert not waits_for_journal(exchange, exchange.phone("0001"))
+
+
+def test_bindings_taken_up_with_a_clock_that_is_not_set_do_not_outlive_what_a_phone_may_ask_for() -> None:
+    exchange = Exchange()
+    exchange.phone("0001")
+    (saved,) = [output for output in exchange.outputs if isinstance(output, BindingsChanged)]
+    engine = exchange.make_engine()
+    engine.wall_offset = 0.0  # 1970
+    engine.restore_bindings("0001", saved.state, 10.0)
+    (binding,) = engine.registrations()
+    assert binding.expires_at == pytest.approx(10.0 + engine.config.maximum_expiry_s)
