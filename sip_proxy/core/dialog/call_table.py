@@ -46,15 +46,9 @@ class CallTable:
 
     def begin(self, *, call_id: str, callee: str, emergency: bool, calling: Party, now: float) -> Call:
         """An INVITE passed authentication."""
-        call = Call(
-            record_id=self._exchange.identifiers.record_id(),
-            call_id=call_id,
-            callee=printable(callee, 64),
-            emergency=emergency,
-            calling=calling,
-            invited_at=self._exchange.wall(now),
-            keeper=self,
-        )
+        record_id = self._exchange.identifiers.record_id()
+        invited_at = self._exchange.wall(now)
+        call = Call(record_id, call_id, calling, printable(callee, 64), emergency, invited_at, self)
         self._add(call)
         self._tell(call)
         return call

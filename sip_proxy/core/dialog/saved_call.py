@@ -59,15 +59,7 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
     # What to add to instants on the clock that the call was saved by.
     clock_offset = 0.0 if same_boot else now - elapsed_s - answered_on_clock
     calling, called = (_party_from(lines, instant + clock_offset) for instant in seen_at)
-    call = Call(
-        record_id=record_id,
-        call_id=call_id,
-        callee=callee,
-        emergency=emergency == "1",
-        calling=calling,
-        invited_at=invited_at,
-        keeper=keeper,
-    )
+    call = Call(record_id, call_id, calling, callee, emergency == "1", invited_at, keeper)
     call.called = called
     call.state = LiveCallState.ANSWERED
     call.ringing_at = ringing_at or None

@@ -17,7 +17,7 @@ from sip_proxy.core.message.via import Via, parse_via, read_usual_via, with_sour
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 # What nearly every phone writes in From and To.
 _USUAL_ADDRESS = re.compile(
-    r'[A-Za-z]+: ?(?:"[^"\\]*" ?)?<[^<>"\s\x00-\x1f\x7f]+>(?:;tag=([^\s;=,"<>?]+))?\Z'
+    r'[A-Za-z]++: ?(?:"[^"\\]*+" ?)?<[^<>"\s\x00-\x1f\x7f]++>(?:;tag=([^\s;=,"<>?]++))?\Z'
 )
 LONGEST_REMEMBERED = 256
 """Lines up to this length may be kept in caches."""
@@ -67,10 +67,7 @@ class Message:
     def first(self, key: str) -> str | None:
         """Return the value of the first header line with this key, or None."""
         index = self.shape.at.get(key)
-        if index is None:
-            return None
-        line = self.lines[index]
-        return line[line.index(":") + 1 :].strip(" \t")
+        return None if index is None else _value_of(self.lines[index])
 
     def values(self, key: str) -> list[str]:
         """Return all values of a header that is a comma-separated list, over all its lines."""
@@ -148,8 +145,7 @@ class Message:
         self.from_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
         line = lines[shape.to]
         self.to_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
-        line = lines[shape.call_id]
-        self.call_id = call_id = line[line.index(":") + 1 :].strip(" \t")
+        self.call_id = call_id = _value_of(lines[shape.call_id])
         if not call_id or " " in call_id or "\t" in call_id:
             raise MalformedMessage("Malformed Call-ID")
         if shape.content_length:

@@ -160,16 +160,10 @@ class CallSetup:
         routes: tuple[str, ...] = ()
         if "record-route" in response.shape.at:
             routes = _routes_beyond(response, branch.recorded_routes)
-        return Party(
-            number=self.call.callee,
-            address=response.first("to") or "",
-            tag=response.to_tag,
-            contact=contact_of(response, branch.contact),
-            route_set=routes,
-            cseq=0,
-            flow=response.flow or transaction.to,
-            is_direct=branch.is_direct,
-        )
+        address = response.first("to") or ""
+        contact = contact_of(response, branch.contact)
+        flow = response.flow or transaction.to
+        return Party(self.call.callee, address, response.to_tag, contact, routes, 0, flow, branch.is_direct)
 
     def _refuse(self, branch: Branch, response: Response, now: float) -> None:
         """Acknowledge a 2xx and hang up. The ACK is repeated with the 2xx, the BYE goes by itself."""
@@ -203,7 +197,7 @@ class CallSetup:
 def _routes_beyond(response: Response, recorded: int) -> tuple[str, ...]:
     """Return the Record-Route values above the lowest ones, which were there before, nearest first."""
     lines = response.shape.only(_RECORD_ROUTE)(response.lines)
-    if len(lines) == recorded and not any("," in line for line in lines):
+    if len(lines) == recorded and "," not in "".join(lines):
         return ()
     values = response.values("record-route")
     return tuple(reversed(values[: max(0, len(values) - recorded)]))

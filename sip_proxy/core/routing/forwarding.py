@@ -4,11 +4,11 @@ from sip_proxy.core.directory import Account
 from sip_proxy.core.message.grammar import quote_string
 from sip_proxy.core.message.message import Request, Response, encode
 
-_CREDENTIALS = "proxy-authorization"
+_CREDENTIALS = frozenset({"proxy-authorization"})
 # What each copy gets anew, or not at all: the start line, and these.
 _TOUCHED = frozenset(
     {
-        "", "max-forwards", "route", _CREDENTIALS,
+        "", "max-forwards", "route", "proxy-authorization",
         "p-asserted-identity", "p-preferred-identity", "remote-party-id",
     }
 )  # fmt: skip
@@ -21,8 +21,8 @@ _DEFAULT_MAX_FORWARDS = 70
 class Copy:
     """A request prepared for forwarding: what all branches have in common is made once.
 
-    Routes of ours, credentials for our realm, and identities that the sender asserted are gone; `identity` is
-    what the exchange asserts instead (RFC 3325 §5), or "". `breadth` is the Max-Breadth of each branch, 0
+    Routes of ours, credentials for our realm, and identities that the sender asserted are gone; credentials
+    for other realms are none of our business. `identity` is what the exchange asserts instead (RFC 3325 §5), or "". `breadth` is the Max-Breadth of each branch, 0
     where the request is not forked and keeps its value (RFC 5393 §5.3.3).
     """
 
@@ -35,10 +35,10 @@ class Copy:
         hops = _DEFAULT_MAX_FORWARDS if request.max_forwards is None else request.max_forwards - 1
         shape = request.shape
         touched = _TOUCHED_IN_FORK if breadth else _TOUCHED
-        untouched = shape.without(touched)(request.lines)
-        if _CREDENTIALS in shape.at:
-            untouched = _with_credentials_for_others(request, touched, f'"{our_realm}"')
-        self._lines = lines = [f"Max-Forwards: {hops}", *untouched]
+        self._lines = lines = [f"Max-Forwards: {hops}", *shape.without(touched)(request.lines)]
+        if "proxy-authorization" in shape.at:
+            realm = f'"{our_realm}"'
+            lines += [line for line in shape.only(_CREDENTIALS)(request.lines) if realm not in line]
         if routes:
             lines += [f"Route: {route}" for route in routes]
         if breadth:
@@ -55,15 +55,6 @@ class Copy:
         if path:
             lines += [f"Route: {value}" for value in path]
         return encode(lines, request.body)
-
-
-def _with_credentials_for_others(request: Request, touched: frozenset[str], our_realm: str) -> list[str]:
-    """Return the lines that are passed on as they are; credentials for another realm are none of ours."""
-    return [
-        line
-        for key, line in zip(request.keys, request.lines, strict=True)
-        if key not in touched or (key == _CREDENTIALS and our_realm not in line)
-    ]
 
 
 def asserted_identity(caller: Account, domain: str) -> str:

@@ -174,16 +174,11 @@ class Router:
     def _begin_call(self, request: Request, caller: Account, callee: str, flow: Flow, now: float) -> Call:
         from_value = request.first("from") or ""
         contact = contact_of(request, "") or request.from_address().uri
+        routes = tuple(request.values("record-route"))
+        # `ob`: the caller wants to be reached on its flow, not at its address (RFC 5626 §4.3).
+        is_direct = ";ob" not in contact and comes_directly(request, flow)
         calling = Party(
-            number=caller.number,
-            address=from_value,
-            tag=request.from_tag,
-            contact=contact,
-            route_set=tuple(request.values("record-route")),
-            cseq=request.cseq,
-            flow=flow,
-            # `ob`: the caller wants to be reached on its flow, not at its address (RFC 5626 §4.3).
-            is_direct=";ob" not in contact and comes_directly(request, flow),
+            caller.number, from_value, request.from_tag, contact, routes, request.cseq, flow, is_direct
         )
         emergency = self._exchange.directory.is_emergency(callee)
         return self._calls.begin(

@@ -63,7 +63,6 @@ class ClientTransaction(Machine):
 
     def __init__(
         self,
-        *,
         key: str,
         layer: Surroundings,
         to: Flow | Destination,
@@ -71,7 +70,7 @@ class ClientTransaction(Machine):
         data: bytes,
         owner: ResponseTaker,
     ) -> None:
-        Machine.__init__(self, key=key, layer=layer, to=to)
+        Machine.__init__(self, key, layer, to)
         self.method = method
         self.data = data
         self.owner = owner
@@ -95,6 +94,23 @@ class ClientTransaction(Machine):
     def branch(self) -> str:
         """The branch in our Via."""
         return self.key.partition(" ")[0]
+
+    def start(self, now: float) -> None:
+        """Send the request. On unreliable transports timer A or E starts, and with its first end B or F.
+
+        Nearly every request is answered before that, so one timer will do for both.
+        """
+        self.send(now)
+        if self.to.transport.is_reliable:
+            self._start_end(self.layer.values.transaction_timeout_s, ClientEvent.TIMEOUT, now)
+        else:
+            self._start_resend(self.interval_s, ClientEvent.RESEND, now)
+
+    def _send_again(self, now: float) -> None:
+        self.send(now)
+        if self.end_timer is None:
+            values = self.layer.values
+            self._start_end(values.transaction_timeout_s - values.t1_s, ClientEvent.TIMEOUT, now)
 
     def send(self, now: float) -> None:
         """Send the request, or send it again; or again the ACK."""

@@ -14,16 +14,9 @@ class InviteClientTransaction(ClientTransaction):
     TABLE: ClassVar[Table]
     FIRST_STATE: ClassVar[int] = ClientState.CALLING
 
-    def start(self, now: float) -> None:
-        """Send the INVITE and start timers A (unreliable transports only) and B."""
-        self.send(now)
-        if not self.to.transport.is_reliable:
-            self._start_resend(self.interval_s, ClientEvent.RESEND, now)
-        self._start_end(self.layer.values.transaction_timeout_s, ClientEvent.TIMEOUT, now)
-
     def _resend(self, now: float) -> None:
         """Timer A doubles without a limit; timer B ends it (§17.1.1.2)."""
-        self.send(now)
+        self._send_again(now)
         self.interval_s *= 2
         self._start_resend(self.interval_s, ClientEvent.RESEND, now)
 

@@ -40,7 +40,7 @@ class TransactionLayer:
         assert via is not None
         key = server_key(via.branch, via.host, via.port, request.method)
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
-        transaction = kind(key=key, layer=self, to=reply_to)
+        transaction = kind(key, self, reply_to)
         self._servers[key] = transaction
         return transaction
 
@@ -53,7 +53,7 @@ class TransactionLayer:
 
         This is for unreliable transports, and does what `start_server` and `respond` would do.
         """
-        transaction = NonInviteServerTransaction(key=key, layer=self, to=reply_to)
+        transaction = NonInviteServerTransaction(key, self, reply_to)
         transaction.state = ServerState.COMPLETED
         transaction.last_send = send
         transaction.end_timer = self.timers.start(
@@ -75,7 +75,7 @@ class TransactionLayer:
         """Send a request whose topmost Via has this branch; the owner hears what becomes of it."""
         key = f"{branch} {method}"
         kind = InviteClientTransaction if method == "INVITE" else NonInviteClientTransaction
-        transaction = kind(key=key, layer=self, to=to, method=method, data=data, owner=owner)
+        transaction = kind(key, self, to, method, data, owner)
         self._clients[key] = transaction
         transaction.start(now)
         return transaction

@@ -32,7 +32,7 @@ class Machine:
 
     __slots__ = ("end_timer", "interval_s", "key", "layer", "resend_timer", "state", "to")
 
-    def __init__(self, *, key: str, layer: Surroundings, to: Flow | Destination) -> None:
+    def __init__(self, key: str, layer: Surroundings, to: Flow | Destination) -> None:
         self.key = key
         self.layer = layer
         self.to = to

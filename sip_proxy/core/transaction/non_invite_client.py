@@ -17,16 +17,9 @@ class NonInviteClientTransaction(ClientTransaction):
     TABLE: ClassVar[Table]
     FIRST_STATE: ClassVar[int] = ClientState.TRYING
 
-    def start(self, now: float) -> None:
-        """Send the request and start timers E (unreliable transports only) and F."""
-        self.send(now)
-        if not self.to.transport.is_reliable:
-            self._start_resend(self.interval_s, ClientEvent.RESEND, now)
-        self._start_end(self.layer.values.transaction_timeout_s, ClientEvent.TIMEOUT, now)
-
     def _resend(self, now: float) -> None:
         """Timer E doubles up to T2; once a provisional came it is T2 (§17.1.2.2)."""
-        self.send(now)
+        self._send_again(now)
         t2_s = self.layer.values.t2_s
         self.interval_s = t2_s if self.state == ClientState.PROCEEDING else min(2 * self.interval_s, t2_s)
         self._start_resend(self.interval_s, ClientEvent.RESEND, now)

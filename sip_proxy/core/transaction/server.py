@@ -59,8 +59,8 @@ class ServerTransaction(Machine):
 
     __slots__ = ("last_send", "pending", "taker")
 
-    def __init__(self, *, key: str, layer: Surroundings, to: Flow) -> None:
-        Machine.__init__(self, key=key, layer=layer, to=to)
+    def __init__(self, key: str, layer: Surroundings, to: Flow) -> None:
+        Machine.__init__(self, key, layer, to)
         self.taker: RequestTaker | None = None
         self.last_send: Send | None = None
         self.pending: Send | None = None

@@ -35,14 +35,16 @@ class TimerOwner(Protocol):
 
 
 class Timer:
-    """One running timer. It fires once; `cancel` is harmless at any time."""
+    """One running timer. It fires once; `cancel` is harmless at any time.
+
+    It has no constructor, as that would cost as much as all the rest of starting one.
+    """
 
     __slots__ = ("at", "event", "owner")
 
-    def __init__(self, at: float, owner: TimerOwner, event: int) -> None:
-        self.at = at
-        self.owner: TimerOwner | None = owner
-        self.event = event
+    at: float
+    event: int
+    owner: TimerOwner | None
 
     def cancel(self) -> None:
         """Make the timer never fire, and let go of its owner."""
@@ -61,7 +63,10 @@ class TimerQueues:
 
     def start(self, delay_s: float, owner: TimerOwner, event: int, now: float) -> Timer:
         """Start a timer. Instants must not go backwards from call to call."""
-        timer = Timer(now + delay_s, owner, event)
+        timer = Timer()
+        timer.at = now + delay_s
+        timer.event = event
+        timer.owner = owner
         queue = self._queues.get(delay_s)
         if queue is None:
             queue = self._queues[delay_s] = deque()

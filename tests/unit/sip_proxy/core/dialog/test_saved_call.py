@@ -51,15 +51,7 @@ def party(
 
 
 def answered(calling: Party, called: Party, *, call_id: str = "a@b", emergency: bool = False) -> Call:
-    call = Call(
-        record_id="0f" * 16,
-        call_id=call_id,
-        callee=called.number,
-        emergency=emergency,
-        calling=calling,
-        invited_at=1790000000.1234567,
-        keeper=Keeper(),
-    )
+    call = Call("0f" * 16, call_id, calling, called.number, emergency, 1790000000.1234567, Keeper())
     call.called = called
     call.state = LiveCallState.ANSWERED
     call.answered_at = 1790000004.25
