@@ -196,9 +196,16 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return mapped or address
 
 
-@lru_cache(maxsize=4096)
 def _contact_on(flow: Flow, contact: str) -> Flow | Destination:
     """Return where the URI of a contact points, by way of the socket that its owner knows us by."""
+    host, port = flow.remote
+    if contact.partition("@")[2] == f"{host}:{port}":  # as nearly always
+        return flow
+    return _elsewhere(flow, contact)
+
+
+@lru_cache(maxsize=4096)
+def _elsewhere(flow: Flow, contact: str) -> Flow | Destination:
     destination = _address_of(contact, flow)
     if destination is None:
         return flow

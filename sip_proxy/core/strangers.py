@@ -31,18 +31,18 @@ _CHALLENGED = {
     "REGISTER": _BY_REGISTRAR,
 }
 # The five headers that an answer echoes, as most phones write them: nothing here can be taken in two ways.
-_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
+_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]++"
 _ADDRESS = (
     r"""(?:"[^"\\<\x00-\x1f\x7f]*+" ?|[A-Za-z0-9\-.!%*_+`'~ ]*+)"""
-    r"<sip:([A-Za-z0-9*#+\-_.]+)@[A-Za-z0-9.\-]+(?::[1-9][0-9]{0,3})?>"
+    r"<sip:([A-Za-z0-9*#+\-_.]++)@[A-Za-z0-9.\-]++(?::[1-9][0-9]{0,3})?+>"
 )
 _USUAL = re.compile(
-    r"((?:Via|v): SIP/2\.0/[A-Z]+ ([0-9a-z.\-]+):([1-9][0-9]{0,4})"
-    r"(;rport)?;branch=(z9hG4bK[!#-+\--:?-~]+)(;rport)?)\r\n"
+    r"((?:Via|v): SIP/2\.0/[A-Z]++ ([0-9a-z.\-]++):([1-9][0-9]{0,4}+)"
+    r"(;rport)?+;branch=(z9hG4bK[!#-+\--:?-~]++)(;rport)?+)\r\n"
     rf"((?:From|f): ?{_ADDRESS};tag={_TOKEN}\r\n"
     rf"(?:To|t): ?{_ADDRESS})\r\n"
-    r"((?:Call-ID|i): ?([!-~]+)\r\n"
-    r"CSeq: ([1-9][0-9]{0,8}) ([A-Z]+))\Z"
+    r"((?:Call-ID|i): ?([!-~]++)\r\n"
+    r"CSeq: ([1-9][0-9]{0,8}+) ([A-Z]++))\Z"
 )
 _LONGEST = 1024
 

@@ -7,15 +7,16 @@ see that it belongs to no transaction and to no call that we know.
 import re
 from typing import NamedTuple
 
-from sip_proxy.core.transaction.layer import server_key
-
-# A Via as most phones write it, at the top. A port with zeros before it would be another key.
-_BEGINNING = re.compile(
-    rb"ACK [^\r\n]*\r\n(?:Via|v): SIP/2\.0/[A-Z]+ ([0-9a-z.\-]+):([1-9][0-9]{0,4})(?:;rport)?"
-    rb";branch=(z9hG4bK[!#-+\--:?-~]+)(?:;rport)?\r\n"
+# As most phones write it: a Via at the top, and its sent-by with a port, which has no zeros before it (that
+# would be another key).
+_USUAL_ACK = re.compile(
+    r"ACK [^\r\n]*+\r\n"
+    r"(?:Via|v): SIP/2\.0/[A-Z]++ ([0-9a-z.\-]++:[1-9][0-9]{0,4}+)(?:;rport)?+"
+    r";branch=(z9hG4bK[!#-+\--:?-~]++)(?:;rport)?+\r\n"
+    r"(?:(?!Call-ID:)[^\r\n]++\r\n)*+"
+    r"Call-ID:[ \t]*+([!-~]++)[ \t]*+\r\n(?![ \t])"
 )
-_CALL_ID = b"\r\nCall-ID: "
-_FOLDS = (b" ", b"\t")
+_LONGEST = 2048
 
 
 class UsualAck(NamedTuple):
@@ -27,16 +28,8 @@ class UsualAck(NamedTuple):
 
 def glance_at_ack(data: bytes) -> UsualAck | None:
     """Look into an ACK that is written as most phones do; None for any other message."""
-    match = _BEGINNING.match(data)
+    match = _USUAL_ACK.match(data[:_LONGEST].decode("latin-1"))
     if match is None:
         return None
-    found = data.find(_CALL_ID, 0, data.find(b"\r\n\r\n"))
-    if found < 0:
-        return None
-    start = found + len(_CALL_ID)
-    end = data.find(b"\r\n", start)
-    if data[end + 2 : end + 3] in _FOLDS:
-        return None
-    call_id = data[start:end].decode("utf-8", "surrogateescape").strip(" \t")
-    host, port, branch = match.groups()
-    return UsualAck(server_key(branch.decode(), host.decode(), int(port), "INVITE"), call_id)
+    sent_by, branch, call_id = match.groups()
+    return UsualAck(f"{branch} {sent_by} INVITE", call_id)

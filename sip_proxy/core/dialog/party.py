@@ -1,5 +1,6 @@
 """The two sides of a dialog, and requests that the exchange itself sends within one."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +11,8 @@ from sip_proxy.core.message.message import Message, encode
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.routes import for_next_hop
 from sip_proxy.core.message.uri import LONGEST_ADDRESS
+
+_USUAL_CONTACT = re.compile(r"Contact: <([^<>\s\x00-\x1f\x7f]++)>\Z")
 
 
 @dataclass(slots=True)
@@ -51,6 +54,9 @@ def contact_of(message: Message, fallback: str) -> str:
 @lru_cache(maxsize=4096)
 def _contact_in(line: str) -> str:
     """Return the first URI in a Contact header line, "" when there is none that can be read."""
+    usual = _USUAL_CONTACT.match(line)
+    if usual is not None:
+        return usual[1]
     try:
         return parse_name_addr(split_commas(line.partition(":")[2])[0]).uri
     except MalformedMessage:

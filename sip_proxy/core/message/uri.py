@@ -19,6 +19,8 @@ _SIP_URI = re.compile(
     r"(\?[^\s\x00-\x1f\x7f<>\"]*)?\Z",
     re.IGNORECASE,
 )
+# What nearly every phone and dialled number has.
+_USUAL_URI = re.compile(r"sip:([0-9A-Za-z*#+\-_.]++)@([0-9a-z.\-]++)(?::([1-9][0-9]{0,3}+))?+\Z")
 _TEL_URI = re.compile(r"tel:(\+?[0-9A-Fa-f*#().\-]+)(;[^\s\x00-\x1f\x7f<>\"]*)?\Z", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s\x00-\x1f\x7f<>\"]")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -81,6 +83,10 @@ def parse_uri(text: str) -> Uri:
     """
     if len(text) > LONGEST_ADDRESS:
         raise MalformedMessage("A URI is too long")
+    usual = _USUAL_URI.match(text)
+    if usual is not None:
+        user, host, port = usual.groups()
+        return Uri("sip", user, host, int(port) if port else None, {}, "")
     match = _SIP_URI.match(text)
     if match is None:
         return _parse_other(text)

@@ -21,8 +21,8 @@ _DEFAULT_MAX_FORWARDS = 70
 class Copy:
     """A request prepared for forwarding: what all branches have in common is made once.
 
-    Routes of ours, credentials for our realm, and identities that the sender asserted are gone; credentials
-    for other realms are none of our business. `identity` is what the exchange asserts instead (RFC 3325 §5), or "". `breadth` is the Max-Breadth of each branch, 0
+    Routes of ours, credentials for our realm, and identities that the sender asserted are gone; `identity` is
+    what the exchange asserts instead (RFC 3325 §5), or "". `breadth` is the Max-Breadth of each branch, 0
     where the request is not forked and keeps its value (RFC 5393 §5.3.3).
     """
 
@@ -36,7 +36,7 @@ class Copy:
         shape = request.shape
         touched = _TOUCHED_IN_FORK if breadth else _TOUCHED
         self._lines = lines = [f"Max-Forwards: {hops}", *shape.without(touched)(request.lines)]
-        if "proxy-authorization" in shape.at:
+        if "proxy-authorization" in shape.at:  # that for other realms is none of our business
             realm = f'"{our_realm}"'
             lines += [line for line in shape.only(_CREDENTIALS)(request.lines) if realm not in line]
         if routes:
