@@ -45,6 +45,7 @@ class CallTimer(IntEnum):
     LIFE_CHECK = 2  # is there still a phone at each end?
     RESTORED_CHECK = 3  # the same after a restart
     SESSION_OVER = 4  # nobody refreshed the session, and both were asked for the last time
+    CALLER_GONE = 5  # the caller is no longer there, and the called side was asked for the last time
 
 
 class CallKeeper(Protocol):

@@ -219,6 +219,8 @@ class CallTable:
             self._life.check(call, now, silent_s=0.0)
         elif event is CallTimer.SESSION_OVER:
             self._life.end_session(call, now)
+        elif event is CallTimer.CALLER_GONE:
+            self._life.end_without_caller(call, now)
         else:
             # Both phones have given up or are gone (§13.3.1.4); they are told, and the call is over.
             self.hang_up(call, "The answer was never acknowledged", now)

@@ -14,14 +14,18 @@ from sip_proxy.core.dialog.own_requests import OwnRequests
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.message.message import Response
+from sip_proxy.core.outputs import LiveCallState
 from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure
 
+_GONE = "A phone is no longer there"
+_HUNG_UP = "A phone has hung up"
 _DOES_NOT_KNOW_THE_CALL = 481
 # Either of these ends a dialog (RFC 3261 §12.2.1.2); any other answer comes from a phone that knows the call.
 NO_SIGN_OF_LIFE = frozenset({408, _DOES_NOT_KNOW_THE_CALL})
 # How often the last proof of life goes into the journal: a restart must not forget hours of a call.
 _SAVE_INTERVAL_S = 300.0
-# A session that ran out ends this long after both phones were asked for the last time.
+# A call that is to be ended, for a session that ran out or a caller that is gone, ends this long after the
+# called phone was asked for the last time: its last answer may be a minute old, and that minute was talked.
 _LAST_QUESTION_S = 4.0
 _RESTORED_PER_S = 100
 _REPEATED_BY_S = 5.0
@@ -74,8 +78,11 @@ class LifeCheck:
             call.timer = self._exchange.timers.start(_LAST_QUESTION_S, call, CallTimer.SESSION_OVER, now)
             return
         config = self._exchange.config
-        if max(call.calling.missed, call.called.missed) >= config.life_check_failures:
-            self._calls.end_ghost(call, "A phone is no longer there", now)
+        if call.called.missed >= config.life_check_failures:
+            self._calls.end_ghost(call, _GONE, now)
+            return
+        if call.calling.missed >= config.life_check_failures:
+            self._caller_is_gone(call, _GONE, now)
             return
         if silent_s is None:
             # Half an interval: what answered the last question a moment after it was asked is asked again.
@@ -84,6 +91,36 @@ class LifeCheck:
         if now - call.saved_on_clock >= _SAVE_INTERVAL_S:
             self._calls.save(call, now)
         self.begin(call, now)
+
+    def denied(self, call: Call, receiver: Party, now: float) -> None:
+        """One side says that it knows no such call."""
+        if receiver is call.calling:
+            self._caller_is_gone(call, _HUNG_UP, now)
+        else:
+            self._calls.end_ghost(call, _HUNG_UP, now)
+
+    def _caller_is_gone(self, call: Call, text: str, now: float) -> None:
+        """End a call whose caller keeps silent or denies it, after a last question to the called side.
+
+        After a restart it may have gone while there was nobody to hear it; then its last sign counts as well.
+        """
+        if call.calling.seen_at < call.restored_on_clock:
+            self._calls.end_ghost(call, text, now)
+        elif call.state is LiveCallState.ANSWERED:
+            assert call.called is not None
+            call.calling.missed = self._exchange.config.life_check_failures
+            if call.timer is not None:
+                call.timer.cancel()
+            call.timer = self._exchange.timers.start(_LAST_QUESTION_S, call, CallTimer.CALLER_GONE, now)
+            if now - call.called.seen_at >= _LAST_QUESTION_S:
+                self._ask_one(call, call.called, call.calling, now)
+
+    def end_without_caller(self, call: Call, now: float) -> None:
+        """End a call whose caller is gone, as of its last proof of life, unless it has come back."""
+        if call.calling.missed >= self._exchange.config.life_check_failures:
+            self._calls.end_ghost(call, _GONE, now)
+        else:
+            self.begin(call, now)
 
     def end_session(self, call: Call, now: float) -> None:
         """End a session that ran out, as of its last proof of life, unless it was refreshed meanwhile."""
@@ -96,25 +133,28 @@ class LifeCheck:
         assert call.called is not None
         for receiver, sender in ((call.calling, call.called), (call.called, call.calling)):
             if now - receiver.seen_at >= silent_s:
-                receiver.missed += 1
-                question = _Question(self._calls, call, receiver)
-                self._requests.send_options(call.call_id, sender, receiver, question, now)
+                self._ask_one(call, receiver, sender, now)
+
+    def _ask_one(self, call: Call, receiver: Party, sender: Party, now: float) -> None:
+        receiver.missed += 1
+        question = _Question(self, call, receiver)
+        self._requests.send_options(call.call_id, sender, receiver, question, now)
 
 
 class _Question:
     """An OPTIONS on its way: an answer counts, none doesn't."""
 
-    __slots__ = ("_call", "_calls", "_receiver")
+    __slots__ = ("_call", "_check", "_receiver")
 
-    def __init__(self, calls: GhostHunter, call: Call, receiver: Party) -> None:
-        self._calls = calls
+    def __init__(self, check: LifeCheck, call: Call, receiver: Party) -> None:
+        self._check = check
         self._call = call
         self._receiver = receiver
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A final response of a phone that knows the call is a sign of life."""
         if response.status == _DOES_NOT_KNOW_THE_CALL and self._must_know_the_call(now):
-            self._calls.end_ghost(self._call, "A phone has hung up", now)
+            self._check.denied(self._call, self._receiver, now)
         elif response.status >= 200 and response.status not in NO_SIGN_OF_LIFE:
             self._receiver.showed_life(now)
 

@@ -136,7 +136,7 @@ def test_an_ack_from_elsewhere_is_no_sign_of_life() -> None:
             call.callee.answer(question, 200)
         call.callee.inbox.clear()
     (record,) = call.exchange.records
-    assert record.duration_us <= 240 * 1_000_000  # given up after three vain questions
+    assert record.duration_us <= 244 * 1_000_000  # given up after three vain questions
 
 
 @pytest.mark.parametrize("came_by_proxy", [False, True])
@@ -154,7 +154,7 @@ def test_what_is_sent_in_the_name_of_a_phone_that_is_gone_is_no_sign_of_its_life
         else:
             call.callee.send(call.attempt.in_dialog("BYE", cseq=1))
     (record,) = call.exchange.records
-    assert record.duration_us <= 240 * 1_000_000  # given up after three vain questions
+    assert record.duration_us <= 244 * 1_000_000  # given up after three vain questions
 
 
 def test_a_bye_too_long_for_the_other_phone_is_followed_by_a_short_one() -> None:

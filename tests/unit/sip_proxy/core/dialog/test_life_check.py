@@ -58,7 +58,7 @@ def test_the_question_uses_up_no_cseq_number_of_the_other_side() -> None:
     assert call.caller.request("OPTIONS").cseq == 7
 
 
-@pytest.mark.parametrize(("lost", "ended_s"), [("callee", 3600), ("caller", 3780)])
+@pytest.mark.parametrize(("lost", "ended_s"), [("callee", 3600), ("caller", 3840)])
 def test_a_call_with_a_phone_that_lost_its_power_ends_with_the_last_proof_of_the_called_one(
     lost: str, ended_s: int
 ) -> None:
@@ -82,7 +82,27 @@ def test_a_caller_who_answers_no_question_gets_nothing_for_it() -> None:
     """With a filter for OPTIONS in his phone he could else talk for minutes at the price of the first one."""
     call = AnsweredCall()
     live_on(call, 600, call.callee)
-    assert call.exchange.the_record.duration_us == pytest.approx(180 * 1_000_000, abs=2_000_000)
+    assert call.exchange.the_record.duration_us == pytest.approx(240 * 1_000_000, abs=2_000_000)
+
+
+def test_a_caller_who_denies_the_call_pays_to_its_end() -> None:
+    """He could else save what was talked since the last question, by answering the next one 481."""
+    call = AnsweredCall()
+    live_on(call, 110, call.caller, call.callee)
+    for _ in range(20):
+        live_on(call, 1, call.caller, status=481)
+        live_on(call, 1, call.callee)
+    assert call.callee.requests("BYE")
+    assert call.exchange.the_record.duration_us == pytest.approx(121 * 1_000_000, abs=2_000_000)
+
+
+def test_a_caller_that_is_heard_of_during_the_last_question_is_not_gone() -> None:
+    call = AnsweredCall()
+    live_on(call, 242, call.callee)
+    assert call.exchange.records == []
+    call.caller.send(call.attempt.in_dialog("INFO"))
+    live_on(call, 600, call.caller, call.callee)
+    assert len(call.exchange.engine.live_calls()) == 1
 
 
 def test_when_both_sides_are_gone_it_ends_with_the_last_proof_of_the_called_one() -> None:
