@@ -18,7 +18,7 @@ import re
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from sip_proxy.core.directory import Account, AccountState, Directory
@@ -35,6 +35,9 @@ SDP = (
     "m=audio 40000 RTP/AVP 0 8 101\r\n"
     "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n"
 )
+
+Steps = Generator[tuple[str, str, Flow], list[str], None]
+"""What phones do: each step is its name, a message and the flow it comes on; sent in is what is answered."""
 
 
 @dataclass(slots=True)
@@ -120,6 +123,25 @@ def make_engine(phones: int, *, random_bytes: Callable[[int], bytes] = os.urando
 
 def register(bench: Bench, number: str) -> None:
     """Register one phone, with challenge."""
+    _walk(bench, registration(number))
+
+
+def call(bench: Bench, numbers: list[str], serial: int, *, is_ended: bool = True) -> None:
+    """Make one call, from the first INVITE to the end, or to the ACK of the answer."""
+    _walk(bench, call_steps(numbers, serial, is_ended=is_ended))
+
+
+def _walk(bench: Bench, steps: Steps) -> None:
+    step = next(steps, None)
+    while step is not None:
+        try:
+            step = steps.send(bench.step(*step))
+        except StopIteration:
+            return
+
+
+def registration(number: str) -> Steps:
+    """What a phone sends to register, with challenge."""
 
     def message(cseq: int, extra: str) -> str:
         return (
@@ -130,14 +152,14 @@ def register(bench: Bench, number: str) -> None:
             f"{extra}Max-Forwards: 70\r\nExpires: 3600\r\nUser-Agent: bench\r\nContent-Length: 0\r\n\r\n"
         )
 
-    [challenge] = bench.step("REGISTER", message(1, ""), CALLED)
+    [challenge] = yield ("REGISTER", message(1, ""), CALLED)
     answer = _credentials("Authorization", challenge, number, "REGISTER", f"sip:{DOMAIN}")
-    [ok] = bench.step("REGISTER 2", message(2, answer), CALLED)
+    [ok] = yield ("REGISTER 2", message(2, answer), CALLED)
     assert ok.startswith("SIP/2.0 200")
 
 
-def call(bench: Bench, numbers: list[str], serial: int, *, is_ended: bool = True) -> None:
-    """Make one call, from the first INVITE to the end, or to the ACK of the answer."""
+def call_steps(numbers: list[str], serial: int, *, is_ended: bool = True) -> Steps:
+    """What the two phones of one call send, from the first INVITE to the end, or to the ACK of the answer."""
     caller = numbers[serial % len(numbers)]
     callee = numbers[(serial + len(numbers) // 2) % len(numbers)]
     uri = f"sip:{callee}@{DOMAIN}"
@@ -157,11 +179,11 @@ def call(bench: Bench, numbers: list[str], serial: int, *, is_ended: bool = True
             )
         )
 
-    [challenge] = bench.step("INVITE", request("INVITE", uri, 1, f"<{uri}>", body=SDP), CALLING)
+    [challenge] = yield ("INVITE", request("INVITE", uri, 1, f"<{uri}>", body=SDP), CALLING)
     ack = request("ACK", uri, 1, _header(challenge, "To")).replace("-1-ACK", "-1-INVITE")
-    bench.step("ACK of 407", ack, CALLING)
+    yield ("ACK of 407", ack, CALLING)
     answer = _credentials("Proxy-Authorization", challenge, caller, "INVITE", uri)
-    sent = bench.step("INVITE 2", request("INVITE", uri, 2, f"<{uri}>", answer, SDP), CALLING)
+    sent = yield ("INVITE 2", request("INVITE", uri, 2, f"<{uri}>", answer, SDP), CALLING)
     [invite] = [message for message in sent if message.startswith("INVITE")]
 
     to = f"{_header(invite, 'To')};tag=c{serial}"
@@ -171,22 +193,20 @@ def call(bench: Bench, numbers: list[str], serial: int, *, is_ended: bool = True
         if line.startswith(("Via:", "Record-Route:", "From:", "Call-ID:", "CSeq:"))
     )
     contact = "Contact: <sip:127.0.0.1:6002>\r\n"
-    bench.step(
-        "180", f"SIP/2.0 180 Ringing\r\n{copied}To: {to}\r\n{contact}Content-Length: 0\r\n\r\n", CALLED
-    )
+    yield ("180", f"SIP/2.0 180 Ringing\r\n{copied}To: {to}\r\n{contact}Content-Length: 0\r\n\r\n", CALLED)
     ok = f"SIP/2.0 200 OK\r\n{copied}To: {to}\r\n{contact}Content-Type: application/sdp\r\n"
-    [answered] = bench.step("200", f"{ok}Content-Length: {len(SDP)}\r\n\r\n{SDP}", CALLED)
+    [answered] = yield ("200", f"{ok}Content-Length: {len(SDP)}\r\n\r\n{SDP}", CALLED)
     route = f"Route: {_header(answered, 'Record-Route')}\r\n"
-    bench.step("ACK", request("ACK", "sip:127.0.0.1:6002", 2, to, route), CALLING)
+    yield ("ACK", request("ACK", "sip:127.0.0.1:6002", 2, to, route), CALLING)
     if not is_ended:
         return
-    [bye] = bench.step("BYE", request("BYE", "sip:127.0.0.1:6002", 3, to, route), CALLING)
+    [bye] = yield ("BYE", request("BYE", "sip:127.0.0.1:6002", 3, to, route), CALLING)
     vias = "".join(f"{line}\r\n" for line in bye.split("\r\n") if line.startswith("Via:"))
     done = (
         f"SIP/2.0 200 OK\r\n{vias}From: {_header(bye, 'From')}\r\nTo: {to}\r\n"
         f"Call-ID: {call_id}\r\nCSeq: 3 BYE\r\nContent-Length: 0\r\n\r\n"
     )
-    [final] = bench.step("200 of BYE", done, CALLED)
+    [final] = yield ("200 of BYE", done, CALLED)
     assert final.startswith("SIP/2.0 200")
 
 

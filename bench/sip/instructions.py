@@ -106,7 +106,7 @@ def _print_needed(name: str, needed: Mapping[str, int]) -> None:
 
 def _record(path: Path, calls: int) -> tuple[list[Message], int]:
     """Make calls and write down what was received; return that, and how many messages come before them."""
-    engine = make_engine(_PHONES, random_bytes=_repeatable_bytes())
+    engine = make_engine(_PHONES, random_bytes=repeatable_bytes())
     messages: list[Message] = []
 
     class Recorder(Bench):
@@ -133,7 +133,7 @@ def _record(path: Path, calls: int) -> tuple[list[Message], int]:
 def _replay(path: Path, count: int, *, is_cold: bool) -> None:
     gc.set_threshold(50_000, 20, 100)  # as the server does
     messages: list[Message] = pickle.loads(path.read_bytes())
-    engine = make_engine(_PHONES, random_bytes=_repeatable_bytes())
+    engine = make_engine(_PHONES, random_bytes=repeatable_bytes())
     memory = ctypes.create_string_buffer(_EMPTYING_BYTES)
     for _, data, is_from_caller, now in messages[:count]:
         if is_cold:
@@ -147,13 +147,13 @@ def _replay(path: Path, count: int, *, is_cold: bool) -> None:
     os._exit(0)  # what the interpreter frees at its end is no cost of a call
 
 
-def _repeatable_bytes() -> Callable[[int], bytes]:
+def repeatable_bytes() -> Callable[[int], bytes]:
     state = 0
 
     def draw(count: int) -> bytes:
         nonlocal state
-        state += 1
-        return state.to_bytes(8, "big") * (count // 8) + bytes(count % 8)
+        begin, state = state, state + count // 8 + 1
+        return b"".join(each.to_bytes(8, "big") for each in range(begin, state))[:count]
 
     return draw
 
