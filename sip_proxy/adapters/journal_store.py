@@ -24,23 +24,37 @@ _BOOLEAN = {False: "false", True: "true"}
 Fact = CallSaved | CallRecorded | BindingsChanged
 """What the journal keeps."""
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
+_SCHEMA_VERSION = 2
+# Calls and records stand in the file in the order of time: those of one group are neighbours, so that a
+# commit writes few pages. Ids are random: in their order, it would write one for every call.
+_CALLS_AND_RECORDS = """
 CREATE TABLE saved_call (
-    record_id TEXT PRIMARY KEY,
+    sequence INTEGER PRIMARY KEY,
+    record_id TEXT NOT NULL UNIQUE,
     boot_id TEXT NOT NULL,
     state TEXT NOT NULL
-) WITHOUT ROWID;
+);
 CREATE TABLE undelivered_record (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    sequence INTEGER PRIMARY KEY,
     record_id TEXT NOT NULL UNIQUE,
     refusals INTEGER NOT NULL DEFAULT 0,
     record TEXT NOT NULL
 );
+"""
+_SCHEMA = f"""{_CALLS_AND_RECORDS}
 CREATE TABLE bindings (
     number TEXT PRIMARY KEY,
     state TEXT NOT NULL
 ) WITHOUT ROWID;
+"""
+_FROM_VERSION_1 = f"""
+ALTER TABLE saved_call RENAME TO saved_call_1;
+ALTER TABLE undelivered_record RENAME TO undelivered_record_1;
+{_CALLS_AND_RECORDS}
+INSERT INTO saved_call (record_id, boot_id, state) SELECT record_id, boot_id, state FROM saved_call_1;
+INSERT INTO undelivered_record SELECT sequence, record_id, refusals, record FROM undelivered_record_1;
+DROP TABLE saved_call_1;
+DROP TABLE undelivered_record_1;
 """
 _SAVE_CALL = "INSERT OR REPLACE INTO saved_call (record_id, boot_id, state) VALUES (?, ?, ?)"
 _FORGET_CALL = "DELETE FROM saved_call WHERE record_id = ?"
@@ -191,9 +205,10 @@ class JournalStore:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > _SCHEMA_VERSION:
                 raise sqlite3.DatabaseError("a newer version of the exchange wrote it")
-            if version == 0:
+            if version < _SCHEMA_VERSION:
+                changes = _SCHEMA if version == 0 else _FROM_VERSION_1
                 connection.executescript(
-                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT"
+                    f"BEGIN IMMEDIATE; {changes} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT"
                 )
             self._file = _file_at(self._path)
         except BaseException:

@@ -50,7 +50,7 @@ def test_an_unreadable_entry_in_the_journal_does_not_keep_the_exchange_from_star
     proxy.stop()
     with closing(sqlite3.connect(proxy.var / "journal.sqlite3")) as journal, journal:
         journal.execute("INSERT INTO bindings VALUES ('0001', 'not JSON')")
-        journal.execute("INSERT INTO saved_call VALUES ('broken', 'boot', '{}')")
+        journal.execute("INSERT INTO saved_call (record_id, boot_id, state) VALUES ('broken', 'boot', '{}')")
     proxy.start()
 
     assert {(line["kind"], line["key"]) for line in proxy.events("not_restored")} == {

@@ -177,6 +177,49 @@ def test_a_journal_of_a_newer_version_is_refused(store: JournalStore, path: Path
         JournalStore(path, boot_id="this boot").open()
 
 
+def test_a_journal_of_the_first_version_loses_nothing_when_it_is_opened(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            """
+            CREATE TABLE saved_call (
+                record_id TEXT PRIMARY KEY, boot_id TEXT NOT NULL, state TEXT NOT NULL
+            ) WITHOUT ROWID;
+            CREATE TABLE undelivered_record (
+                sequence INTEGER PRIMARY KEY AUTOINCREMENT, record_id TEXT NOT NULL UNIQUE,
+                refusals INTEGER NOT NULL DEFAULT 0, record TEXT NOT NULL
+            );
+            CREATE TABLE bindings (number TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+            INSERT INTO saved_call VALUES ('r4', 'this boot', 'state'), ('r5', 'another', 'old');
+            INSERT INTO undelivered_record (record_id, refusals, record)
+                VALUES ('r1', 1, 'unreadable'), ('r3', 0, 'first'), ('r2', 0, 'second');
+            INSERT INTO bindings VALUES ('0001', 'phones');
+            PRAGMA user_version = 1;
+            """
+        )
+    connection.close()
+    store = JournalStore(path, boot_id="this boot")
+    store.open()
+    try:
+        restored = store.restore()
+        records = store.next_records(10)
+        store.write([recorded("r4")])
+        after = store.restore()
+    finally:
+        store.close()
+
+    assert restored.calls == (
+        SavedCall("r4", "state", same_boot=True),
+        SavedCall("r5", "old", same_boot=False),
+    )
+    assert (restored.bindings, restored.undelivered) == ((("0001", "phones"),), 3)
+    assert [(each.record_id, each.record) for each in records] == [
+        ("r3", "first"),
+        ("r2", "second"),
+        ("r1", "unreadable"),
+    ]
+    assert ([call.record_id for call in after.calls], after.undelivered) == (["r5"], 4)
+
+
 def test_the_journal_is_its_owners_alone(store: JournalStore, path: Path) -> None:
     store.write([CallSaved("r1", "state")])
 
