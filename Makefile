@@ -20,8 +20,10 @@ phone: system-phone $(VENV)/.installed ## open a desk phone: make phone NUMBER=0
 administrator: system-run $(VENV)/.installed ## make a login for the console: make administrator LOGIN=admin
 	@exec $(BIN)/python -m billing_service create-administrator $(LOGIN)
 
+# The programs under test start some hundred times, and each test process reads all the tests: compiled once is enough.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: system-test $(VENV)/.installed-dev ## run every test but the soak tests
-	@$(BIN)/pytest -n 4 --dist loadgroup -m "not soak" $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 4 -m "not soak" $(PYTEST_ARGS)
 
 soak: system-test $(VENV)/.installed-dev ## let parts die and be away for long, under load (about 40 minutes)
 	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 TOLLBELL_TEST_INVENT_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py tests/end_to_end/test_engines_at_random.py tests/integration/billing_service/test_invented_requests.py tests/integration/billing_service/test_broker.py tests/integration/billing_service/test_webhook_sending.py

@@ -5,6 +5,7 @@ from hypothesis import settings
 from tests.support.examples import FACTOR
 
 pytest_plugins = [
+    "tests.support.distribution",
     "tests.support.database",
     "tests.support.billing",
     "tests.support.billing_process",

@@ -11,7 +11,7 @@ from tests.support.console import LOGIN, PASSWORD, Console
 from tests.support.fake_services import iso
 
 # One browser process for all tests of this file, so one event loop too; every test has a fresh profile.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 expect.set_options(timeout=10_000)
 ONE_SECOND = 1_000
 

@@ -10,8 +10,7 @@ from tests.support.browser import Complaints, fresh_profile
 from tests.support.softphone import phone
 from tests.support.system import System, running_system
 
-# One system for both tests, so on one worker.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("console on the real system")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture(scope="module")

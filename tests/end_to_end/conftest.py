@@ -1,17 +1,19 @@
-"""One whole system per test process, and subscribers of each test's own on it."""
+"""One whole system for all tests, and subscribers of each test's own on it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.distribution import make_once
 from tests.support.subscribers import Subscriber, Subscribers
 from tests.support.system import System, running_system
 
 
 @pytest.fixture(scope="session")
 def shared_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system with its sample data that every test of this process uses, one after the other."""
+    """A system with its sample data that the tests use one after the other."""
+    make_once(tmp_path_factory, "the system of the end-to-end tests")
     with running_system(tmp_path_factory.mktemp("system") / "var") as system:
         yield system
 

@@ -19,8 +19,6 @@ from tests.support.call_files import (
     kamailio_line,
 )
 
-pytestmark = pytest.mark.xdist_group("billing-programs")
-
 # A day long gone: the programs run by the real clock, which may be any. The examples of the design.
 EVENING = datetime(2020, 2, 27, 21, 57, 13, tzinfo=UTC)
 LINES = 24_000

@@ -14,9 +14,7 @@ from billing_service.domain.money import Money, total
 from billing_service.domain.period import Period
 from billing_service.domain.rating import charge_call
 from tests.scenario.calendar_walk import COMPILED, PLANS, ClosedPeriod, Walk, clock_changes
-
-# The walks are made once a process; four processes need not make them four times.
-pytestmark = pytest.mark.xdist_group("calendar_walks")
+from tests.support.distribution import make_once
 
 CALENDARS = (
     ("UTC", 2023),
@@ -41,8 +39,9 @@ def walks() -> Iterator[Walk]:
 
 
 @pytest.fixture(scope="module")
-def walked() -> list[Walk]:
+def walked(tmp_path_factory: pytest.TempPathFactory) -> list[Walk]:
     """All walks, each at its end."""
+    make_once(tmp_path_factory, "the walks through years of bills")
     made = list(walks())
     for walk in made:
         walk.run()

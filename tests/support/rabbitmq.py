@@ -1,7 +1,7 @@
 """A real RabbitMQ for tests, as a process of our own with files, ports and a name that no other has.
 
-One per test process, with one scheduler and little memory; tests that use it belong to one xdist group, so
-there is one in a test run. Each test finds the queues empty.
+One per test run, with one scheduler and little memory; the tests that use it are all in one process. Each
+test finds the queues empty.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import pytest
 import pytest_asyncio
 
 from billing_service.broker import CALL_EVENTS, CLOSE_REQUESTS, DEAD_LETTERS, EVENTS
+from tests.support.distribution import make_once
 from tests.support.ports import free_port
 from tests.support.tcp_relay import TcpRelay
 
@@ -133,8 +134,9 @@ class RabbitServer:
 
 
 @pytest.fixture(scope="session")
-def rabbit_server() -> Iterator[RabbitServer]:
-    """The broker that all tests of this process share."""
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """The broker that all tests share."""
+    make_once(tmp_path_factory, "the broker")
     assert SERVER.exists(), "Debian's rabbitmq-server is missing: bin/install-system-packages test"
     server = RabbitServer()
     try:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import aio_pika
-import pytest
 import pytest_asyncio
 from aio_pika.abc import AbstractChannel
 from sqlalchemy import URL, func, select, text
@@ -27,8 +26,6 @@ from tests.support.billing import Billing, MakeBilling
 from tests.support.billing_process import BillingPrograms, eventually
 from tests.support.events import VALIDATOR, written
 from tests.support.tcp_relay import TcpRelay
-
-pytestmark = pytest.mark.xdist_group("rabbitmq")
 
 # How often a worker is killed; `make soak` does so more often.
 KILLS = min(int(os.environ.get("TOLLBELL_TEST_KILLS", "1")), 10)

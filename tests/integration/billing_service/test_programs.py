@@ -8,12 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.billing import call_record as recent_call_record
 from tests.support.billing_process import BillingPrograms, eventually, process_runs
-
-pytestmark = pytest.mark.xdist_group("billing-programs")
 
 
 def start_all(programs: BillingPrograms) -> tuple[Any, Any]:
