@@ -120,7 +120,6 @@ def make_app(
         client_max_size=LARGEST_BODY, middlewares=[problem_middleware, authentication(token)]
     )
     add_operations(app, [module.operations for module in OPERATION_MODULES])
-    document.make_document_of(app)
     app[TOKENS] = TokenCheck()
     app[sign_in.FAILED_LOGINS] = sign_in.FailedLogins()
     app[sign_in.HASHING] = asyncio.Semaphore(sign_in.MOST_AT_ONCE)

@@ -1,5 +1,6 @@
 """The OpenAPI document of this service, and a page in which a person can read it and try things out."""
 
+import asyncio
 import json
 from functools import cache
 from pathlib import Path
@@ -32,15 +33,15 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-_DOCUMENT = web.AppKey("openapi_document", bytes)
 
 
 @operations.get("/v1/openapi.json", scope=None, answer=JsonObject)
 async def get_openapi(request: web.Request) -> web.Response:
     """Read this document; needs no token."""
-    return web.Response(
-        body=request.app[_DOCUMENT], content_type="application/json", headers={"Cache-Control": "no-cache"}
-    )
+    routed: list[Operation] = request.app[OPERATIONS]
+    # Made when it is first asked for, beside the loop: it takes longer than all the rest of a start.
+    body = await asyncio.to_thread(_document_of, tuple(routed))
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-cache"})
 
 
 @operations.get("/v1/ui", scope=None, documented=False)
@@ -56,11 +57,10 @@ async def get_ui_file(request: web.Request) -> web.Response:
     return web.Response(body=_file(name), content_type=content_type, charset="utf-8", headers=_HEADERS)
 
 
-def make_document_of(app: web.Application) -> None:
-    """Write the document of all operations; to be called when they are routed."""
-    routed: list[Operation] = app[OPERATIONS]
+@cache
+def _document_of(routed: tuple[Operation, ...]) -> bytes:
     document = make_document(routed, title="Tollbell billing", version=VERSION)
-    app[_DOCUMENT] = json.dumps(document, ensure_ascii=False).encode()
+    return json.dumps(document, ensure_ascii=False).encode()
 
 
 @cache
