@@ -64,7 +64,7 @@ def make_once(factory: pytest.TempPathFactory, what: str) -> None:
             ) from None
 
 
-class GroupScheduling(LoadScopeScheduling):
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Hands out the groups first, then test by test."""
 
     def _split_scope(self, nodeid: str) -> str:
