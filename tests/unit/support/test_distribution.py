@@ -33,11 +33,11 @@ def test_tests_of_a_group_are_one_unit_of_work_and_the_others_one_each() -> None
 
 
 def test_what_is_made_twice_in_a_run_is_told(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw7")
-    what = "a thing of " + tmp_path_factory.mktemp("run").name
-    make_once(tmp_path_factory, what)
+    monkeypatch.setattr(tmp_path_factory, "getbasetemp", lambda: tmp_path / "popen-gw7")
+    make_once(tmp_path_factory, "a thing")
 
-    with pytest.raises(AssertionError, match="gw7 has made a thing"):
-        make_once(tmp_path_factory, what)
+    with pytest.raises(AssertionError, match="gw7 has made a thing already"):
+        make_once(tmp_path_factory, "a thing")
