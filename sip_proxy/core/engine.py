@@ -118,13 +118,11 @@ class Engine:
         """Take one datagram, or one framed message of a stream. Never raises because of what is in it."""
         if flow.transport.is_reliable:
             self._exchange.open_flows.add(flow)
-        if (
-            data[:9] == b"REGISTER "
-            and b"\r\nAuthorization:" in data
-            and self._short_path.take(data, flow, now)
-        ):
-            return
-        if data[:4] == b"ACK " and b"\r\nRoute:" not in data and self._reception.is_stray_ack(data):
+        beginning = data[:4]
+        if beginning == b"REGI":
+            if b"\r\nAuthorization:" in data and self._short_path.take(data, flow, now):
+                return
+        elif beginning == b"ACK " and b"\r\nRoute:" not in data and self._reception.is_stray_ack(data):
             return
         if len(data) <= _LONGEST_KEEP_ALIVE and not data.strip(_KEEP_ALIVE_BYTES):
             return

@@ -69,15 +69,15 @@ def settle_session_timer(response: Response, asked_s: int, *, is_known_to_asker:
 
 def knows_timers(request: Request) -> bool:
     """Tell whether the sender of a request does session timers (§7.1)."""
-    return any(
-        option.lower() == "timer"
-        for key in ("supported", "require")
-        if key in request.shape.at
-        for option in request.values(key)
-    )
+    at = request.shape.at
+    if "supported" not in at and "require" not in at:
+        return False
+    options = request.values("supported") + request.values("require")
+    return "timer" in (option.lower() for option in options)
 
 
 def _seconds(message: Message, key: str) -> int | None:
     """Return the delta-seconds of a header; None when it isn't there or can't be read."""
-    match = _DELTA_SECONDS.match(message.first(key) or "")
+    value = message.first(key)
+    match = None if value is None else _DELTA_SECONDS.match(value)
     return None if match is None else int(match[1])

@@ -33,6 +33,8 @@ class Message:
 
     After `check` the fields that everybody needs are set: `call_id`, `cseq`, `cseq_method`, the tags, and
     `via`, the topmost Via value, in a request. (Of most responses it is never read.)
+
+    Each kind fills them in itself: in a function, Python remembers where one class keeps an attribute.
     """
 
     __slots__ = (
@@ -49,15 +51,17 @@ class Message:
         "via_rest",
     )
 
-    def __init__(self, lines: list[str], shape: Shape, body: bytes, defect: MalformedMessage | None) -> None:
-        self.lines = lines
-        self.shape = shape
-        self.body = body
-        self.defect = defect
-        self.call_id = self.from_tag = self.to_tag = self.cseq_method = ""
-        self.cseq = 0
-        self.via: Via | None = None
-        self.via_rest: list[str] | None = None  # the further values in the line of the topmost Via
+    lines: list[str]
+    shape: Shape
+    body: bytes
+    defect: MalformedMessage | None
+    call_id: str
+    cseq: int
+    cseq_method: str
+    from_tag: str
+    to_tag: str
+    via: Via | None
+    via_rest: list[str] | None  # the further values in the line of the topmost Via
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -132,29 +136,9 @@ class Message:
         """Tell whether it has come over one hop only: one Via line with one value, which was read."""
         return not self.via_rest and self.shape.has_one_via
 
-    def check(self) -> None:
-        """See that the message can be worked with (RFC 3261 §8.1.1, §16.3); raises MalformedMessage."""
-        if self.defect is not None:
-            raise self.defect
-        shape = self.shape
-        if shape.fault:
-            raise MalformedMessage(shape.fault)
-        lines = self.lines
-        self.cseq, self.cseq_method = _read_cseq(lines[shape.cseq])
-        line = lines[shape.from_]
-        self.from_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
-        line = lines[shape.to]
-        self.to_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
-        self.call_id = call_id = _value_of(lines[shape.call_id])
-        if not call_id or " " in call_id or "\t" in call_id:
-            raise MalformedMessage("Malformed Call-ID")
-        if shape.content_length:
-            length = read_content_length(lines[shape.content_length])
-            if length != len(self.body):
-                self._cut_body(length)
-
-    def _cut_body(self, length: int) -> None:
+    def _cut_body(self) -> None:
         """RFC 3261 §18.3: of a datagram, what is past Content-Length is dropped; less than it is an error."""
+        length = read_content_length(self.lines[self.shape.content_length])
         if length > len(self.body):
             raise MalformedMessage("Content-Length is larger than the message")
         self.body = self.body[:length]
@@ -174,22 +158,36 @@ class Request(Message):
         body: bytes,
         defect: MalformedMessage | None = None,
     ) -> None:
-        Message.__init__(self, lines, shape, body, defect)
         self.method = method
         self.uri = uri
+        self.lines = lines
+        self.shape = shape
+        self.body = body
+        self.defect = defect
+        self.call_id = self.from_tag = self.to_tag = self.cseq_method = ""
+        self.cseq = 0
+        self.via = self.via_rest = None
         self.max_forwards: int | None = None
 
     def check(self) -> None:
-        """See that the request can be worked with; raises MalformedMessage with the status to answer."""
-        Message.check(self)
+        """See that the request can be worked with (RFC 3261 §8.1.1, §16.3).
+
+        Raises MalformedMessage with the status to answer.
+        """
+        if self.defect is not None:
+            raise self.defect
+        lines, shape = self.lines, self.shape
+        self.cseq, self.cseq_method, self.from_tag, self.to_tag, self.call_id = _read_fields(lines, shape)
+        if shape.content_length and read_content_length(lines[shape.content_length]) != len(self.body):
+            self._cut_body()
         if self.cseq_method != self.method:
             raise MalformedMessage("Method and CSeq differ")
         if not self.from_tag:
             raise MalformedMessage("Missing tag in From")
         if self.via is None:
             self.read_via()
-        if self.shape.max_forwards:
-            self.max_forwards = read_max_forwards(self.lines[self.shape.max_forwards])
+        if shape.max_forwards:
+            self.max_forwards = read_max_forwards(lines[shape.max_forwards])
 
     def read_source(self, address: str, port: int) -> bool:
         """Read the topmost Via, and write into it where the request really came from.
@@ -227,10 +225,40 @@ class Response(Message):
         body: bytes,
         defect: MalformedMessage | None = None,
     ) -> None:
-        Message.__init__(self, lines, shape, body, defect)
         self.status = status
         self.reason = reason
+        self.lines = lines
+        self.shape = shape
+        self.body = body
+        self.defect = defect
+        self.call_id = self.from_tag = self.to_tag = self.cseq_method = ""
+        self.cseq = 0
+        self.via = self.via_rest = None
         self.flow: Flow | None = None
+
+    def check(self) -> None:
+        """See that the response can be worked with; raises MalformedMessage."""
+        if self.defect is not None:
+            raise self.defect
+        lines, shape = self.lines, self.shape
+        self.cseq, self.cseq_method, self.from_tag, self.to_tag, self.call_id = _read_fields(lines, shape)
+        if shape.content_length and read_content_length(lines[shape.content_length]) != len(self.body):
+            self._cut_body()
+
+
+def _read_fields(lines: list[str], shape: Shape) -> tuple[int, str, str, str, str]:
+    """Read the number and method of CSeq, the tags of From and To, and Call-ID; raises MalformedMessage."""
+    if shape.fault:
+        raise MalformedMessage(shape.fault)
+    cseq, method = _read_cseq(lines[shape.cseq])
+    line = lines[shape.from_]
+    from_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
+    line = lines[shape.to]
+    to_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
+    call_id = _value_of(lines[shape.call_id])
+    if not call_id or " " in call_id or "\t" in call_id:
+        raise MalformedMessage("Malformed Call-ID")
+    return cseq, method, from_tag, to_tag, call_id
 
 
 # The same lines come again and again, within a call and between calls: each is read once while remembered.

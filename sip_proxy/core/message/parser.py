@@ -25,10 +25,10 @@ def parse_message(data: bytes) -> Message:
     `check` raises, so that even a broken request can be answered.
     """
     raw, ends, body = data.partition(b"\r\n\r\n")
-    lines = raw.decode("utf-8", "surrogateescape").split("\r\n")
-    shape = known_shape(lines)
-    text = "".join(lines)
-    if "\n" in text or "\r" in text or not ends or len(raw) > MAXIMUM_HEADER_BYTES or shape is None:
+    head = raw.decode("utf-8", "surrogateescape")
+    lines = head.split("\r\n")
+    shape = known_shape(lines, len(head) - 2 * len(lines) + 2)
+    if shape is None or not ends or len(raw) > MAXIMUM_HEADER_BYTES:
         return _parse_unusual(data)
     start = lines[0]
     method, _, rest = start.partition(" ")

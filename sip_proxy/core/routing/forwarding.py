@@ -29,7 +29,7 @@ class Copy:
     __slots__ = ("_lines", "request")
 
     def __init__(
-        self, request: Request, *, routes: list[str], our_realm: str, identity: str = "", breadth: int = 0
+        self, request: Request, routes: list[str], our_realm: str, identity: str = "", breadth: int = 0
     ) -> None:
         self.request = request
         hops = _DEFAULT_MAX_FORWARDS if request.max_forwards is None else request.max_forwards - 1

@@ -185,5 +185,4 @@ class InDialogRouter:
             uri = match.receiver.contact
         if routes:
             uri, routes = for_next_hop(uri, routes)
-        copy = Copy(request, routes=routes, our_realm=self._exchange.config.domain)
-        return copy.to(uri, via=via, record_routes=[])
+        return Copy(request, routes, self._exchange.config.domain).to(uri, via=via, record_routes=[])

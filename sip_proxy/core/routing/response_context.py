@@ -104,10 +104,11 @@ class Branch:
                 self._take_provisional(transaction, response, now)
             return
         self._stop_timer()
-        self.final = Final(status, response.reason, response)
         if status < 300:
+            self.final = Final(status, response.reason, None)
             self.context.take_success(self, response, now)
         else:
+            self.final = Final(status, response.reason, response)
             self.context.take_failure(self, now)
 
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
@@ -334,7 +335,7 @@ class ResponseContext:
         self.is_finished = True
         self._request = None
         for branch in self.branches:
-            if branch.final is not None:
+            if branch.final is not None and branch.final.response is not None:
                 branch.final = Final(branch.final.status, branch.final.reason, None)
         if not self.is_invite:
             self.observer = None

@@ -163,13 +163,9 @@ class Router:
 
     def _load(self, request: Request, caller: str, callee: str, now: float) -> Load:
         of_caller, of_callee = self._calls.calls_to_limit(caller, callee, request, now)
-        return Load(
-            is_online=self._exchange.online,
-            journal_available=self._exchange.journal_available,
-            live_calls=self._calls.counts.total,
-            live_calls_of_caller=of_caller,
-            live_calls_of_callee=of_callee,
-        )
+        exchange = self._exchange
+        live_calls = self._calls.counts.total
+        return Load(exchange.online, exchange.journal_available, live_calls, of_caller, of_callee)
 
     def _begin_call(self, request: Request, caller: Account, callee: str, flow: Flow, now: float) -> Call:
         from_value = request.first("from") or ""
@@ -255,7 +251,7 @@ class Router:
         # Those who help must know whom.
         is_hidden = wants_privacy(request) and not (call is not None and call.emergency)
         identity = "" if is_hidden else asserted_identity(caller, domain)
-        copy = Copy(request, routes=[], our_realm=domain, identity=identity, breadth=breadth)
+        copy = Copy(request, [], domain, identity, breadth)
         Fork(copy, context, self._hops, exchange.identifiers, flow).send(targets, now)
         if setup is not None:
             setup.start(context, now)

@@ -4,7 +4,7 @@ Starting a timer is an append, cancelling it forgets its owner; what is cancelle
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
@@ -21,10 +21,11 @@ class TimerValues:
     timer_c_s: float = 181.0
     trying_s: float = 0.2  # §17.2.1: how long a caller may wait for any response to its INVITE
 
-    @property
-    def transaction_timeout_s(self) -> float:
-        """64*T1: timers B, F, H, J, L and M; D is the same here (RFC 3261 asks for at least 32 s on UDP)."""
-        return 64 * self.t1_s
+    # 64*T1: timers B, F, H, J, L and M; D is the same here (RFC 3261 asks for at least 32 s on UDP).
+    transaction_timeout_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "transaction_timeout_s", 64 * self.t1_s)
 
 
 class TimerOwner(Protocol):
