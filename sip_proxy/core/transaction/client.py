@@ -6,7 +6,7 @@ from typing import Protocol
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.message import Response
 from sip_proxy.core.outputs import Send
-from sip_proxy.core.transaction.machine import Machine, Surroundings
+from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
 
 
 class ClientState(IntEnum):
@@ -66,11 +66,19 @@ class ClientTransaction(Machine):
         key: str,
         layer: Surroundings,
         to: Flow | Destination,
+        table: Table,
+        state: ClientState,
         method: str,
         data: bytes,
         owner: ResponseTaker,
     ) -> None:
-        Machine.__init__(self, key, layer, to)
+        self.key = key
+        self.layer = layer
+        self.to = to
+        self.table = table
+        self.state = state
+        self.interval_s = layer.values.t1_s
+        self.resend_timer = self.end_timer = None
         self.method = method
         self.data = data
         self.owner = owner
@@ -102,15 +110,16 @@ class ClientTransaction(Machine):
         """
         self.send(now)
         if self.to.transport.is_reliable:
-            self._start_end(self.layer.values.transaction_timeout_s, ClientEvent.TIMEOUT, now)
+            self.start_end(self.layer.values.transaction_timeout_s, ClientEvent.TIMEOUT, now)
         else:
-            self._start_resend(self.interval_s, ClientEvent.RESEND, now)
+            self.start_resend(self.interval_s, ClientEvent.RESEND, now)
 
-    def _send_again(self, now: float) -> None:
+    def send_again(self, now: float) -> None:
+        """Send the request once more, as timer A or E says."""
         self.send(now)
         if self.end_timer is None:
             values = self.layer.values
-            self._start_end(values.transaction_timeout_s - values.t1_s, ClientEvent.TIMEOUT, now)
+            self.start_end(values.transaction_timeout_s - values.t1_s, ClientEvent.TIMEOUT, now)
 
     def send(self, now: float) -> None:
         """Send the request, or send it again; or again the ACK."""

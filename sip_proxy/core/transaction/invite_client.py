@@ -1,54 +1,50 @@
-"""The INVITE client transaction: RFC 3261 §17.1.1 with the Accepted state of RFC 6026 §8.4."""
+"""The INVITE client transaction: RFC 3261 §17.1.1 with the Accepted state of RFC 6026 §8.4.
 
-from typing import ClassVar
+2xx responses come to the owner every time they are repeated.
+"""
 
 from sip_proxy.core.message.building import build_ack
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction
 from sip_proxy.core.transaction.machine import Machine, Table
 
 
-class InviteClientTransaction(ClientTransaction):
-    """An INVITE that we sent. 2xx responses come to the owner every time they are repeated."""
-
-    __slots__ = ()
-    TABLE: ClassVar[Table]
-    FIRST_STATE: ClassVar[int] = ClientState.CALLING
-
-    def _resend(self, now: float) -> None:
-        """Timer A doubles without a limit; timer B ends it (§17.1.1.2)."""
-        self._send_again(now)
-        self.interval_s *= 2
-        self._start_resend(self.interval_s, ClientEvent.RESEND, now)
-
-    def _send_ack(self, now: float) -> None:
-        assert self.response is not None
-        self.data = build_ack(self.data, self.response)
-        self.send(now)
-
-    def _start_d(self, now: float) -> None:
-        reliable = self.to.transport.is_reliable
-        delay_s = 0.0 if reliable else self.layer.values.transaction_timeout_s
-        self._start_end(delay_s, ClientEvent.LINGERED, now)
-
-    def _start_m(self, now: float) -> None:
-        self._start_end(self.layer.values.transaction_timeout_s, ClientEvent.LINGERED, now)
+def _resend(invite: ClientTransaction, now: float) -> None:
+    """Timer A doubles without a limit; timer B ends it (§17.1.1.2)."""
+    invite.send_again(now)
+    invite.interval_s *= 2
+    invite.start_resend(invite.interval_s, ClientEvent.RESEND, now)
 
 
-_Invite = InviteClientTransaction
+def _send_ack(invite: ClientTransaction, now: float) -> None:
+    assert invite.response is not None
+    invite.data = build_ack(invite.data, invite.response)
+    invite.send(now)
+
+
+def _start_d(invite: ClientTransaction, now: float) -> None:
+    reliable = invite.to.transport.is_reliable
+    delay_s = 0.0 if reliable else invite.layer.values.transaction_timeout_s
+    invite.start_end(delay_s, ClientEvent.LINGERED, now)
+
+
+def _start_m(invite: ClientTransaction, now: float) -> None:
+    invite.start_end(invite.layer.values.transaction_timeout_s, ClientEvent.LINGERED, now)
+
+
 _STOP = Machine.stop_timers
 _REPORT = ClientTransaction.report_response
 _FORGET = ClientTransaction.forget_request
 _END = Machine.end
 
-InviteClientTransaction.TABLE = {
+INVITE_CLIENT: Table = {
     ClientState.CALLING: {
         ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_STOP, _REPORT)),
-        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT, _FORGET)),
+        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _start_m, _REPORT, _FORGET)),
         ClientEvent.FAILURE: (
             ClientState.COMPLETED,
-            (_STOP, _Invite._send_ack, _REPORT, _Invite._start_d),
+            (_STOP, _send_ack, _REPORT, _start_d),
         ),
-        ClientEvent.RESEND: (ClientState.CALLING, (_Invite._resend,)),
+        ClientEvent.RESEND: (ClientState.CALLING, (_resend,)),
         ClientEvent.TIMEOUT: (ClientState.TERMINATED, (_END, ClientTransaction.report_timeout)),
         ClientEvent.TRANSPORT_ERROR: (
             ClientState.TERMINATED,
@@ -57,10 +53,10 @@ InviteClientTransaction.TABLE = {
     },
     ClientState.PROCEEDING: {
         ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_REPORT,)),
-        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _Invite._start_m, _REPORT, _FORGET)),
+        ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _start_m, _REPORT, _FORGET)),
         ClientEvent.FAILURE: (
             ClientState.COMPLETED,
-            (_STOP, _Invite._send_ack, _REPORT, _Invite._start_d),
+            (_STOP, _send_ack, _REPORT, _start_d),
         ),
     },
     ClientState.COMPLETED: {

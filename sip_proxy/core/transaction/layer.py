@@ -3,14 +3,17 @@
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.outputs import Output, Send
-from sip_proxy.core.transaction.client import ClientEvent, ClientTransaction, ResponseTaker
-from sip_proxy.core.transaction.invite_client import InviteClientTransaction
-from sip_proxy.core.transaction.invite_server import InviteServerTransaction
+from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
+from sip_proxy.core.transaction.invite_client import INVITE_CLIENT
+from sip_proxy.core.transaction.invite_server import INVITE_SERVER
 from sip_proxy.core.transaction.machine import Machine
-from sip_proxy.core.transaction.non_invite_client import NonInviteClientTransaction
-from sip_proxy.core.transaction.non_invite_server import NonInviteServerTransaction
+from sip_proxy.core.transaction.non_invite_client import NON_INVITE_CLIENT
+from sip_proxy.core.transaction.non_invite_server import NON_INVITE_SERVER
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 from sip_proxy.core.transaction.timers import TimerQueues, TimerValues
+
+_INVITE = (INVITE_CLIENT, ClientState.CALLING)
+_NON_INVITE = (NON_INVITE_CLIENT, ClientState.TRYING)
 
 
 class TransactionLayer:
@@ -39,8 +42,10 @@ class TransactionLayer:
         via = request.via
         assert via is not None
         key = server_key(via.branch, via.host, via.port, request.method)
-        kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
-        transaction = kind(key, self, reply_to)
+        if request.method == "INVITE":
+            transaction = ServerTransaction(key, self, reply_to, INVITE_SERVER, ServerState.PROCEEDING)
+        else:
+            transaction = ServerTransaction(key, self, reply_to, NON_INVITE_SERVER, ServerState.TRYING)
         self._servers[key] = transaction
         return transaction
 
@@ -53,8 +58,7 @@ class TransactionLayer:
 
         This is for unreliable transports, and does what `start_server` and `respond` would do.
         """
-        transaction = NonInviteServerTransaction(key, self, reply_to)
-        transaction.state = ServerState.COMPLETED
+        transaction = ServerTransaction(key, self, reply_to, NON_INVITE_SERVER, ServerState.COMPLETED)
         transaction.last_send = send
         transaction.end_timer = self.timers.start(
             self.values.transaction_timeout_s, transaction, ServerEvent.LINGERED, now
@@ -74,8 +78,8 @@ class TransactionLayer:
     ) -> ClientTransaction:
         """Send a request whose topmost Via has this branch; the owner hears what becomes of it."""
         key = f"{branch} {method}"
-        kind = InviteClientTransaction if method == "INVITE" else NonInviteClientTransaction
-        transaction = kind(key, self, to, method, data, owner)
+        table, state = _INVITE if method == "INVITE" else _NON_INVITE
+        transaction = ClientTransaction(key, self, to, table, state, method, data, owner)
         self._clients[key] = transaction
         transaction.start(now)
         return transaction

@@ -1,7 +1,7 @@
 """What the four transaction machines share: a table, and the walk through it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.outputs import Output
@@ -25,25 +25,25 @@ class Surroundings(Protocol):
 
 
 class Machine:
-    """A transaction: a state, a table, at most one retransmission timer and one timer for its end."""
+    """A transaction: a state, a table, at most one retransmission timer and one timer for its end.
 
-    TABLE: ClassVar[Table] = {}
-    FIRST_STATE: ClassVar[int]
+    INVITE and other requests differ in nothing but the table: its actions know what each of them does.
+    """
 
-    __slots__ = ("end_timer", "interval_s", "key", "layer", "resend_timer", "state", "to")
+    __slots__ = ("end_timer", "interval_s", "key", "layer", "resend_timer", "state", "table", "to")
 
-    def __init__(self, key: str, layer: Surroundings, to: Flow | Destination) -> None:
-        self.key = key
-        self.layer = layer
-        self.to = to
-        self.state = self.FIRST_STATE
-        self.interval_s = layer.values.t1_s
-        self.resend_timer: Timer | None = None
-        self.end_timer: Timer | None = None
+    key: str
+    layer: Surroundings
+    to: Flow | Destination
+    table: Table
+    state: int
+    interval_s: float
+    resend_timer: Timer | None
+    end_timer: Timer | None
 
     def fire(self, event: int, now: float) -> None:
         """Take an event: go to the next state and do what the table says, in order."""
-        step = self.TABLE[self.state].get(event)
+        step = self.table[self.state].get(event)
         if step is not None:
             self.state, actions = step
             for action in actions:
@@ -71,10 +71,11 @@ class Machine:
     def let_go(self) -> None:
         """Tell the owner that this transaction is over, so that no reference cycle outlives it."""
 
-    def _start_resend(self, delay_s: float, event: int, now: float) -> None:
+    def start_resend(self, delay_s: float, event: int, now: float) -> None:
+        """Start the timer of the next retransmission."""
         self.resend_timer = self.layer.timers.start(delay_s, self, event, now)
 
-    def _start_end(self, delay_s: float, event: int, now: float) -> None:
+    def start_end(self, delay_s: float, event: int, now: float) -> None:
         """Start the timer of the last state; no time at all means the end (reliable transports)."""
         if delay_s <= 0:
             self.fire(event, now)

@@ -1,29 +1,20 @@
 """The non-INVITE server transaction (RFC 3261 §17.2.2)."""
 
-from typing import ClassVar
-
 from sip_proxy.core.transaction.machine import Machine, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
 
-class NonInviteServerTransaction(ServerTransaction):
-    """A request other than INVITE and ACK that we received."""
-
-    __slots__ = ()
-    TABLE: ClassVar[Table]
-    FIRST_STATE: ClassVar[int] = ServerState.TRYING
-
-    def _start_j(self, now: float) -> None:
-        reliable = self.to.transport.is_reliable
-        delay_s = 0.0 if reliable else self.layer.values.transaction_timeout_s
-        self._start_end(delay_s, ServerEvent.LINGERED, now)
+def _start_j(request: ServerTransaction, now: float) -> None:
+    reliable = request.to.transport.is_reliable
+    delay_s = 0.0 if reliable else request.layer.values.transaction_timeout_s
+    request.start_end(delay_s, ServerEvent.LINGERED, now)
 
 
-_FINAL = (ServerState.COMPLETED, (ServerTransaction.send, NonInviteServerTransaction._start_j))
+_FINAL = (ServerState.COMPLETED, (ServerTransaction.send, _start_j))
 _PROVISIONAL = (ServerState.PROCEEDING, (ServerTransaction.send,))
 _END = (ServerState.TERMINATED, (Machine.end,))
 
-NonInviteServerTransaction.TABLE = {
+NON_INVITE_SERVER: Table = {
     # In Trying a retransmission finds nothing to repeat and is absorbed.
     ServerState.TRYING: {
         ServerEvent.PROVISIONAL: _PROVISIONAL,

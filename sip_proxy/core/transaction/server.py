@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.outputs import Send
-from sip_proxy.core.transaction.machine import Machine, Surroundings
+from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
 
 
 class ServerState(IntEnum):
@@ -59,8 +59,14 @@ class ServerTransaction(Machine):
 
     __slots__ = ("last_send", "pending", "taker")
 
-    def __init__(self, key: str, layer: Surroundings, to: Flow) -> None:
-        Machine.__init__(self, key, layer, to)
+    def __init__(self, key: str, layer: Surroundings, to: Flow, table: Table, state: ServerState) -> None:
+        self.key = key
+        self.layer = layer
+        self.to = to
+        self.table = table
+        self.state = state
+        self.interval_s = layer.values.t1_s
+        self.resend_timer = self.end_timer = None
         self.taker: RequestTaker | None = None
         self.last_send: Send | None = None
         self.pending: Send | None = None
@@ -79,7 +85,12 @@ class ServerTransaction(Machine):
         self.pending = None
 
     def expect_answer(self, now: float) -> None:
-        """Somebody works on the request. Of others than INVITE nobody need hear before the final response."""
+        """Somebody works on an INVITE: send 100 if nothing else goes back within 200 ms (§17.2.1).
+
+        Most phones ring sooner, which says more and stops the caller's retransmissions as well. Of other
+        requests nobody need hear before the final response.
+        """
+        self.start_resend(self.layer.values.trying_s, ServerEvent.UNANSWERED, now)
 
     def is_answered(self) -> bool:
         """Tell whether a final response was given."""
