@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, text
 
 from billing_service.storage.embedded_postgres import EmbeddedPostgres, server_directory
 from billing_service.storage.embedded_postgres import database_url as embedded_url
@@ -29,6 +29,8 @@ FAST_AND_LOOSE = {
 _TEMPLATE = "tollbell_template"
 _numbers = itertools.count(1)
 _clean: list[str] = []
+# A connection to each database in use, kept: a new one would have to read all about fifty tables each time.
+_emptying: dict[str, Engine] = {}
 _EMPTYING = (
     "SET LOCAL session_replication_role = replica",  # no triggers: history may go, and no foreign keys
     """DO $$ DECLARE part regclass; BEGIN
@@ -55,6 +57,8 @@ def postgres_var() -> Iterator[Path]:
     try:
         yield var
     finally:
+        while _emptying:
+            _emptying.popitem()[1].dispose()
         server.stop()
         shutil.rmtree(var)
         if server.sockets.exists():
@@ -114,6 +118,8 @@ def cloned_database(var: Path, url: URL, database: Database) -> Iterator[URL]:
     """A copy of a test's database, data and all. `database`, who uses it, is disconnected for a moment."""
     assert url.database is not None, "a test's database has a name"
     database.engine.dispose()
+    if url.database in _emptying:
+        _emptying.pop(url.database).dispose()
     name = _clone(var, url.database)
     yield embedded_url(var, name)
     _administer(var, f"DROP DATABASE {name} WITH (FORCE)")
@@ -127,8 +133,10 @@ def _clone(var: Path, template: str) -> str:
 
 def empty(url: URL) -> None:
     """Put a database back to how the migrations left it."""
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
+    assert url.database is not None, "a test's database has a name"
+    if url.database not in _emptying:
+        _emptying[url.database] = create_engine(url, pool_pre_ping=True)
+    with _emptying[url.database].begin() as connection:
         # Whoever is still connected (a killed program's work under way) must not write into the next test.
         connection.execute(
             text(
@@ -137,7 +145,6 @@ def empty(url: URL) -> None:
             )
         )
         connection.execute(text("; ".join(_EMPTYING)))
-    engine.dispose()
 
 
 def _administer(var: Path, statement: str) -> None:
