@@ -9,6 +9,12 @@ from sip_proxy.core.message.via import MAGIC_COOKIE, parse_via
 from sip_proxy.core.rejection import Rejection
 
 _ROUTE = frozenset({"route"})
+_METHODS = frozenset(
+    {
+        "ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER",
+        "REGISTER", "SUBSCRIBE", "UPDATE",
+    }
+)  # fmt: skip
 # What is left for the requests that the exchange sends in the name of one side to the other.
 _CSEQ_ROOM = 10_000
 # What has phones of various makers start anew or fetch their settings, at the word of their exchange alone.
@@ -32,6 +38,9 @@ def check_request(request: Request, hops: Hops, identifiers: Identifiers) -> Rej
     """Make the checks of §16.3 that concern every request to be forwarded."""
     if request.max_forwards == 0:
         return Rejection(483, "Too Many Hops")
+    if request.method not in _METHODS and request.method.upper() in _METHODS:
+        # To us it is another method (§7.1); to many phones it is this one, in a call that nobody would bill.
+        return Rejection(400, "This method is written in capital letters")
     if request.cseq > HIGHEST_CSEQ - _CSEQ_ROOM and (request.to_tag or request.method == "INVITE"):
         # Nobody could end that call but this phone: what we sent would be out of order (§12.2.2).
         return Rejection(400, "The CSeq number is too high for a dialog")

@@ -5,7 +5,9 @@ import pytest
 from sip_proxy.core.directory import ExchangeSettings
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.building import build_response
+from sip_proxy.core.message.message import Request
 from sip_proxy.core.outputs import LiveCallState, Send
+from tests.support.sip_calls import AnsweredCall
 from tests.support.sip_phones import (
     DOMAIN,
     EXCHANGE,
@@ -109,6 +111,22 @@ def test_an_identity_forged_in_an_answer_by_the_draft_header_alone_does_not_pass
     ringing = attempt.last_response
     assert ringing is not None
     assert "remote-party-id" not in ringing.keys
+
+
+@pytest.mark.parametrize("method", ["invite", "Invite", "refer", "bYE"])
+def test_a_method_of_sip_in_other_letters_goes_nowhere(method: str) -> None:
+    """§7.1 makes it another method; but PJSIP takes `invite` for INVITE, and would talk without a record."""
+    exchange, caller, callee = switchboard()
+    assert caller.invite("0002", method=method).statuses == [400]
+    assert [request.method for request in callee.inbox if isinstance(request, Request)] == []
+    assert exchange.records == []
+
+
+def test_nor_does_it_in_a_call() -> None:
+    call = AnsweredCall()
+    call.caller.send(call.attempt.in_dialog("bye"))
+    assert call.caller.statuses("bye") == [400]
+    assert call.callee.requests("bye") == []
 
 
 @pytest.mark.parametrize("folded", [False, True])
