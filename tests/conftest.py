@@ -1,5 +1,6 @@
-"""What holds for the whole suite: the fixtures in `tests/support`, and how Hypothesis draws its examples."""
+"""What holds for the whole suite: fixtures in `tests/support`, how Hypothesis draws, how errors are logged."""
 
+import structlog
 from hypothesis import settings
 
 from tests.support.examples import FACTOR
@@ -18,3 +19,11 @@ pytest_plugins = [
 # every time, so that a red run means a change; `make explore` draws new ones, and many more of them.
 settings.register_profile("tollbell", deadline=None, derandomize=FACTOR == 1, print_blob=True)
 settings.load_profile("tollbell")
+
+# As our programs do: drawing a traceback with every variable takes seconds.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)

@@ -105,6 +105,16 @@ def database_url(postgres_var: Path, template_database: str) -> Iterator[URL]:
     _clean.append(name)
 
 
+@contextmanager
+def database_to_read(var: Path, template: str) -> Iterator[Database]:
+    """A migrated database that several tests read: whoever asks for it fills it first."""
+    name = _clone(var, template)
+    database = Database.at(embedded_url(var, name), threads=4)
+    yield database
+    database.close()
+    _administer(var, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def database(database_url: URL) -> Iterator[Database]:
     """Units of work on a migrated database of the test's own."""

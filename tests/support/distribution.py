@@ -34,6 +34,7 @@ SHARING = {
     ),
     "the exchange that must survive everything": ("tests/integration/sip_proxy/test_hostile_input.py",),
     "an exchange for phones": ("tests/integration/softphone/test_phones_and_exchange.py",),
+    "the sample data": ("tests/scenario/test_sample_data.py",),
     "walks through years of bills": ("tests/scenario/test_calendar_walks.py",),
 }
 
