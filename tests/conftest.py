@@ -1,4 +1,4 @@
-"""What holds for the whole suite: fixtures in `tests/support`, how Hypothesis draws, how errors are logged."""
+"""What holds for the whole suite: the fixtures of `tests/support`, Hypothesis, and how errors are logged."""
 
 import structlog
 from hypothesis import settings
