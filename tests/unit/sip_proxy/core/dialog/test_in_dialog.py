@@ -69,18 +69,19 @@ def test_a_phone_may_begin_to_count_at_zero() -> None:
     assert len(call.exchange.records) == 1
 
 
-def test_a_reinvite_moves_the_target_of_later_requests() -> None:
-    """§12.2.1.2: the Contact of the accepted re-INVITE counts, and is saved."""
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_target_refresh_moves_the_target_of_later_requests(method: str) -> None:
+    """§12.2.1.2, RFC 3311 §5.2: the Contact of the accepted re-INVITE or UPDATE counts, and is saved."""
     call = AnsweredCall()
     saves = sum(isinstance(output, CallSaved) for output in call.exchange.outputs)
     call.caller.contact = "sip:0001@203.0.113.50:5080"
     call.attempt.cseq += 1
-    call.caller.send(call.attempt.in_dialog("INVITE", cseq=call.attempt.cseq))
-    reinvite = call.callee.request("INVITE")
-    assert reinvite.cseq == call.attempt.cseq
+    call.caller.send(call.attempt.in_dialog(method, cseq=call.attempt.cseq))
+    refresh = call.callee.request(method)
+    assert refresh.cseq == call.attempt.cseq
     call.exchange.advance(0.2)
-    assert call.caller.statuses("INVITE")[-1] == 100
-    call.callee.answer(reinvite, 200, contact="sip:0002@203.0.113.60:5080")
+    assert call.caller.statuses(method)[-1:] == ([100] if method == "INVITE" else [])
+    call.callee.answer(refresh, 200, contact="sip:0002@203.0.113.60:5080")
     assert sum(isinstance(output, CallSaved) for output in call.exchange.outputs) == saves + 1
     (live,) = call.exchange.engine.live_calls()
     call.exchange.engine.end_call(live.id, call.exchange.now)

@@ -34,6 +34,16 @@ def test_every_phone_of_the_number_rings_on_a_branch_of_its_own() -> None:
     assert [each.to_tag for each in fork.attempt.responses] == ["left", "right"]
 
 
+def test_a_phone_of_a_lower_q_rings_with_the_others() -> None:
+    """§10.2.1.2: it is a wish; who calls a number here calls all its phones."""
+    exchange = Exchange()
+    caller = exchange.phone("0001")
+    phones = [exchange.phone("0002"), exchange.phone("0002")]
+    phones[1].register(contacts=(f"<{phones[1].contact}>;q=0.1",))
+    caller.invite("0002")
+    assert [len(phone.requests("INVITE")) for phone in phones] == [1, 1]
+
+
 def test_when_one_answers_the_others_are_cancelled() -> None:
     fork = Fork()
     fork.answer(fork.left, 180)
