@@ -142,11 +142,17 @@ class DishonestCallers(RuleBasedStateMachine):
         callee=st.sampled_from(["0002", "0002", "0002", "0001", "0003"]),
         call_id=st.sampled_from(["", "one", "two"]),
         headers=CALL_HEADERS,
+        progress=st.integers(0, 2),
     )
-    def call(self, phone: int, callee: str, call_id: str, headers: tuple[str, ...]) -> None:
-        """Also with the Call-ID of a call that is there."""
-        self.attempts.append(self.friends[phone].invite(callee, call_id=call_id, headers=headers))
+    def call(self, phone: int, callee: str, call_id: str, headers: tuple[str, ...], progress: int) -> None:
+        """Also with the Call-ID of a call that is there; and go on with it to the answer, and to the ACK."""
+        attempt = self.friends[phone].invite(callee, call_id=call_id, headers=headers)
+        self.attempts.append(attempt)
         self.settle()
+        if progress and callee == "0002":
+            self.wait(self.called.manners.picks_up_after_s)
+            if progress > 1 and 200 in attempt.statuses:
+                self.send(attempt.phone, attempt.in_dialog("ACK"))
 
     @precondition(lambda self: self.attempts)
     @rule(which=ANY, later=st.sampled_from([0, 0, 0, 1]))
