@@ -6,7 +6,7 @@ a repeated delivery harmless.
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -22,9 +22,11 @@ from sip_proxy.adapters.billing_client import (
 from sip_proxy.adapters.journal_store import UndeliveredRecord
 
 LARGEST_BATCH = 500
-# A delivery costs about the same for one record as for a hundred, so under load they keep this distance; a
-# record that comes alone is delivered at once.
+# A delivery costs about the same for one record as for a hundred, so they keep this distance, and more of it
+# after a batch that tells of load; a record that comes alone is delivered at once.
 _INTERVAL_S = 0.25
+_LARGE_BATCH = 25
+_INTERVALS_AFTER_LARGE_BATCH = 4
 
 log = structlog.get_logger()
 
@@ -60,12 +62,14 @@ class Delivery:
         backoff: Backoff,
         undelivered: int,
         interval_s: float = _INTERVAL_S,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`undelivered`: how many records wait in the journal at the start."""
         self._source = source
         self._receiver = receiver
         self._backoff = backoff
         self._interval_s = interval_s
+        self._sleep = sleep
         self._batch_limit = LARGEST_BATCH
         self._is_reported = False
         self._wake = asyncio.Event()
@@ -88,28 +92,29 @@ class Delivery:
         while True:
             self._wake.clear()
             try:
-                is_more = await self._deliver_batch()
+                delivered = await self._deliver_batch()
             except (UnableToReachBilling, UnexpectedAnswer, sqlite3.Error) as error:
                 self._report(error)
                 await self._pause()
                 continue
-            if not is_more:
-                await asyncio.sleep(self._interval_s)
+            if delivered is not None:
+                is_large = delivered >= _LARGE_BATCH
+                await self._sleep(self._interval_s * (_INTERVALS_AFTER_LARGE_BATCH if is_large else 1))
                 await self._wake.wait()
 
-    async def _deliver_batch(self) -> bool:
-        """Deliver the next records; tell whether more may be waiting already."""
+    async def _deliver_batch(self) -> int | None:
+        """Deliver the next records; return how many, or None when more may be waiting already."""
         limit = self._batch_limit
         records = await self._source.next_records(limit)
         if not records:
             # The truth, should a restart of the disk have made us count wrongly.
             self.undelivered = 0
-            return False
+            return 0
         try:
             results = await self._receiver.deliver([record.record for record in records])
         except RefusedByBilling as error:
             await self._narrow_down(records, error)
-            return True
+            return None
         sent = {record.record_id for record in records}
         final = [result for result in results if result.record_id in sent]
         for result in final:
@@ -124,7 +129,7 @@ class Delivery:
                 f"{len(records) - len(final)} of {len(records)} records got no final answer"
             )
         self._report_recovery()
-        return len(records) == limit
+        return len(records) if len(records) < limit else None
 
     async def _narrow_down(self, records: Sequence[UndeliveredRecord], error: RefusedByBilling) -> None:
         """Some record makes billing refuse the whole batch: find it by halving, and let the others pass."""

@@ -234,3 +234,25 @@ def test_delays_double_up_to_the_longest_and_begin_again() -> None:
 
 def test_delays_are_spread_over_half_of_their_span() -> None:
     assert Backoff(random=lambda: 0.0, first_s=1.0).next_delay_s() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("records", "interval_s"),
+    [pytest.param(1, 0.25, id="a few"), pytest.param(100, 1.0, id="as many as tell of load")],
+)
+async def test_deliveries_keep_their_distance_and_more_of_it_under_load(
+    billing: Billing, records: int, interval_s: float
+) -> None:
+    waiting = Records(*(str(index) for index in range(records)))
+    rested_s: list[float] = []
+
+    async def sleep(duration_s: float) -> None:
+        rested_s.append(duration_s)
+
+    delivery = Delivery(waiting, billing, backoff=Clockwork(), undelivered=records, sleep=sleep)
+    running = asyncio.ensure_future(delivery.run())
+    await until(lambda: bool(rested_s))
+    running.cancel()
+
+    assert [len(batch) for batch in billing.batches] == [records]
+    assert rested_s == [interval_s]
