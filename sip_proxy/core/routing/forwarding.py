@@ -1,14 +1,17 @@
 """Copying a message with only those headers changed that a proxy must change (RFC 3261 §16.6, §16.7)."""
 
+import re
+
 from sip_proxy.core.directory import Account
-from sip_proxy.core.message.grammar import quote_string
+from sip_proxy.core.message.grammar import quote_string, unquote_string
 from sip_proxy.core.message.message import Request, Response, encode
 
-_CREDENTIALS = frozenset({"proxy-authorization"})
+_CREDENTIALS = frozenset({"proxy-authorization", "authorization"})
+_REALM = re.compile(r'[\s,]realm\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', re.IGNORECASE)
 # What each copy gets anew, or not at all: the start line, and these.
 _TOUCHED = frozenset(
     {
-        "", "max-forwards", "route", "proxy-authorization",
+        "", "max-forwards", "route", "proxy-authorization", "authorization",
         "p-asserted-identity", "p-preferred-identity", "remote-party-id",
     }
 )  # fmt: skip
@@ -36,9 +39,9 @@ class Copy:
         shape = request.shape
         touched = _TOUCHED_IN_FORK if breadth else _TOUCHED
         self._lines = lines = [f"Max-Forwards: {hops}", *shape.without(touched)(request.lines)]
-        if "proxy-authorization" in shape.at:  # that for other realms is none of our business
-            realm = f'"{our_realm}"'
-            lines += [line for line in shape.only(_CREDENTIALS)(request.lines) if realm not in line]
+        if "proxy-authorization" in shape.at or "authorization" in shape.at:
+            credentials = shape.only(_CREDENTIALS)(request.lines)
+            lines += [line for line in credentials if _is_for_another(line, our_realm)]
         if routes:
             lines += [f"Route: {route}" for route in routes]
         if breadth:
@@ -55,6 +58,20 @@ class Copy:
         if path:
             lines += [f"Route: {value}" for value in path]
         return encode(lines, request.body)
+
+
+def _is_for_another(credentials: str, our_realm: str) -> bool:
+    """Tell whether a line of credentials is for another realm for sure, and so none of our business.
+
+    No phone may see those for ours: it could have challenged the caller in our name, with a nonce that it got
+    from us, and then call itself at the caller's expense.
+    """
+    if f'"{our_realm}"' in credentials:
+        return False
+    match = _REALM.search(credentials)
+    return (
+        match is not None and unquote_string(f'"{match[1] or match[2] or ""}"').lower() != our_realm.lower()
+    )
 
 
 def asserted_identity(caller: Account, domain: str) -> str:

@@ -82,6 +82,36 @@ def test_our_credentials_and_asserted_identities_do_not_pass() -> None:
     assert invite.line_values("proxy-authorization") == [foreign.partition(": ")[2]]
 
 
+@pytest.mark.parametrize("header", ["Authorization", "Proxy-Authorization"])
+@pytest.mark.parametrize(
+    "realm",
+    [
+        f'realm="{DOMAIN}", ',
+        f"realm={DOMAIN}, ",
+        f'realm = "{DOMAIN}", ',
+        'realm="tollbell\\.local", ',
+        'realm="TollBell.local", ',
+        "",
+    ],
+)
+def test_no_phone_sees_an_answer_to_a_challenge_in_our_name(header: str, realm: str) -> None:
+    """With a nonce that it got from us, and this answer, it could call itself at the caller's expense."""
+    _, caller, callee = switchboard()
+    leak = f'{header}: Digest username="0001", {realm}nonce="n", uri="sip:0002@x", response="r"'
+    attempt = caller.invite("0002", headers=(leak,) if header == "Authorization" else ())
+    assert header.lower() not in callee.request("INVITE").keys
+    callee.answer(callee.request("INVITE"), 200)
+    caller.send(attempt.in_dialog("INFO", headers=(leak,)))
+    assert header.lower() not in callee.request("INFO").keys
+
+
+def test_credentials_for_the_phone_itself_pass() -> None:
+    _, caller, callee = switchboard()
+    foreign = 'Authorization: Digest username="x", realm="door", nonce="n", uri="u", response="r"'
+    caller.invite("0002", headers=(foreign,))
+    assert callee.request("INVITE").line_values("authorization") == [foreign.partition(": ")[2]]
+
+
 def test_a_display_name_of_the_directory_cannot_break_a_line() -> None:
     evil = account("0001", display_name='A"\r\nVia: evil\\')
     exchange = Exchange(make_directory(evil, account("0002")))
