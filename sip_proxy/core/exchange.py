@@ -14,6 +14,7 @@ from sip_proxy.core.transaction.layer import TransactionLayer
 from sip_proxy.core.transaction.timers import TimerQueues, TimerValues
 
 _DEFAULT_PORT = 5060
+_UDP = Transport.UDP
 
 
 class Exchange:
@@ -109,7 +110,7 @@ def comes_directly(request: Request, flow: Flow) -> bool:
     via = request.via
     if via is None or via.host.strip("[]") != flow.remote[0]:
         return False
-    if flow.transport is Transport.UDP:
+    if flow.transport is _UDP:
         if (via.port or _DEFAULT_PORT) != flow.remote[1]:
             return False
     elif flow.transport is not Transport.TCP:

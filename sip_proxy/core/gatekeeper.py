@@ -23,6 +23,8 @@ _LONGEST_TOLD = 64
 _USUAL_USER_PART = re.compile(r"[^<]*<sip:([^@;?>\s]*)")
 _USER_PART = re.compile(r"(?:sips?|tel):([^@;?>\s]*)", re.IGNORECASE)
 
+_ACCEPTED = Verdict.ACCEPTED
+
 
 class Gatekeeper:
     """Lets requests pass that prove who sent them, and challenges the others.
@@ -101,7 +103,7 @@ class Gatekeeper:
             now=now,
             source=host,
         )
-        if verdict is Verdict.ACCEPTED:
+        if verdict is _ACCEPTED:
             self._sources.authenticated(host, number, now)
             return number
         self._report(verdict, request, flow, number, now)

@@ -199,7 +199,7 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 def _contact_on(flow: Flow, contact: str) -> Flow | Destination:
     """Return where the URI of a contact points, by way of the socket that its owner knows us by."""
     host, port = flow.remote
-    if contact.partition("@")[2] == f"{host}:{port}":  # as nearly always
+    if (contact.partition("@")[2] or contact[4:]) == f"{host}:{port}":  # after `sip:`, as nearly always
         return flow
     return _elsewhere(flow, contact)
 

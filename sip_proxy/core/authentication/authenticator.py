@@ -35,6 +35,7 @@ class Judgement(NamedTuple):
 
 _LONGEST_LOOKED_AT = 64  # of a User-Agent
 
+_ACCEPTED, _REPLAYED, _MD5 = Verdict.ACCEPTED, NonceUse.REPLAYED, Algorithm.MD5
 _STALE = Judgement(Verdict.STALE)
 _WRONG = Judgement(Verdict.WRONG)
 _UNKNOWN_USER = Judgement(Verdict.UNKNOWN_USER)
@@ -85,7 +86,7 @@ class Authenticator:
         judgement = self.judge(
             credentials, method=method, request_uri=request_uri, ha1_for=ha1_for, now=now, source=source
         )
-        return self.use_up(judgement) if judgement.verdict is Verdict.ACCEPTED else judgement.verdict
+        return self.use_up(judgement) if judgement.verdict is _ACCEPTED else judgement.verdict
 
     def judge(
         self,
@@ -110,13 +111,10 @@ class Authenticator:
             return _WRONG
         algorithm = credentials.algorithm
         hashes = ha1_for(credentials.username)
-        if hashes is None:
-            ha1 = no_ones_ha1(algorithm)
-        else:
-            ha1 = hashes[0] if algorithm is Algorithm.MD5 else hashes[1]
+        md5, sha_256 = hashes or (no_ones_ha1(algorithm),) * 2
         expected = compute_response(
             algorithm=algorithm,
-            ha1=ha1,
+            ha1=md5 if algorithm is _MD5 else sha_256,
             method=method,
             uri=credentials.uri,
             nonce=credentials.nonce,
@@ -130,10 +128,10 @@ class Authenticator:
             return _UNKNOWN_USER
         if not is_right:
             return _WRONG
-        return Judgement(Verdict.ACCEPTED, nonce, credentials.nonce_count)
+        return Judgement(_ACCEPTED, nonce, credentials.nonce_count)
 
     def use_up(self, judgement: Judgement) -> Verdict:
         """Note that good credentials were used: `REPLAYED` when they had been before, else `ACCEPTED`."""
-        if self._uses.use(judgement.nonce, judgement.nonce_count) is NonceUse.REPLAYED:
+        if self._uses.use(judgement.nonce, judgement.nonce_count) is _REPLAYED:
             return Verdict.REPLAYED
-        return Verdict.ACCEPTED
+        return _ACCEPTED

@@ -33,6 +33,9 @@ class NonceUse(Enum):
     REPLAYED = "replayed"
 
 
+_FRESH = NonceUse.FRESH
+
+
 class NonceSource:
     """Makes nonces and recognises its own."""
 
@@ -111,22 +114,22 @@ class NonceUses:
             if len(self) >= self._capacity:
                 self._generations.clear()
                 self._on_full()
-                return NonceUse.FRESH
+                return _FRESH
             generation[serial] = count << _WINDOW_BITS | 1
-            return NonceUse.FRESH
+            return _FRESH
         highest, seen = known >> _WINDOW_BITS, known & _WINDOW_MASK
         ahead = count - highest
         if ahead > 0:
             seen = (seen << ahead | 1) & _WINDOW_MASK if ahead < _WINDOW_BITS else 1
             generation[serial] = count << _WINDOW_BITS | seen
-            return NonceUse.FRESH
+            return _FRESH
         if ahead <= -_WINDOW_BITS:
             return NonceUse.REPLAYED
         bit = 1 << -ahead
         if seen & bit:
             return NonceUse.REPLAYED
         generation[serial] = known | bit
-        return NonceUse.FRESH
+        return _FRESH
 
     def _generation(self, number: int) -> dict[int, int]:
         generation = self._generations.get(number)

@@ -37,6 +37,10 @@ NEXT_STATE: dict[LiveCallState, dict[CallEvent, LiveCallState]] = {
 }
 
 
+_INVITING = LiveCallState.INVITING
+_BEFORE_ANSWER = frozenset({LiveCallState.INVITING, LiveCallState.RINGING})
+
+
 class CallTimer(IntEnum):
     """The timers of a call."""
 
@@ -113,7 +117,7 @@ class Call:
         self.calling = calling
         self.called: Party | None = None
         self.early: dict[str, Party] | None = None
-        self.state = LiveCallState.INVITING
+        self.state = _INVITING
         self.invited_at = invited_at
         self.ringing_at: float | None = None
         self.answered_at: float | None = None
@@ -148,7 +152,7 @@ class Call:
 
     def is_being_set_up(self) -> bool:
         """Tell whether it is neither answered nor over."""
-        return self.state in {LiveCallState.INVITING, LiveCallState.RINGING}
+        return self.state in _BEFORE_ANSWER
 
     def waits_for_ack(self) -> bool:
         """Tell whether it is answered, and the caller hasn't acknowledged that."""

@@ -18,6 +18,12 @@ from sip_proxy.core.message.message import Message
 from sip_proxy.core.outputs import CallChanged, CallRecorded, CallSaved, LiveCall, LiveCallState
 from sip_proxy.core.rejection import Cause
 
+# What comes up in every call (see `transaction/client.py`).
+_ANSWERED, _CALL = LiveCallState.ANSWERED, Outcome.ANSWERED
+_RANG, _WAS_ANSWERED, _HUNG_UP = CallEvent.RANG, CallEvent.ANSWERED, CallEvent.HUNG_UP
+_NO_ACK, _FORGET = CallTimer.NO_ACK, CallTimer.FORGET
+_BY_CALLER, _BY_CALLEE = EndedBy.CALLER, EndedBy.CALLEE
+
 
 @dataclass(slots=True)
 class DialogMatch:
@@ -55,14 +61,14 @@ class CallTable:
 
     def rang(self, call: Call, now: float) -> None:
         """A phone rings."""
-        if call.take(CallEvent.RANG):
+        if call.take(_RANG):
             # The instants of a call stay in order when the clock is set back, or nobody could bill it.
             call.ringing_at = max(self._exchange.wall(now), call.invited_at)
             self._tell(call)
 
     def answered(self, call: Call, called: Party, now: float) -> None:
         """The call is answered by this party: keep it for a restart before the caller hears of it."""
-        if not call.take(CallEvent.ANSWERED):
+        if not call.take(_WAS_ANSWERED):
             return
         call.called = called
         call.early = None
@@ -70,19 +76,19 @@ class CallTable:
         call.answered_at = max(self._exchange.wall(now), call.ringing_at or call.invited_at)
         call.answered_on_clock = call.calling.seen_at = called.seen_at = now
         timeout_s = self._exchange.layer.values.transaction_timeout_s
-        call.timer = self._exchange.timers.start(timeout_s, call, CallTimer.NO_ACK, now)
+        call.timer = self._exchange.timers.start(timeout_s, call, _NO_ACK, now)
         self._tell(call)
         self.save(call, now)
 
     def save(self, call: Call, now: float) -> None:
         """Keep the call for a restart, if it is answered and not over."""
-        if call.state is LiveCallState.ANSWERED:
+        if call.state is _ANSWERED:
             call.saved_on_clock = now
             self._exchange.emit(CallSaved(call.record_id, save_call(call)))
 
     def acknowledged(self, call: Call, now: float) -> None:
         """The caller's ACK of the answer came by."""
-        if call.state is LiveCallState.ANSWERED and call.acknowledged_at is None:
+        if call.state is _ANSWERED and call.acknowledged_at is None:
             # Who answered has been waiting for this, so it counts for both.
             assert call.called is not None
             assert call.answered_at is not None
@@ -108,12 +114,12 @@ class CallTable:
 
         `ended_on_clock` is when it ended, on the monotonic clock, if not now.
         """
-        if not call.take(CallEvent.HUNG_UP):
+        if not call.take(_HUNG_UP):
             return False
         ended = now if ended_on_clock is None else ended_on_clock
-        self._end(call, ended, outcome=Outcome.ANSWERED, status=200, reason="OK", ended_by=ended_by)
+        self._end(call, ended, outcome=_CALL, status=200, reason="OK", ended_by=ended_by)
         timeout_s = self._exchange.layer.values.transaction_timeout_s
-        call.timer = self._exchange.timers.start(timeout_s, call, CallTimer.FORGET, now)
+        call.timer = self._exchange.timers.start(timeout_s, call, _FORGET, now)
         return True
 
     def hang_up(
@@ -134,7 +140,7 @@ class CallTable:
 
     def end(self, call: Call, text: str, now: float) -> None:
         """End a call from the middle, whatever its state: CANCEL while it rings, BYE after the answer."""
-        if call.state is LiveCallState.ANSWERED:
+        if call.state is _ANSWERED:
             self.hang_up(call, text, now)
         elif call.setup is not None:
             call.setup.give_up(text, now)
@@ -158,11 +164,11 @@ class CallTable:
             if calling.tag == message.from_tag:
                 called = call.leg(message.to_tag)
                 if called is not None:
-                    return DialogMatch(call, calling, called, EndedBy.CALLER)
+                    return DialogMatch(call, calling, called, _BY_CALLER)
             elif calling.tag == message.to_tag:
                 called = call.leg(message.from_tag)
                 if called is not None:
-                    return DialogMatch(call, called, calling, EndedBy.CALLEE)
+                    return DialogMatch(call, called, calling, _BY_CALLEE)
         return None
 
     def knows_call_id(self, call_id: str) -> bool:
@@ -191,7 +197,7 @@ class CallTable:
         if "replaces" in invite.shape.at:
             call_id, to_tag, from_tag = replaced_dialog(invite.first("replaces") or "")
             of_callee -= any(
-                call.state is LiveCallState.ANSWERED and is_replaced(call, callee, to_tag, from_tag)
+                call.state is _ANSWERED and is_replaced(call, callee, to_tag, from_tag)
                 for call in self._by_call_id.get(call_id, ())
             )
         return of_caller, of_callee
@@ -202,7 +208,7 @@ class CallTable:
             return None
         call_id, to_tag, from_tag = replaced_dialog(invite.first("replaces") or "")
         for call in self._by_call_id.get(call_id, ()):
-            if call.called is not None and call.state is LiveCallState.ANSWERED:
+            if call.called is not None and call.state is _ANSWERED:
                 for party, other in ((call.calling, call.called), (call.called, call.calling)):
                     if (party.tag, other.tag) == (to_tag, from_tag):
                         return party

@@ -32,6 +32,8 @@ _REPEATED_BY_S = 5.0
 # The phone that answered repeats its answer after 0.5, 1.5, 3.5 and 7.5 s (RFC 3261 §13.3.1.4).
 _ANSWER_HEARD_S = 8.0
 
+_LIFE_CHECK = CallTimer.LIFE_CHECK
+
 
 class GhostHunter(Protocol):
     """Who ends and saves calls."""
@@ -57,7 +59,7 @@ class LifeCheck:
     def begin(self, call: Call, now: float) -> None:
         """Start the timer of the next check."""
         interval_s = self._exchange.config.life_check_interval_s
-        call.timer = self._exchange.timers.start(interval_s, call, CallTimer.LIFE_CHECK, now)
+        call.timer = self._exchange.timers.start(interval_s, call, _LIFE_CHECK, now)
 
     def begin_restored(self, call: Call, now: float) -> None:
         """Start the first check of a restored call: soon, as its BYE may have come while nobody was here.

@@ -31,11 +31,11 @@ def parse_message(data: bytes) -> Message:
     if shape is None or not ends or len(raw) > MAXIMUM_HEADER_BYTES:
         return _parse_unusual(data)
     start = lines[0]
-    method, _, rest = start.partition(" ")
+    parts = start.split(" ")
+    method = parts[0]
     if method in _USUAL_METHODS:
-        uri, _, version = rest.partition(" ")
-        if version == "SIP/2.0" and uri:
-            return Request(method, uri, lines, shape, body)
+        if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1]:
+            return Request(method, parts[1], lines, shape, body)
     elif method == "SIP/2.0":
         status, reason = _parse_status_line(start)
         return Response(status, reason, lines, shape, body)

@@ -29,6 +29,9 @@ class SetupTimer(IntEnum):
     RING_TIME = 0
 
 
+_RING_TIME = SetupTimer.RING_TIME
+
+
 class CallSetup:
     """Observes the response context of a call's INVITE.
 
@@ -57,12 +60,12 @@ class CallSetup:
         """The INVITE is on its way: let it ring for as long as the settings say."""
         self._context = context
         ring_time_s = float(self._exchange.directory.settings.ring_time_s)
-        self._timer = self._exchange.timers.start(ring_time_s, self, SetupTimer.RING_TIME, now)
+        self._timer = self._exchange.timers.start(ring_time_s, self, _RING_TIME, now)
 
     def provisional(self, branch: Branch, response: Response, now: float) -> None:
         """A phone rings, or plays something before the answer; its early dialog may be used (§12.1)."""
         call = self.call
-        if call.state is LiveCallState.ANSWERED or call.state is LiveCallState.ENDED:
+        if not call.is_being_set_up():
             return
         if response.to_tag:
             if call.early is None:

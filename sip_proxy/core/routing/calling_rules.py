@@ -8,6 +8,12 @@ from sip_proxy.core.rejection import Cause, Rejection
 # While the journal can't be written: better refused than not billed.
 NOT_ACCOUNTED_FOR = Rejection(503, "The exchange can't account for calls now", Cause.TEMPORARY_FAILURE)
 
+_ACTIVE = AccountState.ACTIVE
+_REFUSED_CALLERS = {
+    AccountState.SUSPENDED: Rejection(403, "Your account is suspended", Cause.CALL_REJECTED),
+    AccountState.CLOSED: Rejection(403, "Your account is closed", Cause.CALL_REJECTED),
+}
+
 
 class Load(NamedTuple):
     """How busy the exchange is. A request that starts no call is not counted against any limit.
@@ -52,10 +58,9 @@ def _check_exchange(directory: Directory, load: Load) -> Rejection | None:
 
 
 def _check_caller(caller: Account, callee_number: str) -> Rejection | None:
-    if caller.state is AccountState.SUSPENDED:
-        return Rejection(403, "Your account is suspended", Cause.CALL_REJECTED)
-    if caller.state is AccountState.CLOSED:
-        return Rejection(403, "Your account is closed", Cause.CALL_REJECTED)
+    refused = None if caller.state is _ACTIVE else _REFUSED_CALLERS.get(caller.state)
+    if refused is not None:
+        return refused
     if not is_allowed(caller.outgoing_filter, callee_number):
         return Rejection(403, "Your account may not call this number", Cause.OUTGOING_CALLS_BARRED)
     return None
@@ -73,7 +78,7 @@ def _check_callee(
     callee = directory.find(callee_number)
     if callee is None:
         return Rejection(404, "There is no such number", Cause.UNALLOCATED_NUMBER)
-    if callee.state is not AccountState.ACTIVE:
+    if callee.state is not _ACTIVE:
         return Rejection(480, "This number is out of service", Cause.DESTINATION_OUT_OF_ORDER)
     if caller.number in callee.block_list or not is_allowed(callee.incoming_filter, caller.number):
         # The caller should hear busy, and not learn who blocks whom.

@@ -28,6 +28,9 @@ class BranchTimer(IntEnum):
     CANCELLED = 1  # §9.1: 64*T1 after CANCEL no final response is expected any more
 
 
+_TIMER_C = BranchTimer.C
+
+
 class Observer(Protocol):
     """Who watches a request on its way and knows what its responses mean."""
 
@@ -181,7 +184,7 @@ class Branch:
         if method == "INVITE":
             self._stop_timer()
             exchange = self.context.exchange
-            self.timer = exchange.timers.start(exchange.layer.values.timer_c_s, self, BranchTimer.C, now)
+            self.timer = exchange.timers.start(exchange.layer.values.timer_c_s, self, _TIMER_C, now)
 
     def _stop_timer(self) -> None:
         if self.timer is not None:

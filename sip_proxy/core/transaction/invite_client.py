@@ -7,6 +7,8 @@ from sip_proxy.core.message.building import build_ack
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction
 from sip_proxy.core.transaction.machine import Machine, Table
 
+_LINGERED = ClientEvent.LINGERED
+
 
 def _resend(invite: ClientTransaction, now: float) -> None:
     """Timer A doubles without a limit; timer B ends it (§17.1.1.2)."""
@@ -24,11 +26,11 @@ def _send_ack(invite: ClientTransaction, now: float) -> None:
 def _start_d(invite: ClientTransaction, now: float) -> None:
     reliable = invite.to.transport.is_reliable
     delay_s = 0.0 if reliable else invite.layer.values.transaction_timeout_s
-    invite.start_end(delay_s, ClientEvent.LINGERED, now)
+    invite.start_end(delay_s, _LINGERED, now)
 
 
 def _start_m(invite: ClientTransaction, now: float) -> None:
-    invite.start_end(invite.layer.values.transaction_timeout_s, ClientEvent.LINGERED, now)
+    invite.start_end(invite.layer.values.transaction_timeout_s, _LINGERED, now)
 
 
 _STOP = Machine.stop_timers

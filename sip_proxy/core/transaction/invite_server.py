@@ -6,6 +6,8 @@ The ACK of a 2xx is not its business.
 from sip_proxy.core.transaction.machine import Machine, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
+_LINGERED = ServerEvent.LINGERED
+
 
 def _send_trying(invite: ServerTransaction, now: float) -> None:
     if invite.taker is not None:
@@ -41,12 +43,12 @@ def _resend(invite: ServerTransaction, now: float) -> None:
 
 def _start_i(invite: ServerTransaction, now: float) -> None:
     reliable = invite.to.transport.is_reliable
-    invite.start_end(0.0 if reliable else invite.layer.values.t4_s, ServerEvent.LINGERED, now)
+    invite.start_end(0.0 if reliable else invite.layer.values.t4_s, _LINGERED, now)
 
 
 def _start_l(invite: ServerTransaction, now: float) -> None:
     invite.last_send = None  # from here on it is the phone that repeats its answer, not we
-    invite.start_end(invite.layer.values.transaction_timeout_s, ServerEvent.LINGERED, now)
+    invite.start_end(invite.layer.values.transaction_timeout_s, _LINGERED, now)
 
 
 _SEND = ServerTransaction.send

@@ -12,8 +12,11 @@ from sip_proxy.core.transaction.non_invite_server import NON_INVITE_SERVER
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 from sip_proxy.core.transaction.timers import TimerQueues, TimerValues
 
-_INVITE = (INVITE_CLIENT, ClientState.CALLING)
-_NON_INVITE = (NON_INVITE_CLIENT, ClientState.TRYING)
+# Tables, and the states that they begin in.
+_INVITE_SENT = (INVITE_CLIENT, ClientState.CALLING)
+_OTHER_SENT = (NON_INVITE_CLIENT, ClientState.TRYING)
+_INVITE_SERVED = (INVITE_SERVER, ServerState.PROCEEDING)
+_OTHER_SERVED = (NON_INVITE_SERVER, ServerState.TRYING)
 
 
 class TransactionLayer:
@@ -42,10 +45,8 @@ class TransactionLayer:
         via = request.via
         assert via is not None
         key = server_key(via.branch, via.host, via.port, request.method)
-        if request.method == "INVITE":
-            transaction = ServerTransaction(key, self, reply_to, INVITE_SERVER, ServerState.PROCEEDING)
-        else:
-            transaction = ServerTransaction(key, self, reply_to, NON_INVITE_SERVER, ServerState.TRYING)
+        table, state = _INVITE_SERVED if request.method == "INVITE" else _OTHER_SERVED
+        transaction = ServerTransaction(key, self, reply_to, table, state)
         self._servers[key] = transaction
         return transaction
 
@@ -78,7 +79,7 @@ class TransactionLayer:
     ) -> ClientTransaction:
         """Send a request whose topmost Via has this branch; the owner hears what becomes of it."""
         key = f"{branch} {method}"
-        table, state = _INVITE if method == "INVITE" else _NON_INVITE
+        table, state = _INVITE_SENT if method == "INVITE" else _OTHER_SENT
         transaction = ClientTransaction(key, self, to, table, state, method, data, owner)
         self._clients[key] = transaction
         transaction.start(now)

@@ -3,11 +3,13 @@
 from sip_proxy.core.transaction.machine import Machine, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
+_LINGERED = ServerEvent.LINGERED
+
 
 def _start_j(request: ServerTransaction, now: float) -> None:
     reliable = request.to.transport.is_reliable
     delay_s = 0.0 if reliable else request.layer.values.transaction_timeout_s
-    request.start_end(delay_s, ServerEvent.LINGERED, now)
+    request.start_end(delay_s, _LINGERED, now)
 
 
 _FINAL = (ServerState.COMPLETED, (ServerTransaction.send, _start_j))

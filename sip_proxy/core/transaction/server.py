@@ -34,6 +34,12 @@ class ServerEvent(IntEnum):
     UNANSWERED = 9  # nothing has gone back for 200 ms
 
 
+_FAILURE = ServerEvent.FAILURE
+# By the class of a response, as in `client.py`.
+_EVENT_OF = (_FAILURE, ServerEvent.PROVISIONAL, ServerEvent.SUCCESS, _FAILURE, _FAILURE, _FAILURE, _FAILURE)
+_UNANSWERED = ServerEvent.UNANSWERED
+
+
 class RequestTaker(Protocol):
     """Who works on a request, as far as its server transaction is concerned."""
 
@@ -76,12 +82,7 @@ class ServerTransaction(Machine):
     ) -> None:
         """Give a response to send; the state decides whether it may still go out."""
         self.pending = Send(self.to, data, after_journal, or_failure)
-        if status < 200:
-            self.fire(ServerEvent.PROVISIONAL, now)
-        elif status < 300:
-            self.fire(ServerEvent.SUCCESS, now)
-        else:
-            self.fire(ServerEvent.FAILURE, now)
+        self.fire(_EVENT_OF[status // 100], now)
         self.pending = None
 
     def expect_answer(self, now: float) -> None:
@@ -90,7 +91,7 @@ class ServerTransaction(Machine):
         Most phones ring sooner, which says more and stops the caller's retransmissions as well. Of other
         requests nobody need hear before the final response.
         """
-        self.start_resend(self.layer.values.trying_s, ServerEvent.UNANSWERED, now)
+        self.start_resend(self.layer.values.trying_s, _UNANSWERED, now)
 
     def is_answered(self) -> bool:
         """Tell whether a final response was given."""
