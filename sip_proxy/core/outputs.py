@@ -4,7 +4,8 @@ The driver takes outputs in order. Facts to keep (`CallSaved`, `CallRecorded`, `
 journal; a `Send` with `after_journal` must not leave before every fact handed out earlier is committed there.
 That is what makes "billed exactly once" survive `kill -9`: the peer is told only what the journal knows.
 
-Those that come up in every call are tuples: making one costs a third of a frozen dataclass.
+Those that come up in every call are tuples: making one costs a third of a frozen dataclass. `Send`, of which
+there are seven, is not even frozen, which is cheaper to make and to read than a tuple.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from sip_proxy.core.dialog.call_record import CallRecord
 from sip_proxy.core.flow import Destination, Flow
 
 
-class Send(NamedTuple):
+@dataclass(slots=True)
+class Send:
     """Send one whole SIP message.
 
     `after_journal`: not before all earlier facts are on disk. With `or_failure` it leaves all the same when

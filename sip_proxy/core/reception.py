@@ -135,10 +135,9 @@ class Reception:
         if via.branch.lower() == MAGIC_COOKIE.lower():
             raise MalformedMessage("The Via branch is empty")
         value = request.lines[request.shape.at["via"]]
-        branch = self._exchange.identifiers.repeatable_tag(
+        via.branch = self._exchange.identifiers.repeatable_tag(
             request.uri, request.from_tag, request.call_id, request.cseq, value
         )
-        request.via = via._replace(branch=branch)
 
     def _take_ack(self, request: Request, flow: Flow, now: float) -> None:
         """The ACK of a refusal ends its transaction (§17.2.1); that of a 2xx goes to who answered."""

@@ -5,7 +5,7 @@ see that it belongs to no transaction and to no call that we know.
 """
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 # As most phones write it: a Via at the top, and its sent-by with a port, which has no zeros before it (that
 # would be another key).
@@ -19,7 +19,8 @@ _USUAL_ACK = re.compile(
 _LONGEST = 2048
 
 
-class UsualAck(NamedTuple):
+@dataclass(slots=True)
+class UsualAck:
     """What tells whose ACK it is: the key of the transaction of its INVITE, and the Call-ID."""
 
     invite_key: str

@@ -2,9 +2,9 @@
 
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import NamedTuple
 
 from sip_proxy.core.authentication.digest import Algorithm, DigestCredentials, compute_response, no_ones_ha1
 from sip_proxy.core.authentication.nonce import NonceSource, NonceUse, NonceUses
@@ -25,7 +25,8 @@ class Verdict(Enum):
     UNKNOWN_USER = "unknown_user"
 
 
-class Judgement(NamedTuple):
+@dataclass(slots=True)
+class Judgement:
     """What credentials are worth, apart from whether they were used before."""
 
     verdict: Verdict

@@ -7,9 +7,9 @@ response that was overheard could be used again.
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache, partial
-from typing import NamedTuple
 
 try:
     # Python's own needs a fifth of the code that OpenSSL goes through for so short a text.
@@ -32,10 +32,10 @@ class MalformedCredentials(ValueError):
     """The credentials can't be used. The text says why, in words fit for a reason phrase."""
 
 
-class DigestCredentials(NamedTuple):
+@dataclass(slots=True)
+class DigestCredentials:
     """What a phone sends in `Authorization` or `Proxy-Authorization` (RFC 7616 §3.4).
 
-    A tuple, because one is made for every call and that costs a third of a frozen dataclass.
     `nonce_count_text` is the count as written, because that is what was hashed.
     """
 
@@ -73,7 +73,7 @@ _USUAL = (
 _USUAL_CREDENTIALS = re.compile(
     "Digest (?:(?:"
     + "|".join(f"{name}=(?({group})(?!)){value}" for group, (name, value) in enumerate(_USUAL, start=1))
-    + r")(?:, ?|\Z))+\Z"
+    + r")(?:, ?+|\Z))++\Z"
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{1,8}\Z")

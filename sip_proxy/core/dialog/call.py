@@ -1,5 +1,6 @@
 """A call: from the INVITE that passed authentication to the one record that comes out of it."""
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -70,9 +71,10 @@ class Call:
     """One call attempt.
 
     Instants are on the wall clock but for `answered_on_clock`, which is on the monotonic clock and gives the
-    duration. `early` holds the legs that rang, by their tag, until one of them answers and becomes `called`.
-    `session_interval_s` is the session interval that the phones agreed on (RFC 4028), 0 for none, and
-    `refreshed_on_clock` when they last did. `restored_on_clock` is when it was taken up after a restart.
+    duration. `early` has the legs that rang, by their tag, until one of them answers and becomes `called`;
+    few are asked for before that, so each is made when it is. `session_interval_s` is the session interval
+    that the phones agreed on (RFC 4028), 0 for none, and `refreshed_on_clock` when they last did.
+    `restored_on_clock` is when it was taken up after a restart.
     """
 
     __slots__ = (
@@ -116,7 +118,7 @@ class Call:
         self.emergency = emergency
         self.calling = calling
         self.called: Party | None = None
-        self.early: dict[str, Party] | None = None
+        self.early: dict[str, Party | Callable[[], Party]] | None = None
         self.state = _INVITING
         self.invited_at = invited_at
         self.ringing_at: float | None = None
@@ -143,7 +145,12 @@ class Call:
         """Return the called side with this tag: the one that answered, or before that any that rang."""
         if self.called is not None:
             return self.called if self.called.tag == tag else None
-        return None if self.early is None else self.early.get(tag)
+        leg = None if self.early is None else self.early.get(tag)
+        if leg is None or isinstance(leg, Party):
+            return leg
+        assert self.early is not None
+        self.early[tag] = made = leg()
+        return made
 
     def agree_on_session(self, interval_s: int, now: float) -> None:
         """The phones agreed on a session interval, or on none (0)."""

@@ -103,7 +103,7 @@ class CallTable:
     ) -> None:
         """The caller got a final response other than 2xx."""
         if call.take(CallEvent.FAILED):
-            call.setup = None
+            call.setup = call.early = None
             self._end(call, now, outcome=outcome, status=status, reason=printable(reason), ended_by=ended_by)
             self._forget(call)
 

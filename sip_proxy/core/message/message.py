@@ -17,7 +17,7 @@ from sip_proxy.core.message.via import Via, parse_via, read_usual_via, with_sour
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 # What nearly every phone writes in From and To.
 _USUAL_ADDRESS = re.compile(
-    r'[A-Za-z]++: ?(?:"[^"\\]*+" ?)?<[^<>"\s\x00-\x1f\x7f]++>(?:;tag=([^\s;=,"<>?]++))?\Z'
+    r'[A-Za-z]++: ?+(?:"[^"\\]*+" ?+)?+<[^<>"\s\x00-\x1f\x7f]++>(?:;tag=([^\s;=,"<>?]++))?+\Z'
 )
 LONGEST_REMEMBERED = 256
 """Lines up to this length may be kept in caches."""
@@ -71,7 +71,7 @@ class Message:
     def first(self, key: str) -> str | None:
         """Return the value of the first header line with this key, or None."""
         index = self.shape.at.get(key)
-        return None if index is None else _value_of(self.lines[index])
+        return None if index is None else self.lines[index].partition(":")[2].strip(" \t")
 
     def values(self, key: str) -> list[str]:
         """Return all values of a header that is a comma-separated list, over all its lines."""

@@ -1,8 +1,8 @@
 """The Via header (RFC 3261 §20.42, §18.2.1) and its `rport` (RFC 3581)."""
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters
@@ -30,7 +30,8 @@ _NO_PARAMETERS: dict[str, str] = {}
 _RPORT = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
 
 
-class Via(NamedTuple):
+@dataclass(slots=True)
+class Via:
     """The topmost Via value, in parts. `branch` is "" when there is none; `port` is None when not given.
 
     `parameters` are the others: without `branch`.

@@ -1,6 +1,7 @@
 """A call on its way to an answer: what the responses to its INVITE mean for the call."""
 
 from enum import IntEnum
+from functools import partial
 
 from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
@@ -30,6 +31,7 @@ class SetupTimer(IntEnum):
 
 
 _RING_TIME = SetupTimer.RING_TIME
+_ENDED = LiveCallState.ENDED
 
 
 class CallSetup:
@@ -71,7 +73,7 @@ class CallSetup:
             if call.early is None:
                 call.early = {}
             if response.to_tag not in call.early and len(call.early) < 32:
-                call.early[response.to_tag] = self._called_party(branch, response)
+                call.early[response.to_tag] = partial(self._called_party, branch, response)
         if 180 <= response.status < 190:
             self._calls.rang(call, now)
 
@@ -147,7 +149,7 @@ class CallSetup:
         return None if self._exchange.journal_available else NOT_ACCOUNTED_FOR
 
     def _has_ended(self) -> bool:
-        return self.call.state is LiveCallState.ENDED
+        return self.call.state is _ENDED
 
     def _outcome(self, final: Final) -> Outcome:
         if self._is_cancelled and final.status == 487:
@@ -158,15 +160,15 @@ class CallSetup:
 
     def _called_party(self, branch: Branch, response: Response) -> Party:
         """The called side of the dialog that a response makes (§12.1.2): the routes beyond us, reversed."""
-        transaction = branch.transaction
-        assert transaction is not None
+        assert response.flow is not None
         routes: tuple[str, ...] = ()
         if "record-route" in response.shape.at:
             routes = _routes_beyond(response, branch.recorded_routes)
         address = response.first("to") or ""
         contact = contact_of(response, branch.contact)
-        flow = response.flow or transaction.to
-        return Party(self.call.callee, address, response.to_tag, contact, routes, 0, flow, branch.is_direct)
+        return Party(
+            self.call.callee, address, response.to_tag, contact, routes, 0, response.flow, branch.is_direct
+        )
 
     def _refuse(self, branch: Branch, response: Response, now: float) -> None:
         """Acknowledge a 2xx and hang up. The ACK is repeated with the 2xx, the BYE goes by itself."""

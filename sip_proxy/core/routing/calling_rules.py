@@ -1,6 +1,6 @@
 """May this account call that number now? The order of the checks is part of the product."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from sip_proxy.core.directory import Account, AccountState, Directory, is_allowed
 from sip_proxy.core.rejection import Cause, Rejection
@@ -15,7 +15,8 @@ _REFUSED_CALLERS = {
 }
 
 
-class Load(NamedTuple):
+@dataclass(slots=True)
+class Load:
     """How busy the exchange is. A request that starts no call is not counted against any limit.
 
     The calls of a number are those it made and those it got. Calls to emergency numbers are in none of

@@ -25,6 +25,7 @@ from sip_proxy.core.routing.route_set import remaining_routes
 _NOT_YET = Rejection(500, "The call is not answered yet", headers=("Retry-After: 5",))  # §14.2
 # §18.1.1: what is longer doesn't fit into one datagram everywhere.
 _SURE_TO_ARRIVE = 1300
+_BY_CALLEE = EndedBy.CALLEE
 
 
 class InDialogRouter:
@@ -101,7 +102,7 @@ class InDialogRouter:
             sender.showed_life(now)
         asked_s = 0
         if request.method == "BYE":
-            if match.sent_by is EndedBy.CALLEE and match.call.is_being_set_up():
+            if match.sent_by is _BY_CALLEE and match.call.is_being_set_up():
                 # Forbidden before the answer (§15), so it overtook the answer: the phone repeats it. Passed
                 # on it would be accepted, and the answer would then begin a call that nobody ends.
                 return

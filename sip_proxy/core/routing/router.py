@@ -48,7 +48,7 @@ class _Phone(NamedTuple):
 
 # Nearly all From values. Their tag is new in every call, so there is nothing to be remembered for the next.
 _USUAL_FROM = re.compile(
-    r'(?:"[^"\\]*" ?)?<sip:([0-9A-Za-z]+)@[0-9A-Za-z.\-]+(?::[1-9][0-9]{0,3})?>(?:;tag=|\Z)'
+    r'(?:"[^"\\]*+" ?+)?+<sip:([0-9A-Za-z]++)@[0-9A-Za-z.\-]++(?::[1-9][0-9]{0,3}+)?+>(?:;tag=|\Z)'
 )
 
 

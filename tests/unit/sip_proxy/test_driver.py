@@ -154,8 +154,10 @@ async def bench() -> Bench:
     return Bench()
 
 
-def send(data: bytes, *, after_journal: bool = False, to: Flow | Destination = FLOW) -> Send:
-    return Send(to, data, after_journal)
+def send(
+    data: bytes, *, after_journal: bool = False, or_failure: bool = False, to: Flow | Destination = FLOW
+) -> Send:
+    return Send(to, data, after_journal, or_failure)
 
 
 def test_sends_what_need_not_wait(bench: Bench) -> None:
@@ -210,16 +212,16 @@ def test_a_send_that_may_leave_without_the_journal_does_so_while_that_can_not_be
     bench: Bench,
 ) -> None:
     bench.turn(CallSaved("a", ""), send(b"answer", after_journal=True))
-    bench.turn(CallSaved("b", ""), send(b"registered", after_journal=True)._replace(or_failure=True))
+    bench.turn(CallSaved("b", ""), send(b"registered", after_journal=True, or_failure=True))
     assert bench.sender.sent == []
 
     bench.driver.journal_failed("disk full")
     assert bench.sender.sent == [b"registered"]
-    bench.turn(send(b"registered too", after_journal=True)._replace(or_failure=True))
+    bench.turn(send(b"registered too", after_journal=True, or_failure=True))
     assert bench.sender.sent == [b"registered", b"registered too"]
 
     bench.driver.journal_recovered()
-    bench.turn(send(b"waits again", after_journal=True)._replace(or_failure=True))
+    bench.turn(send(b"waits again", after_journal=True, or_failure=True))
     bench.driver.committed(2)
     assert bench.sender.sent == [b"registered", b"registered too", b"answer", b"waits again"]
 

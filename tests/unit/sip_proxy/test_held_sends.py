@@ -7,8 +7,8 @@ from sip_proxy.held_sends import HeldSends
 FLOW = Flow(Transport.UDP, ("192.0.2.1", 5060), ("192.0.2.9", 5060))
 
 
-def send(data: bytes) -> Send:
-    return Send(FLOW, data)
+def send(data: bytes, *, or_failure: bool = False) -> Send:
+    return Send(FLOW, data, or_failure=or_failure)
 
 
 def test_what_the_journal_has_reached_is_released_in_order_with_its_instant() -> None:
@@ -34,6 +34,6 @@ def test_what_nobody_waits_for_any_longer_is_dropped() -> None:
 def test_what_need_not_wait_for_a_failing_journal_is_released_and_the_rest_stays() -> None:
     held = HeldSends()
     held.hold(send(b"answer"), 1, 0.0)
-    held.hold(send(b"registered")._replace(or_failure=True), 2, 1.0)
+    held.hold(send(b"registered", or_failure=True), 2, 1.0)
     assert [(one.data, since) for one, since in held.release_despite_failure()] == [(b"registered", 1.0)]
     assert [one.data for one, _ in held.release(2)] == [b"answer"]
