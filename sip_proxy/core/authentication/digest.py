@@ -15,7 +15,7 @@ try:
     # Python's own needs a fifth of the code that OpenSSL goes through for so short a text.
     from _md5 import md5  # type: ignore[import-not-found]
 except ImportError:
-    from hashlib import md5
+    md5 = partial(hashlib.md5, usedforsecurity=False)  # or an OpenSSL that must not use it would refuse
 
 
 class Algorithm(Enum):
@@ -83,7 +83,7 @@ _ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
 # MD5 is offered, last, because most phones know nothing else (RFC 8760 §2.1 allows that).
 _HASH: dict[Algorithm, Callable[[bytes], "hashlib._Hash"]] = {
     Algorithm.SHA_256: hashlib.sha256,
-    Algorithm.MD5: partial(md5, usedforsecurity=False),  # or an OpenSSL that must not use it would refuse
+    Algorithm.MD5: md5,
 }
 _HEX_DIGITS = {Algorithm.SHA_256: 64, Algorithm.MD5: 32}
 

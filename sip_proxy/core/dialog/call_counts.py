@@ -26,7 +26,7 @@ class CallCounts:
             return
         self.total += 1
         by_number = self._by_number
-        for number in {call.caller, call.callee}:
+        for number in _numbers(call):
             by_number[number] = by_number.get(number, 0) + 1
 
     def remove(self, call: Call) -> None:
@@ -34,9 +34,14 @@ class CallCounts:
         if call.emergency:
             return
         self.total -= 1
-        for number in {call.caller, call.callee}:
+        for number in _numbers(call):
             remaining = self._by_number[number] - 1
             if remaining:
                 self._by_number[number] = remaining
             else:
                 del self._by_number[number]
+
+
+def _numbers(call: Call) -> tuple[str, ...]:
+    caller, callee = call.caller, call.callee
+    return (caller,) if caller == callee else (caller, callee)

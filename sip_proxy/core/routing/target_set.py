@@ -54,7 +54,9 @@ def is_same_place(uri: Uri, contact: str) -> bool:
 
 def without_headers(contact: str) -> str:
     """Return a contact as a Request-URI: that can't have headers (§16.6 step 2, §19.1.1)."""
-    return contact.partition("?")[0] if "?" in contact.rpartition("@")[2] else contact
+    if "?" not in contact or "?" not in contact.rpartition("@")[2]:
+        return contact
+    return contact.partition("?")[0]
 
 
 def breadth_each(request: Request, branches: int) -> int | Rejection:
