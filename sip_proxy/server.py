@@ -218,6 +218,8 @@ class Server:
         self._listeners.pause()
         await self._background.cancel()
         await self._feed.save_copy()
+        self._driver.operate(self._engine.save_calls, instead=None)
+        self._driver.stop()  # what a timer brought about now would come too late for the journal
         if not await self._journal.close():
             log.error("journal_not_flushed", effect="facts that were only in memory are lost")
         # What the journal told last is heard in the next turn, and then sent.

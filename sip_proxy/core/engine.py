@@ -227,6 +227,10 @@ class Engine:
         """End every live call as `end_call` does, but for emergency calls; return how many."""
         return self._calls.end_all(_ENDED_BY_ADMINISTRATOR, now)
 
+    def save_calls(self, now: float) -> None:
+        """Hand out all answered calls to be kept, with the last proofs of life: before the exchange stops."""
+        self._calls.save_all(now)
+
     def go_offline(self, drain_s: float | None, now: float) -> None:
         """Take no new calls but emergency calls, and end those in progress after `drain_s` (None: never)."""
         self._drain.go_offline(drain_s, now)

@@ -152,6 +152,11 @@ class CallTable:
             self.end(call, text, now)
         return len(calls)
 
+    def save_all(self, now: float) -> None:
+        """Keep what is known of every answered call by now: the exchange is going to stop."""
+        for call in self._live.values():
+            self.save(call, now)
+
     def end_ghost(self, call: Call, text: str, now: float) -> None:
         """End a call that nobody is at the other end of any more, as of its last proof of life."""
         proof = call.last_proof_of_life()

@@ -241,6 +241,7 @@ def test_sigterm_in_the_middle_of_a_call_loses_nothing(proxy: ProxyProcess, bill
         (record,) = billing.wait_for_records()
 
     assert record["outcome"] == "answered"
+    assert record["acknowledged_at"]  # which came after the call was saved
 
 
 def test_a_taken_port_is_one_clear_line(proxy: ProxyProcess, billing: FakeBilling, tmp_path: Path) -> None:

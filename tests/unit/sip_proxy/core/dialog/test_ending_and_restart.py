@@ -97,6 +97,22 @@ def test_a_call_outlives_a_restart_and_is_recorded_with_its_true_duration(
     assert record.ended_by is (EndedBy.CALLER if by_caller else EndedBy.CALLEE)
 
 
+def test_an_exchange_that_stops_in_good_order_keeps_what_it_knows_of_every_call() -> None:
+    """After `kill -9` the journal may be five minutes behind."""
+    call = AnsweredCall()
+    call.exchange.advance(50)
+    call.callee_sends("INFO", cseq=7)
+    call.caller.answer(call.caller.request("INFO"), 200)
+    call.exchange.engine.save_calls(call.exchange.now)
+    call.exchange.deliver()
+    call.exchange.restart()
+    call.exchange.advance(600)
+    record = call.exchange.the_record
+    assert record.duration_us == 50_050_000
+    assert record.acknowledged_at is not None
+    assert call.caller.request("BYE").cseq > 7
+
+
 def test_after_a_reboot_the_duration_is_taken_from_the_wall_clock() -> None:
     call = AnsweredCall()
     (saved,) = [output for output in call.exchange.outputs if isinstance(output, CallSaved)]
