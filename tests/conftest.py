@@ -1,5 +1,7 @@
 """What holds for the whole suite: the fixtures of `tests/support`, Hypothesis, and how errors are logged."""
 
+import gc
+
 import structlog
 from hypothesis import settings
 
@@ -27,3 +29,9 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+def pytest_collection_finish() -> None:
+    """Tell the garbage collector that all that is there by now stays: it need not look at it again."""
+    gc.collect()
+    gc.freeze()
