@@ -61,8 +61,14 @@ _FORGET_CALL = "DELETE FROM saved_call WHERE record_id = ?"
 _KEEP_RECORD = "INSERT OR IGNORE INTO undelivered_record (record_id, record) VALUES (?, ?)"
 _SAVE_BINDINGS = "INSERT OR REPLACE INTO bindings (number, state) VALUES (?, ?)"
 _FORGET_BINDINGS = "DELETE FROM bindings WHERE number = ?"
-# Records that billing refused to read go to the end, so that they can't hold up the others.
-_NEXT_RECORDS = "SELECT record_id, record FROM undelivered_record ORDER BY refusals, sequence LIMIT ?"
+# Two questions, so that the first is answered without looking at all that wait: after a long time without
+# billing, the calls that are being answered would have to wait for that.
+_NEXT_RECORDS = (
+    "SELECT record_id, record FROM undelivered_record WHERE refusals = 0 ORDER BY sequence LIMIT ?"
+)
+_NEXT_REFUSED = (
+    "SELECT record_id, record FROM undelivered_record WHERE refusals > 0 ORDER BY refusals, sequence LIMIT ?"
+)
 _FORGET_RECORD = "DELETE FROM undelivered_record WHERE record_id = ?"
 _COUNT_REFUSAL = "UPDATE undelivered_record SET refusals = refusals + 1 WHERE record_id = ?"
 
@@ -171,8 +177,13 @@ class JournalStore:
             connection.executemany(_FORGET_CALL, [(record_id,) for record_id, _ in ended])
 
     def next_records(self, limit: int) -> list[UndeliveredRecord]:
-        """Return the next records to deliver, oldest first. Raises sqlite3.Error."""
-        rows = self._open_connection.execute(_NEXT_RECORDS, (limit,))
+        """Return the next records to deliver, oldest first. Raises sqlite3.Error.
+
+        Those that billing refused to read come last, so that they can't hold up the others.
+        """
+        rows = self._open_connection.execute(_NEXT_RECORDS, (limit,)).fetchall()
+        if len(rows) < limit:
+            rows += self._open_connection.execute(_NEXT_REFUSED, (limit - len(rows),))
         return [UndeliveredRecord(record_id, record) for record_id, record in rows]
 
     def forget_records(self, record_ids: Sequence[str]) -> None:

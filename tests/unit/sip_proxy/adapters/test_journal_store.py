@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,6 +123,31 @@ def test_a_record_that_billing_cannot_read_goes_last(store: JournalStore) -> Non
     store.write([recorded("new")])
 
     assert [one.record_id for one in store.next_records(10)] == ["good", "new", "bad"]
+
+
+def test_what_is_delivered_next_is_found_without_looking_at_all_that_waits(path: Path) -> None:
+    steps = 0
+
+    def count_step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = sqlite3.connect(*arguments, **options)
+        connection.set_progress_handler(count_step, 1)
+        return connection
+
+    store = JournalStore(path, boot_id="this boot", connect=connect)
+    store.open()
+    store.write([recorded(str(number)) for number in range(1000)])
+    steps = 0
+    records = store.next_records(5)
+    steps_of_reading = steps
+    store.close()
+
+    assert [record.record_id for record in records] == ["0", "1", "2", "3", "4"]
+    assert steps_of_reading < 200
 
 
 def test_bindings_are_kept_until_a_number_has_none(store: JournalStore, path: Path) -> None:
