@@ -1,4 +1,11 @@
 # One image for every part; docker-compose.yml says which program runs.
+FROM python:3.11-bookworm AS compiler
+WORKDIR /opt/tollbell
+COPY requirements-compile.txt .
+RUN pip install --no-cache-dir --require-hashes -r requirements-compile.txt
+COPY sip_proxy sip_proxy
+RUN python -m sip_proxy.compiled
+
 FROM python:3.11-slim-bookworm
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 TOLLBELL_VAR=/var/lib/tollbell
 WORKDIR /opt/tollbell
@@ -9,6 +16,7 @@ COPY alembic alembic
 COPY billing_service billing_service
 COPY sip_proxy sip_proxy
 COPY admin_web admin_web
+COPY --from=compiler /opt/tollbell/build build
 RUN useradd --system --uid 900 tollbell && install -d -o tollbell -g tollbell -m 0750 /var/lib/tollbell
 USER tollbell
 VOLUME /var/lib/tollbell

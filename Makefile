@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CODE   := sip_proxy billing_service softphone admin_web tollbell alembic tests bench fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help run phone administrator test soak explore check fuzz format lock clean bench-sip bench-billing system-run system-test system-phone
+.PHONY: help run phone administrator test soak explore check fuzz format lock clean compiled test-compiled bench-sip bench-billing system-run system-test system-phone system-compile
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,10 +20,16 @@ phone: system-phone $(VENV)/.installed ## open a desk phone: make phone NUMBER=0
 administrator: system-run $(VENV)/.installed ## make a login for the console: make administrator LOGIN=admin
 	@exec $(BIN)/python -m billing_service create-administrator $(LOGIN)
 
+compiled: system-compile $(VENV)/.installed-compile ## compile the core of the exchange, for much traffic (some minutes)
+	@$(BIN)/python -m sip_proxy.compiled
+
 # The programs under test start some hundred times, and each test process reads all the tests: compiled once is enough.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: system-test $(VENV)/.installed-dev ## run every test but the soak tests
 	@$(BIN)/pytest -n 4 -m "not soak" $(PYTEST_ARGS)
+
+test-compiled: system-test $(VENV)/.installed-dev compiled ## run the tests of the exchange on its compiled core
+	@TOLLBELL_TEST_COMPILED=yes $(BIN)/pytest -n 4 -m "not soak and not interpreted" tests/unit/sip_proxy tests/property/sip_proxy tests/integration/sip_proxy tests/interop $(PYTEST_ARGS)
 
 soak: system-test $(VENV)/.installed-dev ## let parts die and be away for long, under load (about 40 minutes)
 	@TOLLBELL_TEST_KILLS=100 TOLLBELL_TEST_AWAY_S=600 TOLLBELL_TEST_INVENT_S=600 $(BIN)/pytest --timeout=2400 tests/soak/soak_*.py tests/resilience tests/end_to_end/test_books_balance.py tests/end_to_end/test_engines_at_random.py tests/integration/billing_service/test_invented_requests.py tests/integration/billing_service/test_broker.py tests/integration/billing_service/test_webhook_sending.py
@@ -55,15 +61,19 @@ lock: $(VENV)/.installed-dev ## pin the latest releases of everything in require
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements-fuzz.in -o requirements-fuzz.txt
+	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url requirements-compile.in -o requirements-compile.txt
 
-clean: ## remove the virtual environment and caches (var/ with your data stays)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove the virtual environment, what was compiled, and caches (var/ with your data stays)
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 system-run:
 	@bin/install-system-packages run
 
 system-test:
 	@bin/install-system-packages test
+
+system-compile:
+	@bin/install-system-packages compile
 
 system-phone:
 	@bin/install-system-packages phone
@@ -76,6 +86,10 @@ $(VENV)/.installed: requirements.txt
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-compile: requirements-compile.txt $(VENV)/.installed
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-compile.txt
 	@touch $@
 
 $(VENV)/.installed-fuzz: requirements-fuzz.txt $(VENV)/.installed-dev

@@ -14,6 +14,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from sip_proxy import compiled
 from sip_proxy.adapters.backoff import Backoff
 from sip_proxy.adapters.billing_client import BillingClient
 from sip_proxy.adapters.control.api import make_control_api
@@ -204,6 +205,7 @@ class Server:
             control=f"{host}:{port}",
             domain=self._settings.domain,
             directory_version=self._engine.directory.version,
+            core="compiled" if compiled.is_in_use() else "interpreted",
         )
 
     async def _tidy(self) -> None:

@@ -1,10 +1,12 @@
 """What holds for the whole suite: the fixtures of `tests/support`, Hypothesis, and how errors are logged."""
 
 import gc
+import os
 
 import structlog
 from hypothesis import settings
 
+from sip_proxy.compiled import use_compiled_core
 from tests.support.examples import FACTOR
 
 pytest_plugins = [
@@ -35,3 +37,11 @@ def pytest_collection_finish() -> None:
     """Tell the garbage collector that all that is there by now stays: it need not look at it again."""
     gc.collect()
     gc.freeze()
+
+
+# `make test-compiled` holds the compiled core against the tests of its sources, in this process and in those
+# that it starts; else nothing is compiled, whatever lies in `build/`.
+IS_COMPILED = os.environ.get("TOLLBELL_TEST_COMPILED") == "yes"
+os.environ["TOLLBELL_COMPILED"] = "yes" if IS_COMPILED else "no"
+if IS_COMPILED and not use_compiled_core():
+    raise RuntimeError("there is no compiled core of these sources: make compiled")

@@ -18,6 +18,7 @@ from billing_service.storage.unit_of_work import Database
 from tests.scenario.billing_world import BillingWorld, at
 from tests.support.billing_process import ROOT, eventually
 from tests.support.database import cloned_database
+from tests.support.environment import clean_environment
 
 KILLS = int(os.environ.get("TOLLBELL_TEST_KILLS", "4"))
 ACCOUNTS = 8
@@ -70,7 +71,7 @@ def company(database: Database) -> BillingWorld:
 
 
 def close_by_program(url: URL, tmp_path: Path) -> "subprocess.Popen[bytes]":
-    own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")}
+    own = clean_environment()
     with (tmp_path / "closing.log").open("ab") as log:
         return subprocess.Popen(
             [

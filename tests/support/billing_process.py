@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.billing import TOKEN
+from tests.support.environment import clean_environment
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ class BillingPrograms:
 
     @property
     def environment(self) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")}
+        own = clean_environment()
         return {
             **own,
             "TOLLBELL_VAR": str(self.var),

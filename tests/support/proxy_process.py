@@ -1,7 +1,6 @@
 """The exchange as a process of its own: `python -m sip_proxy` on free ports."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.environment import clean_environment
 from tests.support.fake_billing import SERVICE_TOKEN, FakeBilling
 from tests.support.ports import free_port
 from tests.support.system import ROOT, Response, eventually
@@ -45,7 +45,7 @@ class ProxyProcess:
     def start(self, *, wait: bool = True) -> None:
         """Start, and wait until phones are answered."""
         self.lines.clear()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")}
+        environment = clean_environment()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "sip_proxy"],
             cwd=ROOT,

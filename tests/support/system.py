@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.environment import clean_environment
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +96,7 @@ class System:
 
     def close_ahead(self, as_of: str) -> None:
         """Close bills as if it were later, by the command line: the API closes only what is over."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")}
+        environment = clean_environment()
         subprocess.run(
             [sys.executable, "-m", "billing_service", "close-bills", "--as-of", as_of],
             cwd=ROOT,
@@ -160,7 +161,7 @@ def running_system(var: Path, **settings: str) -> Iterator[System]:
     names = ("BILLING_HTTP", "CONTROL_HTTP", "ADMIN_HTTP", "SIP_UDP", "SIP_TCP", "SIP_WS")
     ports = {name: free_port() for name in names}
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")},
+        **clean_environment(),
         **{f"TOLLBELL_{name}": f"127.0.0.1:{port}" for name, port in ports.items()},
         "TOLLBELL_VAR": str(var),
         **settings,

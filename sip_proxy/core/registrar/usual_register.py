@@ -8,6 +8,7 @@ everything.
 """
 
 import re
+from operator import itemgetter
 from typing import NamedTuple
 
 _LONGEST = 1400
@@ -89,6 +90,9 @@ class UsualRegister(NamedTuple):
     content_length: str | None
 
 
+_needed = itemgetter(*map(UsualRegister._fields.index, ("from_", "to", "call_id", "cseq", "contact")))
+
+
 def read_usual_register(data: bytes) -> UsualRegister | None:
     """Read a REGISTER that came as one datagram, or return None when it must be looked at more closely."""
     if len(data) > _LONGEST or not data.isascii():
@@ -96,9 +100,10 @@ def read_usual_register(data: bytes) -> UsualRegister | None:
     match = _PATTERN.match(data.decode("ascii"))
     if match is None:
         return None
-    usual = UsualRegister._make(match.groups())
-    if None in (usual.from_, usual.to, usual.call_id, usual.cseq, usual.contact):
+    said = match.groups()
+    if None in _needed(said):
         return None  # a header is missing
+    usual = UsualRegister._make(said)
     if usual.rport_before is not None and usual.rport_after is not None:
         return None
     return usual

@@ -1,7 +1,6 @@
 """`python -m admin_web` as a program: starting, stopping, and saying what is wrong."""
 
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support.environment import clean_environment
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 @asynccontextmanager
 async def program(var: Path, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")}
+    clean = clean_environment()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

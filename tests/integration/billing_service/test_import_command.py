@@ -17,6 +17,7 @@ from billing_service.storage.unit_of_work import Database
 from tests.support.billing import Billing
 from tests.support.billing_process import ROOT, eventually
 from tests.support.call_files import asterisk_line, set_default_plan
+from tests.support.environment import clean_environment
 
 EVENING = datetime(2026, 2, 27, 21, 57, 13, tzinfo=UTC)
 
@@ -25,7 +26,7 @@ class Command:
     """Runs the command on a database."""
 
     def __init__(self, url: URL, var: Path) -> None:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")}
+        own = clean_environment()
         self._environment = {
             **own,
             "TOLLBELL_VAR": str(var),

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.environment import clean_environment
+from tests.support.fake_billing import FakeBilling
+from tests.support.proxy_process import running_proxy
 from tests.support.system import ROOT
 
 
 def start_in_vain(var: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBELL_")}
+    environment = clean_environment()
     return subprocess.run(
         [sys.executable, "-m", "sip_proxy"],
         cwd=ROOT,
@@ -36,3 +39,10 @@ def test_anything_else_is_one_line_and_code_1(tmp_path: Path) -> None:
     assert finished.returncode == 1
     (line,) = finished.stderr.splitlines()
     assert "journal.sqlite3" in line
+
+
+def test_it_says_which_core_it_runs(billing: FakeBilling, tmp_path: Path) -> None:
+    with running_proxy(tmp_path / "var", billing) as proxy:
+        [listening] = proxy.events("listening")
+    expected = "compiled" if os.environ["TOLLBELL_COMPILED"] == "yes" else "interpreted"
+    assert listening["core"] == expected

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -187,6 +188,7 @@ def test_both_ways_come_to_the_same(steps: list[Step]) -> None:
         assert not any(taken)
 
 
+@pytest.mark.interpreted
 def test_registration_refresh_and_their_copies_take_the_short_path() -> None:
     usual, unusual = Listener(spelling="Call-ID: "), Listener(spelling="call-id: ")
     ordinary = Step(repeats=2)

@@ -221,6 +221,7 @@ def hear_both(
     return heard, was_enough
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("method", METHODS)
 def test_each_oddity_by_itself(method: str) -> None:
     listeners = both()
@@ -249,6 +250,7 @@ def test_oddities_together(requests: list[tuple[str, list[tuple[str, str]], Flow
         event("at a glance" if was_enough else "closer look")
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("method", CHALLENGED)
 def test_who_asks_for_many_numbers_is_silenced_as_on_the_long_way(method: str) -> None:
     listeners = both()

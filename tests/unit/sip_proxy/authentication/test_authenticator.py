@@ -3,10 +3,12 @@
 import hashlib
 import re
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
-from sip_proxy.core.authentication import authenticator as authenticator_module
+from sip_proxy.core.authentication import digest
 from sip_proxy.core.authentication.authenticator import Authenticator, Verdict
 from sip_proxy.core.authentication.digest import Algorithm, compute_response, parse_credentials
 from sip_proxy.core.authentication.nonce import NONCE_LIFETIME_S
@@ -138,19 +140,26 @@ def test_a_wrong_password_is_wrong(choice: int) -> None:
 
 
 def test_an_unknown_user_is_told_apart_but_hashed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed: list[str] = []
+    hashed: list[bytes] = []
 
-    def spy(**arguments: object) -> str:
-        hashed.append(str(arguments["method"]))
-        return compute_response(**arguments)  # type: ignore[arg-type]
+    def spied(make_hash: Callable[[bytes], Any], data: bytes) -> Any:
+        hashed.append(data)
+        return make_hash(data)
 
-    monkeypatch.setattr(authenticator_module, "compute_response", spy)
+    for algorithm, make_hash in list(digest._HASH.items()):
+        monkeypatch.setitem(digest._HASH, algorithm, partial(spied, make_hash))
     authenticator = make_authenticator()
+    offer = challenges_of(authenticator)[0]
 
-    assert (
-        judge(authenticator, answer(challenges_of(authenticator)[0], number="9999")) is Verdict.UNKNOWN_USER
-    )
-    assert hashed == ["INVITE"]
+    def hashes_for(number: str) -> tuple[Verdict, int]:
+        value = answer(offer, number=number, password="wrong")
+        hashed.clear()
+        verdict = judge(authenticator, value)
+        return verdict, len(hashed)
+
+    known, unknown = hashes_for("0001"), hashes_for("9999")
+    assert (known[0], unknown[0]) == (Verdict.WRONG, Verdict.UNKNOWN_USER)
+    assert known[1] == unknown[1] > 0
 
 
 def test_credentials_for_another_method_are_wrong() -> None:

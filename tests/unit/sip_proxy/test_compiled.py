@@ -1,0 +1,72 @@
+"""The compiled core is used where it is made of the very sources that lie beside it, and nowhere else."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import sip_proxy
+from sip_proxy.compiled import STAMP, digest_of_sources, is_of_these_sources, sources, use_compiled_core
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package like ours, with two modules."""
+    core = tmp_path / "sip_proxy" / "core" / "dialog"
+    core.mkdir(parents=True)
+    (core / "call.py").write_text("A = 1\n")
+    (core / "party.py").write_text("B = 1\n")
+    (tmp_path / "sip_proxy" / "server.py").write_text("C = 1\n")
+    return tmp_path / "sip_proxy"
+
+
+@pytest.fixture(autouse=True)
+def paths_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_proxy, "__path__", list(sip_proxy.__path__))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def test_the_digest_tells_changed_new_renamed_and_lost_modules(package: Path) -> None:
+    call, party = package / "core/dialog/call.py", package / "core/dialog/party.py"
+    digests = [digest_of_sources(package)]
+    call.write_text("A = 2\n")
+    digests.append(digest_of_sources(package))
+    (package / "core" / "new.py").write_text("")
+    digests.append(digest_of_sources(package))
+    party.rename(party.with_name("side.py"))
+    digests.append(digest_of_sources(package))
+    call.unlink()
+    digests.append(digest_of_sources(package))
+    assert len(set(digests)) == len(digests)
+
+
+def test_the_digest_is_of_the_core_alone(package: Path) -> None:
+    before = digest_of_sources(package)
+    (package / "server.py").write_text("C = 2\n")
+    assert digest_of_sources(package) == before
+
+
+def test_every_module_of_the_core_counts() -> None:
+    core = Path(sip_proxy.__file__).parent / "core"
+    assert {core / "engine.py", core / "flow.py", core / "message" / "parser.py"} < set(sources())
+
+
+def test_without_a_compiled_core_the_sources_are_imported(tmp_path: Path) -> None:
+    path = list(sip_proxy.__path__)
+    assert not use_compiled_core(tmp_path / "none")
+    assert sip_proxy.__path__ == path
+
+
+def test_a_compiled_core_of_other_sources_is_not_imported(tmp_path: Path) -> None:
+    path = list(sip_proxy.__path__)
+    (tmp_path / STAMP).write_text(digest_of_sources() + "0")
+    assert not is_of_these_sources(tmp_path)
+    assert not use_compiled_core(tmp_path)
+    assert sip_proxy.__path__ == path
+
+
+def test_a_compiled_core_of_these_sources_comes_first(tmp_path: Path) -> None:
+    (tmp_path / STAMP).write_text(digest_of_sources())
+    assert use_compiled_core(tmp_path)
+    assert sip_proxy.__path__[0] == str(tmp_path / "sip_proxy")
+    assert sys.path[-1] == str(tmp_path)
