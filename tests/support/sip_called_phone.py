@@ -102,6 +102,8 @@ class CalledPhone:
 
     def serve(self, request: Request) -> None:
         """Take a request, whoever sent it: phones believe what is addressed to them."""
+        if "unreadable" in request.keys:  # PJSIP drops what it can't read in full, without a word
+            return
         options = {option.lower() for option in request.values("require")}
         if request.method == "ACK":
             talk = self._dialogs.get((request.call_id, request.to_tag, request.from_tag))

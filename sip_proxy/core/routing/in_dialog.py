@@ -146,9 +146,11 @@ class InDialogRouter:
             self._exchange.layer.start_client(
                 request.method, data, branch=branch, to=to, owner=relay, now=now
             )
-            if request.method == "BYE" and len(data) > _SURE_TO_ARRIVE and match.call.called is not None:
-                # The record is closed: the other side must hear of it although NATs drop fragments.
-                self._calls.requests.send_bye(match.call.call_id, sender, match.receiver, now, headers=[])
+            if request.method == "BYE" and match.call.called is not None:
+                relay.expect_end(now)
+                if len(data) > _SURE_TO_ARRIVE:
+                    # The record is closed: the other side must hear of it although NATs drop fragments.
+                    self._calls.requests.send_bye(match.call.call_id, sender, match.receiver, now, headers=[])
 
     def _hang_up(self, match: DialogMatch, now: float, *, is_certain: bool, is_reachable: bool) -> None:
         """A BYE ends the call, before the other side accepts it."""

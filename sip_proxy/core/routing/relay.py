@@ -13,6 +13,9 @@ from sip_proxy.core.routing.forwarding import response_upstream
 from sip_proxy.core.routing.response_context import Branch
 from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure
 from sip_proxy.core.transaction.server import ServerTransaction
+from sip_proxy.core.transaction.timers import Timer
+
+_HEARD_WITHIN_S = 2.0  # it has been repeated twice by then
 
 
 class Relay:
@@ -22,7 +25,7 @@ class Relay:
     passed on (RFC 4320 §4.1). A re-INVITE has a `ResponseContext` as any INVITE, and this watches it.
     """
 
-    __slots__ = ("_asked_s", "_calls", "_exchange", "_match", "_request", "_server")
+    __slots__ = ("_asked_s", "_calls", "_exchange", "_match", "_request", "_server", "_timer")
 
     def __init__(
         self,
@@ -39,6 +42,17 @@ class Relay:
         self._request = request
         self._server = server
         self._asked_s = asked_s
+        self._timer: Timer | None = None
+
+    def expect_end(self, now: float) -> None:
+        """This is a BYE. The call is over, so the other side must hear of it soon, one way or the other."""
+        self._timer = self._exchange.timers.start(_HEARD_WITHIN_S, self, 0, now)
+
+    def on_timer(self, event: int, now: float) -> None:
+        """The BYE isn't answered: the other phone may be unable to read it, and talk on. Send one of ours."""
+        self._timer = None
+        match = self._match
+        self._calls.requests.send_bye(match.call.call_id, match.sender, match.receiver, now, headers=[])
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """Take a response of the other side; the final one goes to the sender."""
@@ -47,6 +61,7 @@ class Relay:
             if status > 100:
                 self._match.receiver.showed_life(now)
             return
+        self._stop_timer()
         if status < 300:
             self._accepted(response, now)
             self._respond(status, response_upstream(response, []), now)
@@ -55,6 +70,7 @@ class Relay:
 
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
         """No response will come: as if there had been a 408 or 503 (§16.8, §16.9)."""
+        self._stop_timer()
         self._refused(Final(failure.value, reason_phrase(failure.value), None), now)
 
     def transaction_ended(self) -> None:
@@ -126,6 +142,11 @@ class Relay:
             self._calls.owed_byes.owe(call_id, match.sender, match.receiver, now)
             return Final(200, "OK", None)
         return final
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _respond(self, status: int, data: bytes, now: float) -> None:
         waits = self._request.method == "BYE" and not self._match.call.emergency

@@ -44,6 +44,7 @@ ODDITIES = st.lists(
             "Proxy-Require: nonsense",
             "Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKelsewhere",
             "Max-Forwards: 0",
+            "Unreadable: {",
         ]
     ),
     max_size=2,

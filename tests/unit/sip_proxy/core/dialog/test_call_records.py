@@ -92,7 +92,7 @@ def test_the_end_is_recorded_before_whoever_hung_up_hears_of_it() -> None:
 def test_a_repeated_bye_makes_no_second_record() -> None:
     call = AnsweredCall()
     data = call.attempt.bye()
-    call.exchange.advance(5)
+    call.exchange.advance(1)
     call.caller.send(data)
     call.callee.answer(call.callee.request("BYE"), 200)
     call.caller.send(data)
