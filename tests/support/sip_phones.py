@@ -213,7 +213,7 @@ class Phone:
         self.exchange = exchange
         self.number = number
         self.transport = transport
-        self.address = (f"198.51.{serial // 250}.{serial % 250 + 1}", 5060)
+        self.address = (f"198.51.{serial // 250 % 250}.{serial % 250 + 1}", 5060)
         connection = serial if transport.is_reliable else 0
         self.flow = Flow(transport, self.address, EXCHANGE, connection)
         self.contact = f"sip:{number}@{self.address[0]}:5060"
