@@ -20,12 +20,12 @@ async def as_documented(request: web.Request, handler: Handler) -> web.StreamRes
     response = await handler(request)
     operation = operation_of(request)
     if operation is not None and operation.documented:
-        described = _responses(tuple(request.app[OPERATIONS]), operation.path, operation.method)
-        _check(described, operation, response)
+        _check(tuple(request.app[OPERATIONS]), operation, response)
     return response
 
 
-def _check(described: dict[str, Any], operation: Operation, response: web.StreamResponse) -> None:
+def _check(operations: tuple[Operation, ...], operation: Operation, response: web.StreamResponse) -> None:
+    described = _responses(operations, operation.path, operation.method)
     said = f"{operation.method} {operation.path} answered {response.status}"
     assert str(response.status) in described, f"{said}, which its document does not have"
     media_types = described[str(response.status)]
@@ -38,7 +38,9 @@ def _check(described: dict[str, Any], operation: Operation, response: web.Stream
         assert isinstance(response.body, bytes)
         wrong = [
             f"{error.instance_path}: {error.message[:300]}"
-            for error in media_types[response.content_type].iter_errors(json.loads(response.body))
+            for error in _validator(operations, media_types[response.content_type]).iter_errors(
+                json.loads(response.body)
+            )
         ]
         assert not wrong, f"{said} with a body that its document does not allow: {wrong[:5]}"
 
@@ -49,16 +51,20 @@ def _document(operations: tuple[Operation, ...]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1000)
-def _responses(operations: tuple[Operation, ...], path: str, method: str) -> dict[str, Any]:
-    """Return the validators of each status's media types."""
-    document = _document(operations)
-    responses = document["paths"][path_of(path)[0]][method.lower()]["responses"]
+def _responses(operations: tuple[Operation, ...], path: str, method: str) -> dict[str, dict[str, str]]:
+    """Return the schema, as JSON, of each status's media types."""
+    responses = _document(operations)["paths"][path_of(path)[0]][method.lower()]["responses"]
     return {
         status: {
-            media_type: jsonschema_rs.Draft202012Validator(
-                {**content["schema"], "components": document["components"]}
-            )
+            media_type: json.dumps(content["schema"])
             for media_type, content in response.get("content", {}).items()
         }
         for status, response in responses.items()
     }
+
+
+@lru_cache(maxsize=1000)
+def _validator(operations: tuple[Operation, ...], schema: str) -> jsonschema_rs.Draft202012Validator:
+    """Return what judges by this schema; each takes a megabyte, so there is none that nobody asks."""
+    components = _document(operations)["components"]
+    return jsonschema_rs.Draft202012Validator({**json.loads(schema), "components": components})
