@@ -37,7 +37,7 @@ soak: system-test $(VENV)/.installed-dev ## let parts die and be away for long, 
 explore: system-test $(VENV)/.installed-dev ## try the properties with fifty times as many examples, new ones each time
 	@TOLLBELL_TEST_EXAMPLES=50 $(BIN)/pytest -n 2 --timeout=3600 tests/property
 
-bench-sip: system-test $(VENV)/.installed-dev ## measure the exchange beside Kamailio (a few minutes; BENCH_ARGS=--full for all)
+bench-sip: system-test $(VENV)/.installed-dev compiled ## measure the exchange beside Kamailio (a few minutes; BENCH_ARGS=--full for all)
 	@$(BIN)/python -m bench.sip $(BENCH_ARGS)
 
 bench-billing: system-test $(VENV)/.installed-dev ## measure rating, intake, closing and reading beside plain SQL (minutes; BENCH_ARGS=--full for all)

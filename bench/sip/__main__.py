@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.sip import crowd, memory, report, servers
 from bench.sip.rounds import Costs, StartServer, Sustained, highest_rate, one_round
 from bench.sip.servers import Server, Work
+from sip_proxy.compiled import is_of_these_sources
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 _RATE_BY_PHONES = 300
@@ -23,6 +24,8 @@ _GENERATED = "<!-- below: written by make bench-sip -->"
 
 def main() -> None:
     arguments = _arguments()
+    if not is_of_these_sources():
+        sys.exit("There is no compiled core of these sources: make compiled")
     where = report.machine()
     contenders = _contenders()
     page = _Page(f"{where}\n\nCommand: `{' '.join(['python -m bench.sip', *sys.argv[1:]])}`", arguments.dry)
@@ -38,7 +41,7 @@ def main() -> None:
     page.add("### Highest rate\n\n" + report.rate_table(_measure_rates(contenders, arguments)))
     page.add("### Memory\n\n" + report.memory_table(_measure_memory(is_full=arguments.full)))
     if arguments.full:
-        by_phones = _measure_by_phones(contenders["Tollbell"], arguments)
+        by_phones = _measure_by_phones(contenders[servers.TOLLBELL], arguments)
         page.add("### Cost against the number of phones\n\n" + report.phones_table(by_phones))
         _say("50,000 phones, 5,000 calls at once")
         page.add("### Many at once\n\n" + report.crowd_table(crowd.measure(50_000, 5_000)))
@@ -93,8 +96,13 @@ def _contenders() -> dict[str, StartServer]:
         print(
             "No Kamailio to compare with: install the Debian packages kamailio and kamailio-postgres-modules."
         )
-    contenders["Tollbell"] = lambda directory, accounts: servers.tollbell(directory, accounts=accounts)
+    contenders[servers.TOLLBELL_INTERPRETED] = partial(_start_tollbell, is_compiled=False)
+    contenders[servers.TOLLBELL] = partial(_start_tollbell, is_compiled=True)
     return contenders
+
+
+def _start_tollbell(directory: Path, accounts: int, *, is_compiled: bool) -> AbstractContextManager[Server]:
+    return servers.tollbell(directory, accounts=accounts, is_compiled=is_compiled)
 
 
 def _start_kamailio(work: Work, directory: Path, accounts: int) -> AbstractContextManager[Server]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.sip.crowd import Crowd
 from bench.sip.memory import Sizes
 from bench.sip.rounds import CallCosts, Costs, Sustained
+from bench.sip.servers import TOLLBELL, TOLLBELL_INTERPRETED
 
 # Each yardstick with what is aimed at.
 _REFERENCES = {
@@ -51,7 +52,7 @@ def registration_table(costs: Mapping[str, Costs]) -> str:
         "| Tollbell's in proportion |",
         "|---|---|---|---|---|---|",
     ]
-    ours = costs["Tollbell"]
+    ours = costs[TOLLBELL]
     for name, cost in costs.items():
         ratio, refresh_ratio, aim = "", "", ""
         if name in _REFERENCES:
@@ -97,15 +98,16 @@ def ratio_table(costs: Mapping[str, Costs]) -> str:
     references = [name for name in _REFERENCES if name in costs]
     aims = [_REFERENCES[name] for name in references]
     lines = [
-        f"| calls/s | {' | '.join(f'relative to {name}' for name in references)} |",
-        f"|---{'|---' * len(references)}|",
+        f"| calls/s | | {' | '.join(f'relative to {name}' for name in references)} |",
+        f"|---|---{'|---' * len(references)}|",
     ]
-    ours = costs["Tollbell"]
     for rate in _rates(costs):
-        ratios = [_call_ratio(ours.calls_at.get(rate), costs[name].calls_at.get(rate)) for name in references]
-        lines.append(f"| {rate} | {' | '.join(ratios)} |")
+        for ours in (TOLLBELL_INTERPRETED, TOLLBELL):
+            at_rate = costs[ours].calls_at.get(rate)
+            ratios = [_call_ratio(at_rate, costs[name].calls_at.get(rate)) for name in references]
+            lines.append(f"| {rate} | {ours} | {' | '.join(ratios)} |")
     shown = " | ".join("–" if aim is None else f"{aim:.2f}" for aim in aims)
-    return "\n".join([*lines, f"| aim | {shown} |"])
+    return "\n".join([*lines, f"| aim | | {shown} |"])
 
 
 def records_line(costs: Mapping[str, Costs]) -> str:

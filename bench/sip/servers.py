@@ -20,6 +20,8 @@ from billing_service.storage.embedded_postgres import DATABASE, ROLE, EmbeddedPo
 ROOT = Path(__file__).parents[2]
 KAMAILIO_TABLES = Path("/usr/share/kamailio/postgres")
 START_TIMEOUT_S = 60
+TOLLBELL = "Tollbell"
+TOLLBELL_INTERPRETED = "Tollbell, core interpreted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,11 @@ def kamailio(directory: Path, *, accounts: int, work: Work) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def tollbell(directory: Path, *, accounts: int) -> Iterator[Server]:
-    """The proxy with its journal, and the billing service that stores and prices every call beside it."""
+def tollbell(directory: Path, *, accounts: int, is_compiled: bool = True) -> Iterator[Server]:
+    """The proxy with its journal, and the billing service that stores and prices every call beside it.
+
+    `is_compiled`: with the core that `make compiled` makes, not its sources.
+    """
     port, billing_port, control_port = free_ports(3)
     with database(directory) as store, contextlib.ExitStack() as stack:
         environment = {
@@ -129,6 +134,7 @@ def tollbell(directory: Path, *, accounts: int) -> Iterator[Server]:
             "TOLLBELL_SIP_TCP": f"127.0.0.1:{port}",
             "TOLLBELL_SIP_WS": "127.0.0.1:0",
             "TOLLBELL_SIP_DOMAIN": DOMAIN,
+            "TOLLBELL_COMPILED": "yes" if is_compiled else "no",
         }
         log = directory / "tollbell.log"
         subprocess.run(
@@ -142,7 +148,7 @@ def tollbell(directory: Path, *, accounts: int) -> Iterator[Server]:
         proxy = stack.enter_context(_running([sys.executable, "-m", "sip_proxy"], log, environment))
         _wait_for_http(f"http://127.0.0.1:{control_port}/health", proxy, log)
         yield Server(
-            "Tollbell",
+            TOLLBELL if is_compiled else TOLLBELL_INTERPRETED,
             port,
             (proxy.pid,),
             (billing.pid,),

@@ -22,6 +22,13 @@ COSTS = {
             300: CallCosts([0.8], [0.0], [0.0], [1.0], [2.0]),
         },
     ),
+    "Tollbell, core interpreted": Costs(
+        registration_ms=[0.9],
+        refresh_ms=[0.4],
+        calls_at={100: CallCosts([1.5], [0.1], [0.1], [9.0], [20.0])},
+        records=100,
+        calls=100,
+    ),
     "Tollbell": Costs(
         registration_ms=[0.6, 0.6, 0.6],
         refresh_ms=[0.3],
@@ -36,9 +43,11 @@ COSTS = {
 
 
 def test_calls_are_compared_rate_by_rate_where_none_failed() -> None:
-    assert "| 100 | 0.50 | 2.00 |" in ratio_table(COSTS)
-    assert "| 300 | – | 0.50 |" in ratio_table(COSTS)
-    assert "| aim | 0.35 | 0.90 |" in ratio_table(COSTS)
+    assert "| 100 | Tollbell | 0.50 | 2.00 |" in ratio_table(COSTS)
+    assert "| 100 | Tollbell, core interpreted | 0.75 | 3.00 |" in ratio_table(COSTS)
+    assert "| 300 | Tollbell | – | 0.50 |" in ratio_table(COSTS)
+    assert "| 300 | Tollbell, core interpreted | – | – |" in ratio_table(COSTS)
+    assert "| aim | | 0.35 | 0.90 |" in ratio_table(COSTS)
 
 
 def test_failed_calls_are_shown() -> None:
