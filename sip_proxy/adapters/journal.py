@@ -27,9 +27,10 @@ _RETRY_S = 1.0
 # this distance and take what has come meanwhile; a fact that comes alone is written at once. It is a little
 # less than a round (transport/rounds.py), so that the facts of each round are handed over at its end.
 _GROUP_INTERVAL_S = 0.015
-# Bindings that no phone waits for (a registration refreshed) may wait for company, or for more of their kind:
-# those on disk are still in force.
-_BINDINGS_INTERVAL_S = 0.25
+# Bindings may wait for company, or for more of their kind. Nobody hears a phone wait that registers; one that
+# only refreshed its registration does not even wait: the binding on disk is still in force.
+_REGISTRATIONS_INTERVAL_S = 0.1
+_REFRESHES_INTERVAL_S = 0.25
 # A disk that takes longer has stopped answering: an ordinary one needs milliseconds, a busy one some tenths.
 _PATIENCE_S = 2.0
 # Facts kept in memory while the disk is away. Beyond it, attempts that were never answered, which cost
@@ -127,14 +128,17 @@ class Journal:
     def append(self, facts: Sequence[Fact], *, is_awaited: bool = True) -> int:
         """Hand over facts to be kept; return the position of the last one.
 
-        `is_awaited`: somebody waits for these, or for those before them. Only bindings can be in no hurry.
+        `is_awaited`: somebody waits for these, or for those before them. Only bindings are in no hurry.
         """
         self.position += len(facts)
         self._gathered += facts
         if not self._gathered:  # the thread has them all
             return self.position
-        is_urgent = is_awaited or not all(isinstance(fact, BindingsChanged) for fact in facts)
-        due = self._handed_over_at + (_GROUP_INTERVAL_S if is_urgent else _BINDINGS_INTERVAL_S)
+        if not all(isinstance(fact, BindingsChanged) for fact in facts):
+            interval_s = _GROUP_INTERVAL_S
+        else:
+            interval_s = _REGISTRATIONS_INTERVAL_S if is_awaited else _REFRESHES_INTERVAL_S
+        due = self._handed_over_at + interval_s
         if time.monotonic() >= due:
             self._hand_over()
         elif self._timer is None or due < self._timer_due:

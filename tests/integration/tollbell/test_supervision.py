@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -9,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.system import ROOT
 from tollbell.part import Part, PartFailed
-from tollbell.preflight import UnableToStart, check_addresses, hold_directory, unknown_settings
+from tollbell.preflight import (
+    KNOWN_SETTINGS,
+    UnableToStart,
+    check_addresses,
+    hold_directory,
+    unknown_settings,
+)
 from tollbell.settings import read_settings
 
 # A child that says its process id and then waits to be told to end.
@@ -184,6 +192,11 @@ def test_a_mistyped_setting_is_told_with_what_was_meant() -> None:
     assert unknown_settings(known) == []
     [warning] = unknown_settings({"TOLLBELL_BILING_HTTP": "127.0.0.1:1"})
     assert "did you mean TOLLBELL_BILLING_HTTP?" in warning
+
+
+def test_every_setting_that_the_readme_tells_of_is_known_and_no_other() -> None:
+    told = set(re.findall(r"TOLLBELL_[A-Z_]*[A-Z]", (ROOT / "README.md").read_text()))
+    assert {name.removesuffix("_FILE") for name in told} == KNOWN_SETTINGS
 
 
 async def test_a_part_that_refuses_its_settings_is_not_started_again(

@@ -128,7 +128,7 @@ async def test_groups_what_comes_while_it_writes(
 async def test_bindings_that_no_phone_waits_for_wait_for_company(
     journal: Journal, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "_BINDINGS_INTERVAL_S", 3600)
+    monkeypatch.setattr(journal_module, "_REFRESHES_INTERVAL_S", 3600)
     journal.append([CallSaved("a", "")])
     await until(lambda: listener.position == 1)
     journal.append([BindingsChanged("0001", (REGISTRATION,), "[{}]")], is_awaited=False)
@@ -139,10 +139,25 @@ async def test_bindings_that_no_phone_waits_for_wait_for_company(
     await until(lambda: listener.position == 3)
 
 
+async def test_a_phone_that_registers_waits_for_company_but_not_for_long(
+    journal: Journal, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_REGISTRATIONS_INTERVAL_S", 3600)
+    journal.append([CallSaved("a", "")])
+    await until(lambda: listener.position == 1)
+    journal.append([BindingsChanged("0001", (REGISTRATION,), "[{}]")], is_awaited=True)
+    await journal.next_records(1)
+    assert listener.position == 1
+
+    monkeypatch.setattr(journal_module, "_REGISTRATIONS_INTERVAL_S", 0.01)
+    journal.append([BindingsChanged("0002", (REGISTRATION,), "[{}]")], is_awaited=True)
+    await until(lambda: listener.position == 3)
+
+
 async def test_bindings_hurry_as_soon_as_a_phone_waits_for_them(
     journal: Journal, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "_BINDINGS_INTERVAL_S", 3600)
+    monkeypatch.setattr(journal_module, "_REFRESHES_INTERVAL_S", 3600)
     journal.append([CallSaved("a", "")])
     journal.append([BindingsChanged("0001", (REGISTRATION,), "[{}]")], is_awaited=False)
     journal.append([], is_awaited=True)
@@ -153,7 +168,7 @@ async def test_bindings_hurry_as_soon_as_a_phone_waits_for_them(
 async def test_bindings_without_company_are_written_all_the_same(
     journal: Journal, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "_BINDINGS_INTERVAL_S", 0.01)
+    monkeypatch.setattr(journal_module, "_REFRESHES_INTERVAL_S", 0.01)
     for number in ("0001", "0002"):
         journal.append([BindingsChanged(number, (REGISTRATION,), "[{}]")], is_awaited=False)
 
