@@ -15,9 +15,13 @@ _TOO_FEW = 4
 class Rounds:
     """Says of one socket when it is to be looked at next."""
 
-    def __init__(self, *, room: int) -> None:
-        """`room`: how many messages the kernel can keep for the socket; rounds count on a quarter of it."""
+    def __init__(self, *, room: int, burst: int) -> None:
+        """`room`: how many messages the kernel can keep for the socket; rounds count on a quarter of it.
+
+        `burst`: how many are read at a look at most.
+        """
         self._most = room / 4
+        self._burst = burst
         self._is_busy = False
         self._looked_at = 0.0
         # As long as it is not busy: messages counted since an instant.
@@ -42,4 +46,6 @@ class Rounds:
             self._is_busy = self._counted >= _ENOUGH
         if not self._is_busy:
             return None
+        if received >= self._burst:
+            return began_at  # there is more: what waits too long is lost when the kernel's room is full
         return began_at + min(_ROUND_S, self._most * elapsed / received)

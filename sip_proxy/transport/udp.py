@@ -58,7 +58,8 @@ class UdpTransport:
         self._is_wildcard = self._host in WILDCARDS
         self._flows: dict[tuple[object, ...], Flow] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._rounds = Rounds(room=bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _DATAGRAM_BYTES)
+        room = bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _DATAGRAM_BYTES
+        self._rounds = Rounds(room=room, burst=_BURST)
         self._next_look: asyncio.TimerHandle | None = None  # None: the loop wakes us
         self.received_count = 0
         self.sent_count = 0

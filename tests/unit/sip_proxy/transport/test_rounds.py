@@ -10,6 +10,7 @@ from sip_proxy.transport.rounds import Rounds
 from tests.support.examples import examples
 
 ROOM = 1000
+BURST = 256
 
 
 def looks(rounds: Rounds, rate: float, *, seconds: float = 1.0) -> list[tuple[float, int]]:
@@ -29,18 +30,18 @@ def looks(rounds: Rounds, rate: float, *, seconds: float = 1.0) -> list[tuple[fl
 
 @pytest.mark.parametrize("rate", [1, 50, 150, 300])
 def test_each_message_is_read_as_it_comes_while_they_are_far_between(rate: float) -> None:
-    assert {found for _, found in looks(Rounds(room=ROOM), rate)} == {1}
+    assert {found for _, found in looks(Rounds(room=ROOM, burst=BURST), rate)} == {1}
 
 
 @pytest.mark.parametrize("rate", [500, 2400, 8000])
 def test_under_load_the_socket_is_looked_at_every_20_ms(rate: float) -> None:
-    seen = looks(Rounds(room=ROOM), rate)[10:]
+    seen = looks(Rounds(room=ROOM, burst=BURST), rate)[10:]
     gaps = [after - before for (before, _), (after, _) in pairwise(seen)]
     assert gaps == pytest.approx([0.02] * len(gaps))
 
 
 def test_when_it_grows_quiet_messages_are_read_as_they_come() -> None:
-    rounds = Rounds(room=ROOM)
+    rounds = Rounds(room=ROOM, burst=BURST)
     assert rounds.next_look(8, 1.0) is not None
     assert rounds.next_look(4, 1.02) == pytest.approx(1.04)
     assert rounds.next_look(3, 1.04) is None
@@ -49,13 +50,20 @@ def test_when_it_grows_quiet_messages_are_read_as_they_come() -> None:
 
 
 def test_a_round_without_any_message_is_the_last() -> None:
-    rounds = Rounds(room=ROOM)
+    rounds = Rounds(room=ROOM, burst=BURST)
     assert rounds.next_look(8, 1.0) is not None
     assert rounds.next_look(0, 1.02) is None
+
+
+def test_what_a_look_leaves_unread_is_read_at_once() -> None:
+    rounds = Rounds(room=8 * ROOM, burst=BURST)
+    assert rounds.next_look(BURST, 1.0) == 1.0
+    assert rounds.next_look(BURST, 1.02) == 1.02
+    assert rounds.next_look(BURST - 1, 1.025) == pytest.approx(1.045)
 
 
 @given(st.floats(500, 50_000), st.integers(32, 4000))
 @settings(max_examples=examples(50))
 def test_no_more_comes_in_a_round_than_the_kernel_has_room_for(rate: float, room: int) -> None:
-    for _, found in looks(Rounds(room=room), rate, seconds=0.3)[10:]:
+    for _, found in looks(Rounds(room=room, burst=4 * ROOM), rate, seconds=0.3)[10:]:
         assert found <= max(8, room / 2)
