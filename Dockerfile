@@ -17,6 +17,7 @@ COPY billing_service billing_service
 COPY sip_proxy sip_proxy
 COPY admin_web admin_web
 COPY --from=compiler /opt/tollbell/build build
+RUN python -c "import sys, sip_proxy.compiled as c; sys.exit(not c.is_of_these_sources())"
 RUN useradd --system --uid 900 tollbell && install -d -o tollbell -g tollbell -m 0750 /var/lib/tollbell
 USER tollbell
 VOLUME /var/lib/tollbell

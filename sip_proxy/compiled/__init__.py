@@ -7,6 +7,7 @@ sources, the exchange runs the sources themselves.
 
 import hashlib
 import sys
+import sysconfig
 from pathlib import Path
 
 import sip_proxy
@@ -36,8 +37,12 @@ def is_compiled(module: Path) -> bool:
 
 
 def digest_of_sources(package: Path = SOURCES) -> str:
-    """Return what a compiled core must have been made of and for to be used by this interpreter."""
-    digest = hashlib.sha256(sys.version.encode())
+    """Return what a compiled core must have been made of and for to be used by this interpreter.
+
+    For: what Python's own import asks of a module of machine code. `sys.version` would also tell one build of
+    Python from another of the same version, as the container image has for compiling and for running.
+    """
+    digest = hashlib.sha256(str(sysconfig.get_config_var("SOABI")).encode())
     for path in sources(package):
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -47,8 +52,8 @@ def is_of_these_sources(directory: Path = DIRECTORY) -> bool:
     """Return whether there is a compiled core, made of these sources for this interpreter."""
     try:
         return (directory / STAMP).read_text() == digest_of_sources()
-    except FileNotFoundError:
-        return False
+    except OSError:
+        return False  # none that we may read
 
 
 def use_compiled_core(directory: Path = DIRECTORY) -> bool:

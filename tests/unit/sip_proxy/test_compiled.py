@@ -1,6 +1,7 @@
 """The compiled core is used where it is made of the very sources that lie beside it, and nowhere else."""
 
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,14 @@ def test_the_digest_is_of_the_core_alone(package: Path) -> None:
     assert digest_of_sources(package) == before
 
 
+def test_another_build_of_the_same_python_is_as_good(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest_of_sources(package)
+    monkeypatch.setattr(sys, "version", "3.11.99 (main, Jan  1 2031, 00:00:00) [GCC 12.2.0]")
+    assert digest_of_sources(package) == before
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: "cpython-312-x86_64-linux-gnu")
+    assert digest_of_sources(package) != before
+
+
 def test_every_module_of_the_core_counts() -> None:
     core = Path(sip_proxy.__file__).parent / "core"
     assert {core / "engine.py", core / "flow.py", core / "message" / "parser.py"} < set(sources())
@@ -55,6 +64,11 @@ def test_without_a_compiled_core_the_sources_are_imported(tmp_path: Path) -> Non
     path = list(sip_proxy.__path__)
     assert not use_compiled_core(tmp_path / "none")
     assert sip_proxy.__path__ == path
+
+
+def test_a_compiled_core_that_cannot_be_read_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / STAMP).mkdir()  # whoever runs the tests may read any file
+    assert not use_compiled_core(tmp_path)
 
 
 def test_a_compiled_core_of_other_sources_is_not_imported(tmp_path: Path) -> None:
