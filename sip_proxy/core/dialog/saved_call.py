@@ -7,6 +7,7 @@ ASCII is one JSON string.
 import json
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from json.encoder import encode_basestring_ascii
 
 from sip_proxy.core.dialog.call import Call, CallKeeper
@@ -51,14 +52,15 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
     elif state.startswith('"'):
         state = json.loads(state)
     lines = iter(state.split("\n"))
-    record_id, call_id, callee, emergency, session_interval_s = (next(lines) for _ in range(5))
-    instants = _INSTANTS.unpack(bytes.fromhex(next(lines)))
-    invited_at, ringing_at, answered_at, acknowledged_at, answered_on_clock, *seen_at = instants
+    record_id, call_id, callee, emergency, session_interval_s, instants = islice(lines, 6)
+    invited_at, ringing_at, answered_at, acknowledged_at, answered_on_clock, *seen_at = _INSTANTS.unpack(
+        bytes.fromhex(instants)
+    )
     # After a reboot the wall clock may not be set yet; the call lasted to its last sign of life at least.
     elapsed_s = max(0.0, wall - answered_at, *(instant - answered_on_clock for instant in seen_at))
     # What to add to instants on the clock that the call was saved by.
     clock_offset = 0.0 if same_boot else now - elapsed_s - answered_on_clock
-    calling, called = (_party_from(lines, instant + clock_offset) for instant in seen_at)
+    calling, called = [_party_from(lines, instant + clock_offset) for instant in seen_at]
     call = Call(record_id, call_id, calling, callee, emergency == "1", invited_at, keeper)
     call.called = called
     call.state = LiveCallState.ANSWERED
@@ -86,8 +88,11 @@ def _party_text(party: Party) -> str:
 
 
 def _party_from(lines: Iterator[str], seen_at: float) -> Party:
-    number, address, tag, contact, cseq, is_direct, routes = (next(lines) for _ in range(7))
-    where = json.loads(next(lines))
+    number, address, tag, contact, cseq, is_direct, routes, destination = islice(lines, 8)
+    where = json.loads(destination)
+    route_set = tuple(islice(lines, int(routes)))
+    if len(route_set) < int(routes):
+        raise ValueError("cut short")
     flow: Flow | Destination
     if len(where) == 3:
         transport, host, port = where
@@ -99,7 +104,7 @@ def _party_from(lines: Iterator[str], seen_at: float) -> Party:
         address=address,
         tag=tag,
         contact=contact,
-        route_set=tuple(next(lines) for _ in range(int(routes))),
+        route_set=route_set,
         cseq=int(cseq),
         flow=flow,
         is_direct=is_direct == "1",

@@ -116,6 +116,14 @@ def test_what_was_kept_as_json_is_still_read() -> None:
     )
 
 
+def test_a_call_that_is_cut_short_is_not_read_as_another() -> None:
+    calls = party("0001", routes=ROUTES), party("0002", flow=GATEWAY, routes=ROUTES)
+    lines = save_call(answered(*calls)).rstrip("\n").split("\n")
+    for length in range(len(lines)):
+        with pytest.raises(ValueError, match=r"not enough values|cut short"):
+            load("\n".join(lines[:length]))
+
+
 def test_after_a_reboot_instants_are_on_the_new_clock() -> None:
     call = load(AS_JSON, now=20.0, same_boot=False)
     assert call.answered_on_clock == pytest.approx(14.2)
