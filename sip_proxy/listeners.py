@@ -23,11 +23,22 @@ class Listeners:
     """The transports, by what they carry."""
 
     def __init__(
-        self, sockets: Sockets, *, handler: TransportHandler, local_addresses: LocalAddresses
+        self,
+        sockets: Sockets,
+        *,
+        handler: TransportHandler,
+        local_addresses: LocalAddresses,
+        round_s: float,
     ) -> None:
-        """Take over the sockets; nothing is read from them before `start`."""
+        """Take over the sockets; nothing is read from them before `start`.
+
+        `round_s`: how long messages over UDP wait for others under load (0: never).
+        """
         self.udp = UdpTransport(
-            sockets.by_transport[Transport.UDP], handler=handler, local_addresses=local_addresses
+            sockets.by_transport[Transport.UDP],
+            handler=handler,
+            local_addresses=local_addresses,
+            round_s=round_s,
         )
         self.streams = _stream_transports(sockets, handler)
         self.names = sockets.names()

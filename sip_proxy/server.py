@@ -91,7 +91,9 @@ class Server:
             trace=trace,
         )
         self._journal = Journal(self._store, listener=self._driver)
-        self._listeners = Listeners(sockets, handler=self._driver, local_addresses=local_addresses)
+        self._listeners = Listeners(
+            sockets, handler=self._driver, local_addresses=local_addresses, round_s=settings.round_s
+        )
         self._session = aiohttp.ClientSession()
         billing = BillingClient(self._session, url=settings.billing_url, service_token=settings.service_token)
         self._delivery = Delivery(

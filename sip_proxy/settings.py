@@ -51,7 +51,8 @@ class Settings:
     `ping_interval_s`: how often a phone in a call is asked whether it is still there. `session_interval_s`:
     how long a call may go on without being refreshed, for phones with session timers (RFC 4028).
     `nat_keep_alive_s`: how often a phone behind NAT on UDP gets a few bytes that keep it in reach (0: never).
-    `trace_messages`: how many of the last SIP messages are kept for ladders.
+    `round_s`: how long messages over UDP wait for others under load (0: never). `trace_messages`: how many of
+    the last SIP messages are kept for ladders.
     """
 
     var: Path
@@ -66,6 +67,7 @@ class Settings:
     ping_interval_s: float = 60.0
     session_interval_s: int = 1800
     nat_keep_alive_s: float = 25.0
+    round_s: float = 0.04
     trace_messages: int = 10_000
     log_format: LogFormat = LogFormat.CONSOLE
 
@@ -75,6 +77,8 @@ _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z|\[[0-9A-Fa-f:.]
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?\Z", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,7}\Z", re.ASCII)
 _LONGEST_S = 86_400
+# Phones send again what is not answered in 500 ms (RFC 3261 §17.1.1.1).
+_LONGEST_ROUND_MS = 200
 _WILDCARD_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -98,6 +102,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ping_interval_s=_seconds(environment, "TOLLBELL_SIP_PING_S", 60.0),
         session_interval_s=int(_seconds(environment, "TOLLBELL_SIP_SESSION_S", 1800.0)),
         nat_keep_alive_s=float(_count(environment, "TOLLBELL_SIP_NAT_KEEP_ALIVE_S", 25)),
+        round_s=_milliseconds(environment, "TOLLBELL_SIP_ROUND_MS", 40) / 1000,
         trace_messages=_count(environment, "TOLLBELL_TRACE_MESSAGES", 10_000),
     )
 
@@ -121,6 +126,15 @@ def _seconds(environment: Mapping[str, str], name: str, default: float) -> float
     if not _SECONDS.match(text) or not 1 <= float(text) <= _LONGEST_S:
         raise SettingsError(f"{name} is {text!r}; it should be a number of seconds from 1 to {_LONGEST_S}")
     return float(text)
+
+
+def _milliseconds(environment: Mapping[str, str], name: str, default: int) -> int:
+    milliseconds = _count(environment, name, default)
+    if milliseconds > _LONGEST_ROUND_MS:
+        raise SettingsError(
+            f"{name} is {milliseconds}; it should be a number of milliseconds from 0 to {_LONGEST_ROUND_MS}"
+        )
+    return milliseconds
 
 
 def _count(environment: Mapping[str, str], name: str, default: int) -> int:

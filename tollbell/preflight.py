@@ -29,6 +29,7 @@ KNOWN_SETTINGS = frozenset(
         "SIP_DOMAIN",
         "SIP_NAT_KEEP_ALIVE_S",
         "SIP_PING_S",
+        "SIP_ROUND_MS",
         "SIP_SESSION_S",
         "SIP_TCP",
         "SIP_TLS",

@@ -48,8 +48,14 @@ class UdpTransport:
     """Carries messages between one UDP socket and the exchange."""
 
     def __init__(
-        self, bound: socket.socket, *, handler: TransportHandler, local_addresses: LocalAddresses
+        self,
+        bound: socket.socket,
+        *,
+        handler: TransportHandler,
+        local_addresses: LocalAddresses,
+        round_s: float = 0.0,
     ) -> None:
+        """`round_s`: how long messages wait for others under load (0: never)."""
         self._socket = bound
         self._handler = handler
         self._local_addresses = local_addresses
@@ -59,7 +65,7 @@ class UdpTransport:
         self._flows: dict[tuple[object, ...], Flow] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         room = bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _DATAGRAM_BYTES
-        self._rounds = Rounds(room=room, burst=_BURST)
+        self._rounds = Rounds(length_s=round_s, room=room, burst=_BURST)
         self._next_look: asyncio.TimerHandle | None = None  # None: the loop wakes us
         self.received_count = 0
         self.sent_count = 0

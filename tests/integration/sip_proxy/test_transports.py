@@ -225,7 +225,10 @@ async def test_slow_peers_are_dropped(handler: Handler, make: Make, monkeypatch:
 async def test_udp_bursts_and_answers(handler: Handler) -> None:
     loop = asyncio.get_running_loop()
     here = UdpTransport(
-        bind_udp(ListenAddress("127.0.0.1", 0)), handler=handler, local_addresses=LocalAddresses()
+        bind_udp(ListenAddress("127.0.0.1", 0)),
+        handler=handler,
+        local_addresses=LocalAddresses(),
+        round_s=0.02,
     )
     here.start(loop)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
@@ -262,7 +265,10 @@ async def test_udp_is_read_on_after_a_datagram_that_the_exchange_fails_at(
 
     monkeypatch.setattr(handler, "received", received)
     here = UdpTransport(
-        bind_udp(ListenAddress("127.0.0.1", 0)), handler=handler, local_addresses=LocalAddresses()
+        bind_udp(ListenAddress("127.0.0.1", 0)),
+        handler=handler,
+        local_addresses=LocalAddresses(),
+        round_s=0.02,
     )
     here.start(loop)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
