@@ -5,6 +5,7 @@ No method blocks, reads a clock or touches a socket. After any call that takes `
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from sip_proxy.core.configuration import EngineConfig
 from sip_proxy.core.dialog.call_table import CallTable
@@ -32,9 +33,9 @@ from sip_proxy.core.transaction.client import NOBODY
 
 __all__ = ["Engine", "EngineConfig"]
 
-_KEEP_ALIVE_BYTES = b"\r\n\0 "
-_LONGEST_KEEP_ALIVE = 8
-_ENDED_BY_ADMINISTRATOR = "The call was ended by the administrator"
+_KEEP_ALIVE_BYTES: Final = b"\r\n\0 "
+_LONGEST_KEEP_ALIVE: Final = 8
+_ENDED_BY_ADMINISTRATOR: Final = "The call was ended by the administrator"
 
 
 class Engine:

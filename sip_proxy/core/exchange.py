@@ -1,6 +1,7 @@
 """What all parts of the core share: settings, directory, clock offset, timers, outputs."""
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from sip_proxy.core.configuration import EngineConfig
 from sip_proxy.core.directory import Directory
@@ -13,8 +14,8 @@ from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.transaction.layer import TransactionLayer
 from sip_proxy.core.transaction.timers import TimerQueues, TimerValues
 
-_DEFAULT_PORT = 5060
-_UDP = Transport.UDP
+_DEFAULT_PORT: Final = 5060
+_UDP: Final = Transport.UDP
 
 
 class Exchange:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from sip_proxy.core.authentication.authenticator import Authenticator, Judgement, Verdict
 from sip_proxy.core.authentication.digest import DigestCredentials, MalformedCredentials, parse_credentials
@@ -15,15 +16,15 @@ from sip_proxy.core.outputs import SecurityEventKind
 from sip_proxy.core.rejection import Rejection
 
 # What the tools of those who look for exchanges to break into call themselves, unless somebody changed it.
-_SCANNERS = re.compile(
+_SCANNERS: Final = re.compile(
     r"friendly-(?:scanner|request)|sipvicious|sundayddr|sip-?scan|sipcli|iWar|siparmyknife|smap|pplsip",
     re.IGNORECASE,
 )
-_LONGEST_TOLD = 64
-_USUAL_USER_PART = re.compile(r"[^<]*<sip:([^@;?>\s]*)")
-_USER_PART = re.compile(r"(?:sips?|tel):([^@;?>\s]*)", re.IGNORECASE)
+_LONGEST_TOLD: Final = 64
+_USUAL_USER_PART: Final = re.compile(r"[^<]*<sip:([^@;?>\s]*)")
+_USER_PART: Final = re.compile(r"(?:sips?|tel):([^@;?>\s]*)", re.IGNORECASE)
 
-_ACCEPTED = Verdict.ACCEPTED
+_ACCEPTED: Final = Verdict.ACCEPTED
 
 
 class Gatekeeper:

@@ -1,10 +1,11 @@
 """Unguessable identifiers from an injected source of randomness."""
 
 from collections.abc import Callable
+from typing import Final
 
 from sip_proxy.core.message.via import MAGIC_COOKIE
 
-_POOL_BYTES = 4096
+_POOL_BYTES: Final = 4096
 
 
 class Identifiers:

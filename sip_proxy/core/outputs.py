@@ -10,7 +10,7 @@ there are seven, is not even frozen, which is cheaper to make and to read than a
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sip_proxy.core.dialog.call_record import CallRecord
 from sip_proxy.core.flow import Destination, Flow
@@ -91,7 +91,7 @@ class Registration(NamedTuple):
     in_service: bool = True
 
 
-NO_BINDINGS = "[]"
+NO_BINDINGS: Final = "[]"
 """The `BindingsChanged.state` of a number that has none left: there is nothing to keep."""
 
 

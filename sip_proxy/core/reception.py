@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from typing import Final
 
 from sip_proxy.core.dialog.call_table import DialogMatch
 from sip_proxy.core.directory import AccountState
@@ -26,13 +27,13 @@ from sip_proxy.core.strangers import Strangers
 from sip_proxy.core.stray_ack import glance_at_ack
 from sip_proxy.core.transaction.server import ServerEvent, ServerState
 
-_ALLOW = (
+_ALLOW: Final = (
     "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, SUBSCRIBE, NOTIFY, "
     "REFER, PUBLISH"
 )
-_SUBSCRIPTION_METHODS = frozenset({"SUBSCRIBE", "NOTIFY"})
-_OPTIONS_HEADERS = (_ALLOW, "Accept: application/sdp", f"Supported: {', '.join(sorted(SUPPORTED))}")
-_BARE_BREAKS = re.compile(r"[\r\n]")
+_SUBSCRIPTION_METHODS: Final = frozenset({"SUBSCRIBE", "NOTIFY"})
+_OPTIONS_HEADERS: Final = (_ALLOW, "Accept: application/sdp", f"Supported: {', '.join(sorted(SUPPORTED))}")
+_BARE_BREAKS: Final = re.compile(r"[\r\n]")
 
 
 class Reception:

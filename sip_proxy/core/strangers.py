@@ -10,6 +10,7 @@ compares.
 """
 
 import re
+from typing import Final
 
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Flow
@@ -21,9 +22,9 @@ from sip_proxy.core.message.uri import parse_uri
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.transaction.layer import server_key
 
-_BY_PROXY = ("407 Proxy Authentication Required", "Proxy-Authenticate")
-_BY_REGISTRAR = ("401 Unauthorized", "WWW-Authenticate")
-_CHALLENGED = {
+_BY_PROXY: Final = ("407 Proxy Authentication Required", "Proxy-Authenticate")
+_BY_REGISTRAR: Final = ("401 Unauthorized", "WWW-Authenticate")
+_CHALLENGED: Final = {
     "INVITE": _BY_PROXY,
     "MESSAGE": _BY_PROXY,
     "SUBSCRIBE": _BY_PROXY,
@@ -31,12 +32,12 @@ _CHALLENGED = {
     "REGISTER": _BY_REGISTRAR,
 }
 # The five headers that an answer echoes, as most phones write them: nothing here can be taken in two ways.
-_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]++"
-_ADDRESS = (
+_TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]++"
+_ADDRESS: Final = (
     r"""(?:"[^"\\<\x00-\x1f\x7f]*+" ?|[A-Za-z0-9\-.!%*_+`'~ ]*+)"""
     r"<sip:([A-Za-z0-9*#+\-_.]++)@[A-Za-z0-9.\-]++(?::[1-9][0-9]{0,3})?+>"
 )
-_USUAL = re.compile(
+_USUAL: Final = re.compile(
     r"((?:Via|v): SIP/2\.0/[A-Z]++ ([0-9a-z.\-]++):([1-9][0-9]{0,4}+)"
     r"(;rport)?+;branch=(z9hG4bK[!#-+\--:?-~]++)(;rport)?+)\r\n"
     rf"((?:From|f): ?{_ADDRESS};tag={_TOKEN}\r\n"
@@ -44,7 +45,7 @@ _USUAL = re.compile(
     r"((?:Call-ID|i): ?([!-~]++)\r\n"
     r"CSeq: ([1-9][0-9]{0,8}+) ([A-Z]++))\Z"
 )
-_LONGEST = 1024
+_LONGEST: Final = 1024
 
 
 class Strangers:

@@ -6,17 +6,18 @@ see that it belongs to no transaction and to no call that we know.
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 # As most phones write it: a Via at the top, and its sent-by with a port, which has no zeros before it (that
 # would be another key).
-_USUAL_ACK = re.compile(
+_USUAL_ACK: Final = re.compile(
     r"ACK [^\r\n]*+\r\n"
     r"(?:Via|v): SIP/2\.0/[A-Z]++ ([0-9a-z.\-]++:[1-9][0-9]{0,4}+)(?:;rport)?+"
     r";branch=(z9hG4bK[!#-+\--:?-~]++)(?:;rport)?+\r\n"
     r"(?:(?!Call-ID:)[^\r\n]++\r\n)*+"
     r"Call-ID:[ \t]*+([!-~]++)[ \t]*+\r\n(?![ \t])"
 )
-_LONGEST = 2048
+_LONGEST: Final = 2048
 
 
 @dataclass(slots=True)

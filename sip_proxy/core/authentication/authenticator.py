@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from typing import Final
 
 from sip_proxy.core.authentication.digest import Algorithm, DigestCredentials, compute_response, no_ones_ha1
 from sip_proxy.core.authentication.nonce import NonceSource, NonceUse, NonceUses
@@ -34,12 +35,14 @@ class Judgement:
     nonce_count: int = 0
 
 
-_LONGEST_LOOKED_AT = 64  # of a User-Agent
+_LONGEST_LOOKED_AT: Final = 64  # of a User-Agent
 
-_ACCEPTED, _REPLAYED, _MD5 = Verdict.ACCEPTED, NonceUse.REPLAYED, Algorithm.MD5
-_STALE = Judgement(Verdict.STALE)
-_WRONG = Judgement(Verdict.WRONG)
-_UNKNOWN_USER = Judgement(Verdict.UNKNOWN_USER)
+_ACCEPTED: Final = Verdict.ACCEPTED
+_REPLAYED: Final = NonceUse.REPLAYED
+_MD5: Final = Algorithm.MD5
+_STALE: Final = Judgement(Verdict.STALE)
+_WRONG: Final = Judgement(Verdict.WRONG)
+_UNKNOWN_USER: Final = Judgement(Verdict.UNKNOWN_USER)
 
 
 class Authenticator:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache, partial
+from typing import Final
 
 try:
     # Python's own needs a fifth of the code that OpenSSL goes through for so short a text.
@@ -52,14 +53,14 @@ class DigestCredentials:
 
 # RFC 3261 §25.1: auth-param = token EQUAL ( token / quoted-string ). The unquoted form takes more than a
 # token, as phones are seen that forget the quotes of the uri.
-_PARAMETER = re.compile(
+_PARAMETER: Final = re.compile(
     r"""[\s,]*+([\w!%*+`'~.-]++)[ \t\r\n]*+=[ \t\r\n]*+"""
     r"""(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^\s,"]++))\s*+(?:,|\Z)""",
     re.DOTALL | re.ASCII,
 )
 # What nearly every phone writes, in any order: each parameter once, quoted where RFC 7616 §3.4 says so, and
 # nowhere a backslash.
-_USUAL = (
+_USUAL: Final = (
     ("username", r'"([^"]*+)"'),
     ("realm", r'"([^"]*+)"'),
     ("nonce", r'"([^"]*+)"'),
@@ -70,22 +71,22 @@ _USUAL = (
     ("nc", r"([0-9A-Fa-f]{1,8})"),
     ("qop", r"(auth)"),
 )
-_USUAL_CREDENTIALS = re.compile(
+_USUAL_CREDENTIALS: Final = re.compile(
     "Digest (?:(?:"
     + "|".join(f"{name}=(?({group})(?!)){value}" for group, (name, value) in enumerate(_USUAL, start=1))
     + r")(?:, ?+|\Z))++\Z"
 )
-_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-_NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{1,8}\Z")
-_SCHEME = "digest"
-_LONGEST_REMEMBERED = 64
-_ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
+_QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
+_NONCE_COUNT: Final = re.compile(r"[0-9A-Fa-f]{1,8}\Z")
+_SCHEME: Final = "digest"
+_LONGEST_REMEMBERED: Final = 64
+_ALGORITHMS: Final = {algorithm.value: algorithm for algorithm in Algorithm}
 # MD5 is offered, last, because most phones know nothing else (RFC 8760 §2.1 allows that).
-_HASH: dict[Algorithm, Callable[[bytes], "hashlib._Hash"]] = {
+_HASH: Final[dict[Algorithm, Callable[[bytes], "hashlib._Hash"]]] = {
     Algorithm.SHA_256: hashlib.sha256,
     Algorithm.MD5: md5,
 }
-_HEX_DIGITS = {Algorithm.SHA_256: 64, Algorithm.MD5: 32}
+_HEX_DIGITS: Final = {Algorithm.SHA_256: 64, Algorithm.MD5: 32}
 
 
 def parse_credentials(value: str) -> DigestCredentials:
@@ -180,7 +181,7 @@ def _ha2(algorithm: Algorithm, method: str, uri: str) -> str:
     return _HASH[algorithm](f"{method}:{uri}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-_remembered_ha2 = lru_cache(maxsize=512)(_ha2)
+_remembered_ha2: Final = lru_cache(maxsize=512)(_ha2)
 
 
 def no_ones_ha1(algorithm: Algorithm) -> str:

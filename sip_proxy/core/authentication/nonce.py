@@ -12,18 +12,20 @@ import hmac
 import struct
 from collections.abc import Callable
 from enum import Enum
+from typing import Final
 
-NONCE_LIFETIME_S = 300
+NONCE_LIFETIME_S: Final = 300
 """How long a nonce may be used. A phone with an older one is challenged again, with `stale=true`."""
 
-_FIELDS = struct.Struct(">IQ")  # second it was made in, serial number
-_MAC_SIZE = 12
-_TEXT_LENGTH = (_FIELDS.size + _MAC_SIZE) * 4 // 3  # both sizes divide by three: base64 without padding
-_SECONDS_MASK = 0xFFFFFFFF
+_FIELDS: Final = struct.Struct(">IQ")  # second it was made in, serial number
+_MAC_SIZE: Final = 12
+# Both sizes divide by three: base64 without padding.
+_TEXT_LENGTH: Final = (_FIELDS.size + _MAC_SIZE) * 4 // 3
+_SECONDS_MASK: Final = 0xFFFFFFFF
 # 64 counts of reordering: requests on UDP may overtake each other, but not by this much.
-_WINDOW_BITS = 64
-_WINDOW_MASK = (1 << _WINDOW_BITS) - 1
-_MOST_REMEMBERED = 500_000
+_WINDOW_BITS: Final = 64
+_WINDOW_MASK: Final = (1 << _WINDOW_BITS) - 1
+_MOST_REMEMBERED: Final = 500_000
 
 
 class NonceUse(Enum):
@@ -33,7 +35,7 @@ class NonceUse(Enum):
     REPLAYED = "replayed"
 
 
-_FRESH = NonceUse.FRESH
+_FRESH: Final = NonceUse.FRESH
 
 
 class NonceSource:

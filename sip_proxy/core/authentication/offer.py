@@ -9,11 +9,12 @@ on the way could as well take the challenge for SHA-256 out (RFC 8760 §4): this
 """
 
 import re
+from typing import Final
 
 from sip_proxy.core.authentication.digest import Algorithm
 
-_CHOKES_ON_UNKNOWN = re.compile(r"baresip|Twinkle|JsSIP|SIP\.js", re.IGNORECASE)
-_KNOWS_SHA_256 = re.compile(r"Linphone|Tollbell", re.IGNORECASE)
+_CHOKES_ON_UNKNOWN: Final = re.compile(r"baresip|Twinkle|JsSIP|SIP\.js", re.IGNORECASE)
+_KNOWS_SHA_256: Final = re.compile(r"Linphone|Tollbell", re.IGNORECASE)
 
 
 def algorithms_for(user_agent: str) -> tuple[Algorithm, ...]:

@@ -9,31 +9,32 @@ wrong credentials count only with a nonce that was sent to that very source.)
 import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
-_SUBNET_BITS = 64
+_SUBNET_BITS: Final = 64
 
-TRUST_S = 7200.0
+TRUST_S: Final = 7200.0
 """For how long a source that has shown good credentials is no stranger: the longest registration."""
 
-MOST_FAILURES = 10
-FAILURE_SPAN_S = 60.0
-SHORTEST_LOCKOUT_S = 60.0
-LONGEST_LOCKOUT_S = 960.0
+MOST_FAILURES: Final = 10
+FAILURE_SPAN_S: Final = 60.0
+SHORTEST_LOCKOUT_S: Final = 60.0
+LONGEST_LOCKOUT_S: Final = 960.0
 
-MOST_ASKED_FOR = 100
+MOST_ASKED_FOR: Final = 100
 """How many numbers a stranger may ask for without credentials before it hears no more challenges.
 
 A big house may ask for that many within a moment, when the power comes back: so credentials are still looked
 at, and the first good ones end the silence.
 """
 
-MOST_GUESSED_AT = 20
+MOST_GUESSED_AT: Final = 20
 """For how many numbers a stranger may give wrong credentials before it hears nothing at all."""
 
-SEARCH_SPAN_S = 60.0
-SILENCE_S = 300.0
+SEARCH_SPAN_S: Final = 60.0
+SILENCE_S: Final = 300.0
 
-_MOST_SOURCES = 100_000
+_MOST_SOURCES: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -92,9 +93,11 @@ def _subnet_of(host: str) -> str:
 class Sources:
     """Remembers sources. Instants are on the monotonic clock and must not go backwards."""
 
-    __slots__ = ("_failures", "_searches", "_trusted")
+    __slots__ = ("_capacity", "_failures", "_searches", "_trusted")
 
-    def __init__(self) -> None:
+    def __init__(self, *, capacity: int = _MOST_SOURCES) -> None:
+        """`capacity` is how many trusted sources are remembered, and how many others."""
+        self._capacity = capacity
         self._trusted: dict[str, float] = {}
         self._failures: dict[tuple[str, str], _Failures] = {}
         self._searches: dict[str, _Search] = {}
@@ -109,11 +112,11 @@ class Sources:
         """Good credentials came: what was wrong before is forgiven."""
         host = source_of(host)
         trusted = self._trusted
-        if host not in trusted and len(trusted) >= _MOST_SOURCES:
+        if host not in trusted and len(trusted) >= self._capacity:
             self._trusted = trusted = {
                 known: seen_at for known, seen_at in trusted.items() if now - seen_at < TRUST_S
             }
-            if len(trusted) >= _MOST_SOURCES:
+            if len(trusted) >= self._capacity:
                 trusted.clear()
         trusted[host] = now
         if self._failures:
@@ -200,10 +203,10 @@ class Sources:
 
     def _make_room(self, now: float) -> None:
         """Let go of what is over; in a flood from very many addresses, of everything."""
-        if len(self._failures) + len(self._searches) < _MOST_SOURCES:
+        if len(self._failures) + len(self._searches) < self._capacity:
             return
         self._failures = {key: one for key, one in self._failures.items() if not one.is_over(now)}
         self._searches = {host: one for host, one in self._searches.items() if not one.is_over(now)}
-        if len(self._failures) + len(self._searches) >= _MOST_SOURCES:
+        if len(self._failures) + len(self._searches) >= self._capacity:
             self._failures.clear()
             self._searches.clear()

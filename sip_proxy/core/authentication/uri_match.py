@@ -2,14 +2,15 @@
 
 import re
 from functools import lru_cache
+from typing import Final
 from urllib.parse import unquote
 
-_URI = re.compile(
+_URI: Final = re.compile(
     r"(?P<scheme>sips?):(?:(?P<user>[^@;?]*(?:;[^@?]*)?)@)?(?P<host>\[[^\]]*\]|[^:;?@]*)(?::(?P<port>\d+))?(?:[;?].*)?\Z",
     re.IGNORECASE | re.DOTALL,
 )
-_LONGEST_REMEMBERED = 128
-_DEFAULT_PORT = {"sip": "5060", "sips": "5061"}
+_LONGEST_REMEMBERED: Final = 128
+_DEFAULT_PORT: Final = {"sip": "5060", "sips": "5061"}
 
 
 def digest_uri_matches(digest_uri: str, request_uri: str) -> bool:
@@ -46,7 +47,7 @@ def _names_the_same(digest_uri: str, request_uri: str) -> bool:
     )
 
 
-_remembered_match = lru_cache(maxsize=512)(_names_the_same)
+_remembered_match: Final = lru_cache(maxsize=512)(_names_the_same)
 
 
 def _port(uri: re.Match[str]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from sip_proxy.core.dialog.call_record import CallRecord, EndedBy, Outcome
 from sip_proxy.core.dialog.party import Party
@@ -21,7 +21,7 @@ class CallEvent(IntEnum):
 
 
 # The whole life of a call. An event without an entry changes nothing: that is what makes the record unique.
-NEXT_STATE: dict[LiveCallState, dict[CallEvent, LiveCallState]] = {
+NEXT_STATE: Final[dict[LiveCallState, dict[CallEvent, LiveCallState]]] = {
     LiveCallState.INVITING: {
         CallEvent.RANG: LiveCallState.RINGING,
         CallEvent.ANSWERED: LiveCallState.ANSWERED,
@@ -38,8 +38,8 @@ NEXT_STATE: dict[LiveCallState, dict[CallEvent, LiveCallState]] = {
 }
 
 
-_INVITING = LiveCallState.INVITING
-_BEFORE_ANSWER = frozenset({LiveCallState.INVITING, LiveCallState.RINGING})
+_INVITING: Final = LiveCallState.INVITING
+_BEFORE_ANSWER: Final = frozenset({LiveCallState.INVITING, LiveCallState.RINGING})
 
 
 class CallTimer(IntEnum):

@@ -1,6 +1,7 @@
 """All calls: which call does a request belong to, and what becomes known of each."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from sip_proxy.core.dialog.call import Call, CallEvent, CallTimer
 from sip_proxy.core.dialog.call_counts import CallCounts
@@ -19,10 +20,15 @@ from sip_proxy.core.outputs import CallChanged, CallRecorded, CallSaved, LiveCal
 from sip_proxy.core.rejection import Cause
 
 # What comes up in every call (see `transaction/client.py`).
-_ANSWERED, _CALL = LiveCallState.ANSWERED, Outcome.ANSWERED
-_RANG, _WAS_ANSWERED, _HUNG_UP = CallEvent.RANG, CallEvent.ANSWERED, CallEvent.HUNG_UP
-_NO_ACK, _FORGET = CallTimer.NO_ACK, CallTimer.FORGET
-_BY_CALLER, _BY_CALLEE = EndedBy.CALLER, EndedBy.CALLEE
+_ANSWERED: Final = LiveCallState.ANSWERED
+_CALL: Final = Outcome.ANSWERED
+_RANG: Final = CallEvent.RANG
+_WAS_ANSWERED: Final = CallEvent.ANSWERED
+_HUNG_UP: Final = CallEvent.HUNG_UP
+_NO_ACK: Final = CallTimer.NO_ACK
+_FORGET: Final = CallTimer.FORGET
+_BY_CALLER: Final = EndedBy.CALLER
+_BY_CALLEE: Final = EndedBy.CALLEE
 
 
 @dataclass(slots=True)

@@ -1,10 +1,12 @@
 """Taking the exchange offline: no new calls at once, and after the drain time no calls at all."""
 
+from typing import Final
+
 from sip_proxy.core.dialog.call_table import CallTable
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.transaction.timers import Timer
 
-_TEXT = "The exchange is going offline"
+_TEXT: Final = "The exchange is going offline"
 
 
 class Drain:

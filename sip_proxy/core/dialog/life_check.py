@@ -7,7 +7,7 @@ phones agreed on a session timer (RFC 4028) and let it run out, the call is over
 proof of life: that of the called side, because whoever pays could be silent on purpose.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from sip_proxy.core.dialog.call import Call, CallTimer
 from sip_proxy.core.dialog.own_requests import OwnRequests
@@ -17,22 +17,22 @@ from sip_proxy.core.message.message import Response
 from sip_proxy.core.outputs import LiveCallState
 from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure
 
-_GONE = "A phone is no longer there"
-_HUNG_UP = "A phone has hung up"
-_DOES_NOT_KNOW_THE_CALL = 481
+_GONE: Final = "A phone is no longer there"
+_HUNG_UP: Final = "A phone has hung up"
+_DOES_NOT_KNOW_THE_CALL: Final = 481
 # Either of these ends a dialog (RFC 3261 §12.2.1.2); any other answer comes from a phone that knows the call.
-NO_SIGN_OF_LIFE = frozenset({408, _DOES_NOT_KNOW_THE_CALL})
+NO_SIGN_OF_LIFE: Final = frozenset({408, _DOES_NOT_KNOW_THE_CALL})
 # How often the last proof of life goes into the journal: a restart must not forget hours of a call.
-_SAVE_INTERVAL_S = 300.0
+_SAVE_INTERVAL_S: Final = 300.0
 # A call that is to be ended, for a session that ran out or a caller that is gone, ends this long after the
 # called phone was asked for the last time: its last answer may be a minute old, and that minute was talked.
-_LAST_QUESTION_S = 4.0
-_RESTORED_PER_S = 100
-_REPEATED_BY_S = 5.0
+_LAST_QUESTION_S: Final = 4.0
+_RESTORED_PER_S: Final = 100
+_REPEATED_BY_S: Final = 5.0
 # The phone that answered repeats its answer after 0.5, 1.5, 3.5 and 7.5 s (RFC 3261 §13.3.1.4).
-_ANSWER_HEARD_S = 8.0
+_ANSWER_HEARD_S: Final = 8.0
 
-_LIFE_CHECK = CallTimer.LIFE_CHECK
+_LIFE_CHECK: Final = CallTimer.LIFE_CHECK
 
 
 class GhostHunter(Protocol):

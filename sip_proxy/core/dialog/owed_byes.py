@@ -4,13 +4,13 @@ A phone whose connection broke (the exchange was restarted, say) can't hear that
 connects anew. Its call is recorded and closed by then; this only saves it from sitting in a dead call.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.transaction.timers import TimerQueues
 
-_OWED_FOR_S = 64.0
+_OWED_FOR_S: Final = 64.0
 
 
 class ByeSender(Protocol):

@@ -1,5 +1,7 @@
 """Requests that the exchange itself sends within a dialog, in the name of the other side."""
 
+from typing import Final
+
 from sip_proxy.core.dialog.party import Party, build_dialog_request
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
@@ -10,8 +12,8 @@ from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure,
 
 # A party may have used CSeq numbers that we haven't seen, or that were not saved before a restart; a request
 # in its name must have a higher one (RFC 3261 §12.2.1.1).
-_CSEQ_MARGIN = 1000
-_OUT_OF_ORDER = 500  # §12.2.2
+_CSEQ_MARGIN: Final = 1000
+_OUT_OF_ORDER: Final = 500  # §12.2.2
 
 
 class OwnRequests:

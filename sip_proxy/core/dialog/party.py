@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.errors import MalformedMessage
@@ -12,7 +13,7 @@ from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.routes import for_next_hop
 from sip_proxy.core.message.uri import LONGEST_ADDRESS
 
-_USUAL_CONTACT = re.compile(r"Contact: <([^<>\s\x00-\x1f\x7f]++)>\Z")
+_USUAL_CONTACT: Final = re.compile(r"Contact: <([^<>\s\x00-\x1f\x7f]++)>\Z")
 
 
 @dataclass(slots=True)

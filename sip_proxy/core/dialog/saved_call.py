@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 from json.encoder import encode_basestring_ascii
+from typing import Final
 
 from sip_proxy.core.dialog.call import Call, CallKeeper
 from sip_proxy.core.dialog.party import Party
@@ -18,7 +19,7 @@ from sip_proxy.core.registrar.binding import flow_from_json, flow_text
 
 # Invited, ringing, answered, acknowledged (wall clock, 0 for never); answered, last sign of life of each side
 # (monotonic). Their bytes in hexadecimal are exact, and take a tenth of the time that decimal digits do.
-_INSTANTS = struct.Struct(">7d")
+_INSTANTS: Final = struct.Struct(">7d")
 
 
 def save_call(call: Call) -> str:

@@ -6,14 +6,15 @@ that, and are watched by `life_check` alone.
 """
 
 import re
+from typing import Final
 
 from sip_proxy.core.configuration import EngineConfig
 from sip_proxy.core.message.message import Message, Request, Response
 from sip_proxy.core.rejection import Rejection
 
-SESSION_REFRESHES = frozenset({"INVITE", "UPDATE"})  # §3
-_SHORTEST_S = 90  # §4
-_DELTA_SECONDS = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*(?:;|\Z)")
+SESSION_REFRESHES: Final = frozenset({"INVITE", "UPDATE"})  # §3
+_SHORTEST_S: Final = 90  # §4
+_DELTA_SECONDS: Final = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*(?:;|\Z)")
 
 
 def check_session_interval(request: Request, config: EngineConfig) -> Rejection | None:

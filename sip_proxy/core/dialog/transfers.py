@@ -4,9 +4,11 @@ The transferred phone calls anew, in its own name and on its own account (RFC 55
 still there: for a moment it has one call more than it will keep. A limit must not make a transfer fail.
 """
 
+from typing import Final
+
 from sip_proxy.core.dialog.call import Call
 
-_REFERRED_FOR_S = 64.0
+_REFERRED_FOR_S: Final = 64.0
 
 
 class Transfers:

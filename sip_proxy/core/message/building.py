@@ -1,15 +1,16 @@
 """Messages that the exchange itself makes: responses, and the ACK and CANCEL that belong to a sent INVITE."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from sip_proxy.core.message.grammar import printable, quote_string
 from sip_proxy.core.message.message import Message, Request, Response, encode
 from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.message.status import reason_phrase
 
-_ECHOED = frozenset({"via", "from", "to", "call-id", "cseq"})
-_ROUTES = frozenset({"route"})
-_ECHOED_IN_100 = _ECHOED | {"timestamp"}
+_ECHOED: Final = frozenset({"via", "from", "to", "call-id", "cseq"})
+_ROUTES: Final = frozenset({"route"})
+_ECHOED_IN_100: Final = _ECHOED | {"timestamp"}
 
 
 def build_response(

@@ -2,14 +2,15 @@
 
 import re
 from enum import Enum
+from typing import Final
 
-MAXIMUM_HEADER_BYTES = 32 * 1024
-MAXIMUM_BODY_BYTES = 256 * 1024
+MAXIMUM_HEADER_BYTES: Final = 32 * 1024
+MAXIMUM_BODY_BYTES: Final = 256 * 1024
 
-_CONTENT_LENGTH = re.compile(
+_CONTENT_LENGTH: Final = re.compile(
     rb"^(?:content-length|l)[ \t]*:[ \t]*(?:\r\n[ \t]+)?([^\r\n]*)", re.IGNORECASE | re.MULTILINE
 )
-_PINGS = re.compile(rb"(?:\r\n\r\n)++")
+_PINGS: Final = re.compile(rb"(?:\r\n\r\n)++")
 
 
 class FramingErrorKind(Enum):

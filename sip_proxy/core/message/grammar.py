@@ -1,18 +1,21 @@
 """The small pieces of the grammar of RFC 3261 §25 that several headers share."""
 
 import re
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
-TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
-_PARAMETER = re.compile(
+TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
+_PARAMETER: Final = re.compile(
     r"""\s*+;\s*+([^\s;=,"<>]++)\s*+(?:=\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s;,"]*+))?""",
     re.DOTALL,
 )
 # What nearly every header has: no spaces, no quotes.
-_SIMPLE_PARAMETERS = re.compile(r"""(?:;[^\s;=,"<>]+(?:=[^\s;,"]*)?)+\Z""")
+_SIMPLE_PARAMETERS: Final = re.compile(r"""(?:;[^\s;=,"<>]+(?:=[^\s;,"]*)?)+\Z""")
 # A quote or bracket that is never closed reaches to the end: nothing is looked for in the same text again.
-_QUOTED_OR_BRACKETED = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|<[^>]*+(?:>|\Z)|,', re.DOTALL)
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_QUOTED_OR_BRACKETED: Final = re.compile(
+    r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|<[^>]*+(?:>|\Z)|,', re.DOTALL
+)
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def split_commas(value: str) -> list[str]:

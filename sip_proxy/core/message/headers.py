@@ -1,8 +1,9 @@
 """Header names: one key for every spelling (RFC 3261 §7.3.1, §7.3.3)."""
 
 import re
+from typing import Final
 
-_COMPACT_FORMS = {
+_COMPACT_FORMS: Final = {
     "a": "accept-contact",
     "b": "referred-by",
     "c": "content-type",
@@ -24,11 +25,11 @@ _COMPACT_FORMS = {
     "x": "session-expires",
     "y": "identity",
 }
-_NAME = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*\Z")
+_NAME: Final = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*\Z")
 
 # A message may carry each of these once (RFC 3261 §7.3.1: their values are no lists).
-SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length")
-MANDATORY = ("from", "to", "call-id", "cseq", "via")
+SINGLE: Final = ("from", "to", "call-id", "cseq", "max-forwards", "content-length")
+MANDATORY: Final = ("from", "to", "call-id", "cseq", "via")
 
 
 def header_key(name: str) -> str | None:

@@ -5,6 +5,7 @@ The text is decoded as UTF-8 with `surrogateescape`, so bytes that are no UTF-8 
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.message.errors import MalformedMessage
@@ -14,15 +15,15 @@ from sip_proxy.core.message.shape import Shape
 from sip_proxy.core.message.uri import LONGEST_ADDRESS
 from sip_proxy.core.message.via import Via, parse_via, read_usual_via, with_source
 
-_CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
+_CSEQ: Final = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 # What nearly every phone writes in From and To.
-_USUAL_ADDRESS = re.compile(
+_USUAL_ADDRESS: Final = re.compile(
     r'[A-Za-z]++: ?+(?:"[^"\\]*+" ?+)?+<[^<>"\s\x00-\x1f\x7f]++>(?:;tag=([^\s;=,"<>?]++))?+\Z'
 )
-LONGEST_REMEMBERED = 256
+LONGEST_REMEMBERED: Final = 256
 """Lines up to this length may be kept in caches."""
-HIGHEST_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5
-_HIGHEST_MAX_FORWARDS = 255  # §20.22
+HIGHEST_CSEQ: Final = 2**31 - 1  # RFC 3261 §8.1.1.5
+_HIGHEST_MAX_FORWARDS: Final = 255  # §20.22
 
 
 class Message:
@@ -285,7 +286,7 @@ def _read_tag(line: str) -> str:
     return parse_name_addr(_value_of(line)).tag
 
 
-_remembered_tag = lru_cache(maxsize=4096)(_read_tag)
+_remembered_tag: Final = lru_cache(maxsize=4096)(_read_tag)
 
 
 @lru_cache(maxsize=256)

@@ -3,16 +3,17 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters, unquote_string
 from sip_proxy.core.message.uri import LONGEST_ADDRESS, Uri, parse_uri
 
-_NAME_ADDR = re.compile(
+_NAME_ADDR: Final = re.compile(
     r'\s*+(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+|([^<"]*+))<\s*+([^<>\s\x00-\x1f\x7f]*+)\s*+>((?:\s*+;.*+)?)\s*\Z',
     re.DOTALL,
 )
-_ADDR_SPEC = re.compile(r"\s*+([^\s\x00-\x1f\x7f<>\",;?]++)((?:\s*+;.*+)?)\s*\Z", re.DOTALL)
+_ADDR_SPEC: Final = re.compile(r"\s*+([^\s\x00-\x1f\x7f<>\",;?]++)((?:\s*+;.*+)?)\s*\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,19 @@
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.framing import MAXIMUM_HEADER_BYTES
 from sip_proxy.core.message.message import Message, Request, Response, is_token
 from sip_proxy.core.message.shape import Shape, known_shape, shape_of
 
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
-_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
+_STATUS_LINE: Final = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
+_VERSION: Final = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 # Looked for only where white space begins: else from every blank of a long run to its end.
-_FOLD = re.compile(r"(?<![ \t])[ \t]*+\r\n[ \t]++")
-_LONGEST_STATUS_LINE = 2048
-_USUAL_METHODS = frozenset(
+_FOLD: Final = re.compile(r"(?<![ \t])[ \t]*+\r\n[ \t]++")
+_LONGEST_STATUS_LINE: Final = 2048
+_USUAL_METHODS: Final = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "PRACK", "UPDATE"}
 )
 

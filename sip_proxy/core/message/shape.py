@@ -7,20 +7,20 @@ then is to look at its values.
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sip_proxy.core.message.headers import MANDATORY, SINGLE, header_key, written_name
 
 Pick = Callable[[Sequence[str]], Sequence[str]]
 """Takes some of the lines of a message, in order."""
 
-_UNUSABLE = "?"  # the key of a line that is no header; no header name has it
-_MOST_REMEMBERED = 2048
-_LONGEST_REMEMBERED = 1024  # of all names together, in letters
-_MOST_LINES_REMEMBERED = 64
-_without = str.removeprefix
+_UNUSABLE: Final = "?"  # the key of a line that is no header; no header name has it
+_MOST_REMEMBERED: Final = 2048
+_LONGEST_REMEMBERED: Final = 1024  # of all names together, in letters
+_MOST_LINES_REMEMBERED: Final = 64
+_without: Final = str.removeprefix
 # With one of these a request is no stranger's, or there is more to be minded than who sends it.
-_PROOFS_AND_DEMANDS = frozenset({"authorization", "proxy-authorization", "require", "proxy-require"})
+_PROOFS_AND_DEMANDS: Final = frozenset({"authorization", "proxy-authorization", "require", "proxy-require"})
 
 
 class Shape:
@@ -96,8 +96,8 @@ class _Sighting(NamedTuple):
 _Look = tuple[int, str, str]
 """How many lines, how the first one begins, and one from the middle."""
 
-_shapes: dict[str, Shape] = {}
-_sightings: dict[_Look, _Sighting] = {}
+_shapes: Final[dict[str, Shape]] = {}
+_sightings: Final[dict[_Look, _Sighting]] = {}
 
 
 def known_shape(lines: list[str], letters: int) -> Shape | None:

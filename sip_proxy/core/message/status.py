@@ -1,6 +1,8 @@
 """Reason phrases of the status codes that the exchange answers with (RFC 3261 §21)."""
 
-REASON_PHRASES = {
+from typing import Final
+
+REASON_PHRASES: Final = {
     100: "Trying",
     180: "Ringing",
     181: "Call Is Being Forwarded",

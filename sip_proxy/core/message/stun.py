@@ -5,13 +5,14 @@ The answer tells the phone where its datagrams come from, so that it notices whe
 
 import ipaddress
 import struct
+from typing import Final
 
-_HEADER = struct.Struct("!HHI12s")  # type, length of what follows, magic cookie, transaction id
-_BINDING_REQUEST = 0x0001
-_BINDING_RESPONSE = 0x0101
-_MAGIC_COOKIE = 0x2112A442
-_XOR_MAPPED_ADDRESS = 0x0020
-_FAMILIES = {4: 1, 6: 2}
+_HEADER: Final = struct.Struct("!HHI12s")  # type, length of what follows, magic cookie, transaction id
+_BINDING_REQUEST: Final = 0x0001
+_BINDING_RESPONSE: Final = 0x0101
+_MAGIC_COOKIE: Final = 0x2112A442
+_XOR_MAPPED_ADDRESS: Final = 0x0020
+_FAMILIES: Final = {4: 1, 6: 2}
 
 
 def binding_response(data: bytes, address: str, port: int) -> bytes | None:

@@ -3,14 +3,14 @@
 import ipaddress
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters, percent_decoded
 
-LONGEST_ADDRESS = 2048  # of a URI, and of an address with its name and parameters
+LONGEST_ADDRESS: Final = 2048  # of a URI, and of an address with its name and parameters
 
-_SIP_URI = re.compile(
+_SIP_URI: Final = re.compile(
     r"(sips?):"
     r"(?:([^\s\x00-\x1f\x7f@<>\":]*+)(?::[^\s\x00-\x1f\x7f@<>\"]*+)?@)?"
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)"
@@ -20,12 +20,13 @@ _SIP_URI = re.compile(
     re.IGNORECASE,
 )
 # What nearly every phone and dialled number has.
-_USUAL_URI = re.compile(r"sip:([0-9A-Za-z*#+\-_.]++)@([0-9a-z.\-]++)(?::([1-9][0-9]{0,3}+))?+\Z")
-_TEL_URI = re.compile(r"tel:(\+?[0-9A-Fa-f*#().\-]+)(;[^\s\x00-\x1f\x7f<>\"]*)?\Z", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s\x00-\x1f\x7f<>\"]")
-_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_TELEPHONE_SUBSCRIBER = re.compile(r"\+?[0-9A-Fa-f*#().\-]+\Z")  # §25.1; its parameters follow a semicolon
-_VISUAL_SEPARATORS = str.maketrans("", "", "-.()")
+_USUAL_URI: Final = re.compile(r"sip:([0-9A-Za-z*#+\-_.]++)@([0-9a-z.\-]++)(?::([1-9][0-9]{0,3}+))?+\Z")
+_TEL_URI: Final = re.compile(r"tel:(\+?[0-9A-Fa-f*#().\-]+)(;[^\s\x00-\x1f\x7f<>\"]*)?\Z", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s\x00-\x1f\x7f<>\"]")
+_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# §25.1; its parameters follow a semicolon.
+_TELEPHONE_SUBSCRIBER: Final = re.compile(r"\+?[0-9A-Fa-f*#().\-]+\Z")
+_VISUAL_SEPARATORS: Final = str.maketrans("", "", "-.()")
 
 
 class UnknownScheme(MalformedMessage):

@@ -3,12 +3,13 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters
 
-MAGIC_COOKIE = "z9hG4bK"
-_VIA = re.compile(
+MAGIC_COOKIE: Final = "z9hG4bK"
+_VIA: Final = re.compile(
     r"\s*SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+"
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)"
     r"(?:\s*:\s*([0-9]{1,5}))?"
@@ -16,18 +17,18 @@ _VIA = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 # What nearly every peer writes: one space, no other, no quotes.
-_PLAIN_VIA = re.compile(
+_PLAIN_VIA: Final = re.compile(
     r"SIP/2\.0/([A-Z]+) ([0-9.]+|[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
     r"((?:;[^\s;=,\"<>]+(?:=[^\s;,\"]*)?)*)\Z"
 )
 # The few forms of a whole line that most phones write: this, a unique branch, and `rport` before or after it
 # or not.
-_USUAL_BEGINNING = re.compile(r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?\Z")
-_USUAL_BRANCH = re.compile(MAGIC_COOKIE + r"[!#-+\--:?-~]+\Z")
-_LONGEST_USUAL = 256
-_ASKED_FOR_PORT = {"rport": ""}
-_NO_PARAMETERS: dict[str, str] = {}
-_RPORT = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
+_USUAL_BEGINNING: Final = re.compile(r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?\Z")
+_USUAL_BRANCH: Final = re.compile(MAGIC_COOKIE + r"[!#-+\--:?-~]+\Z")
+_LONGEST_USUAL: Final = 256
+_ASKED_FOR_PORT: Final = {"rport": ""}
+_NO_PARAMETERS: Final[dict[str, str]] = {}
+_RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
 
 
 @dataclass(slots=True)

@@ -7,14 +7,14 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
 from math import inf
 from sys import intern
-from typing import Any
+from typing import Any, Final
 
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.outputs import Registration
 
-_DEFAULT_PORTS = {Transport.TLS: 5061, Transport.WSS: 443, Transport.WS: 80}
+_DEFAULT_PORTS: Final = {Transport.TLS: 5061, Transport.WSS: 443, Transport.WS: 80}
 
 
 @dataclass(slots=True)

@@ -5,13 +5,15 @@ until it speaks again. Most phones see to that themselves; these bytes (CRLF twi
 are for the others.
 """
 
+from typing import Final
+
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.registrar.nat_flows import SLOTS
 from sip_proxy.core.transaction.timers import Timer
 
-_NOTHING = b"\r\n\r\n"
+_NOTHING: Final = b"\r\n\r\n"
 
 
 class NatKeepAlive:

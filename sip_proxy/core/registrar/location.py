@@ -1,12 +1,13 @@
 """The location table: the bindings of every number."""
 
 from heapq import heapify, heappop, heappush
+from typing import Final
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.registrar.binding import Binding
 from sip_proxy.core.registrar.nat_flows import NatFlows
 
-_MOST_STALE = 1024
+_MOST_STALE: Final = 1024
 
 
 class LocationTable:

@@ -1,8 +1,10 @@
 """The UDP flows that go through a NAT, in slots that take turns."""
 
+from typing import Final
+
 from sip_proxy.core.flow import Flow
 
-SLOTS = 25
+SLOTS: Final = 25
 
 
 class NatFlows:

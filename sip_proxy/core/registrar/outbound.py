@@ -5,7 +5,7 @@ the one before, whatever its contact is, so a phone that connects anew leaves no
 """
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request
@@ -13,11 +13,11 @@ from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
 from sip_proxy.core.registrar.errors import RegistrationRefused
 from sip_proxy.core.rejection import Rejection
 
-FLOW_TIMER_S = 120  # how often a phone is to show that its connection lives (RFC 5626 §4.4)
+FLOW_TIMER_S: Final = 120  # how often a phone is to show that its connection lives (RFC 5626 §4.4)
 
-_REG_ID = re.compile(r"[0-9]{1,10}\Z")
-_HIGHEST_REG_ID = 2**31 - 1  # §4.2
-_LONGEST_INSTANCE = 256
+_REG_ID: Final = re.compile(r"[0-9]{1,10}\Z")
+_HIGHEST_REG_ID: Final = 2**31 - 1  # §4.2
+_LONGEST_INSTANCE: Final = 256
 
 
 class Outbound(NamedTuple):

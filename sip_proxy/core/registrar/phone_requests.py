@@ -1,5 +1,7 @@
 """Requests that the exchange sends to a phone on its own account, outside of any call."""
 
+from typing import Final
+
 from sip_proxy.core.dialog.party import Party, build_dialog_request
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.hops import Hops
@@ -7,7 +9,7 @@ from sip_proxy.core.registrar.binding import Binding
 from sip_proxy.core.transaction.client import ResponseTaker
 
 # Phones take this for the wish to fetch their settings anew, and with the parameter for one to start anew.
-CHECK_SYNC = ("Event: check-sync;reboot=true", "Subscription-State: terminated")
+CHECK_SYNC: Final = ("Event: check-sync;reboot=true", "Subscription-State: terminated")
 
 
 class PhoneRequests:

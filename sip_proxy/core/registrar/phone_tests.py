@@ -6,6 +6,7 @@ again every minute, and whenever it registers, and is back as soon as it answers
 """
 
 from math import ceil
+from typing import Final
 
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Flow
@@ -17,8 +18,8 @@ from sip_proxy.core.registrar.phone_requests import PhoneRequests
 from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure
 from sip_proxy.core.transaction.timers import Timer
 
-_TICK_S = 1.0
-_RETEST_S = 60.0
+_TICK_S: Final = 1.0
+_RETEST_S: Final = 60.0
 
 
 class PhoneTests:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from sys import intern
+from typing import Final
 
 from sip_proxy.core.exchange import Exchange, comes_directly
 from sip_proxy.core.flow import Flow
@@ -20,13 +21,13 @@ from sip_proxy.core.registrar.outbound import FLOW_TIMER_S, Outbound, asks_for_o
 from sip_proxy.core.rejection import Rejection
 from sip_proxy.core.transaction.server import ServerTransaction
 
-SUPPORTED = frozenset({"path", "outbound"})  # RFC 3327, RFC 5626
-LONGEST_USER_AGENT = 100
-_LONGEST_CONTACT = 1024
-_LONGEST_PATH = 8
-_SECONDS = re.compile(r"[0-9]{1,100}\Z")
-_Q_VALUE = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
-_FOREVER = 2**32 - 1  # RFC 3261 §20.19
+SUPPORTED: Final = frozenset({"path", "outbound"})  # RFC 3327, RFC 5626
+LONGEST_USER_AGENT: Final = 100
+_LONGEST_CONTACT: Final = 1024
+_LONGEST_PATH: Final = 8
+_SECONDS: Final = re.compile(r"[0-9]{1,100}\Z")
+_Q_VALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
+_FOREVER: Final = 2**32 - 1  # RFC 3261 §20.19
 
 
 class Registrar:

@@ -9,21 +9,21 @@ everything.
 
 import re
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-_LONGEST = 1400
-_HOST = r"[A-Za-z0-9.\-]+"
-_TEXT = r"[ -~]*+"
-_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
-_PORT = r"(?:[1-5][0-9]{4}|6[0-4][0-9]{3}|[1-9][0-9]{0,3})"  # the few above are left to the parser
-_NAME = r'(?:"[ !#-\[\]-~]*+" ?|[A-Za-z0-9\-.!%*_+`\'~ ]*+)?'
+_LONGEST: Final = 1400
+_HOST: Final = r"[A-Za-z0-9.\-]+"
+_TEXT: Final = r"[ -~]*+"
+_TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]+"
+_PORT: Final = r"(?:[1-5][0-9]{4}|6[0-4][0-9]{3}|[1-9][0-9]{0,3})"  # the few above are left to the parser
+_NAME: Final = r'(?:"[ !#-\[\]-~]*+" ?|[A-Za-z0-9\-.!%*_+`\'~ ]*+)?'
 
-_START = (
+_START: Final = (
     rf"REGISTER (sip:({_HOST})(?::{_PORT})?) SIP/2\.0\r\n"
     rf"Via: (SIP/2\.0/UDP ({_HOST}):({_PORT})(;rport)?;branch=z9hG4bK({_TOKEN})(;rport)?)\r\n"
 )
 # Headers that may come once, in any order: name, what the registrar reads of it.
-_ONCE = (
+_ONCE: Final = (
     ("From", rf"({_NAME}<[!#-;=?-~]+>;tag={_TOKEN})"),
     ("To", rf"({_NAME}<sip:([A-Za-z0-9*#+\-_.]+)@({_HOST})(?::{_PORT})?>)"),
     ("Call-ID", r"([!-~]+)"),
@@ -40,7 +40,7 @@ _ONCE = (
     ("Content-Length", r"(0)"),
 )
 # Headers that mean nothing to a registrar; of Supported that is so unless it names RFC 5626.
-_OF_NO_MATTER = (
+_OF_NO_MATTER: Final = (
     rf"(?:(?:Allow|Allow-Events|Accept|Accept-Language|Organization|X-{_TOKEN}): {_TEXT}"
     rf"|Supported: (?![ -~]*(?i:outbound)){_TEXT})\r\n"
 )
@@ -56,7 +56,7 @@ def _pattern() -> re.Pattern[str]:
     return re.compile(rf"{_START}(?:{'|'.join(lines)}|{_OF_NO_MATTER})+\r\n\Z")
 
 
-_PATTERN = _pattern()
+_PATTERN: Final = _pattern()
 
 
 class UsualRegister(NamedTuple):
@@ -90,7 +90,7 @@ class UsualRegister(NamedTuple):
     content_length: str | None
 
 
-_needed = itemgetter(*map(UsualRegister._fields.index, ("from_", "to", "call_id", "cseq", "contact")))
+_needed: Final = itemgetter(*map(UsualRegister._fields.index, ("from_", "to", "call_id", "cseq", "contact")))
 
 
 def read_usual_register(data: bytes) -> UsualRegister | None:

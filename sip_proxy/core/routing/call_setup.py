@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 from functools import partial
+from typing import Final
 
 from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
@@ -13,15 +14,15 @@ from sip_proxy.core.message.grammar import quote_string
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.outputs import LiveCallState
 from sip_proxy.core.rejection import Cause, Rejection
-from sip_proxy.core.routing.best_response import Final
+from sip_proxy.core.routing.best_response import FinalResponse
 from sip_proxy.core.routing.calling_rules import NOT_ACCOUNTED_FOR
 from sip_proxy.core.routing.response_context import Branch, ResponseContext
 from sip_proxy.core.transaction.timers import Timer
 
-_BUSY = frozenset({486, 600, 603})
-_NO_ANSWER = frozenset({408, 480})
-_GIVEN_UP = Rejection(487, "Request Terminated")
-_RECORD_ROUTE = frozenset({"record-route"})
+_BUSY: Final = frozenset({486, 600, 603})
+_NO_ANSWER: Final = frozenset({408, 480})
+_GIVEN_UP: Final = Rejection(487, "Request Terminated")
+_RECORD_ROUTE: Final = frozenset({"record-route"})
 
 
 class SetupTimer(IntEnum):
@@ -30,8 +31,8 @@ class SetupTimer(IntEnum):
     RING_TIME = 0
 
 
-_RING_TIME = SetupTimer.RING_TIME
-_ENDED = LiveCallState.ENDED
+_RING_TIME: Final = SetupTimer.RING_TIME
+_ENDED: Final = LiveCallState.ENDED
 
 
 class CallSetup:
@@ -110,7 +111,7 @@ class CallSetup:
         """Who called for help may be called back."""
         return self.call.emergency
 
-    def failure(self, final: Final, now: float) -> Final:
+    def failure(self, final: FinalResponse, now: float) -> FinalResponse:
         """Nobody answered, and the caller hears so."""
         self._stop_timer()
         outcome = self._outcome(final)
@@ -136,7 +137,7 @@ class CallSetup:
 
     def _finish(self, rejection: Rejection, now: float) -> None:
         if self._context is not None:
-            self._context.finish(rejection, Final(rejection.status, rejection.text, None), now)
+            self._context.finish(rejection, FinalResponse(rejection.status, rejection.text, None), now)
 
     def _settle_session_timer(self, response: Response) -> int:
         return settle_session_timer(response, self._asked_s, is_known_to_asker=self._knows_timers)
@@ -151,7 +152,7 @@ class CallSetup:
     def _has_ended(self) -> bool:
         return self.call.state is _ENDED
 
-    def _outcome(self, final: Final) -> Outcome:
+    def _outcome(self, final: FinalResponse) -> Outcome:
         if self._is_cancelled and final.status == 487:
             return Outcome.CANCELLED
         if final.status in _BUSY:

@@ -1,15 +1,16 @@
 """May this account call that number now? The order of the checks is part of the product."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from sip_proxy.core.directory import Account, AccountState, Directory, is_allowed
 from sip_proxy.core.rejection import Cause, Rejection
 
 # While the journal can't be written: better refused than not billed.
-NOT_ACCOUNTED_FOR = Rejection(503, "The exchange can't account for calls now", Cause.TEMPORARY_FAILURE)
+NOT_ACCOUNTED_FOR: Final = Rejection(503, "The exchange can't account for calls now", Cause.TEMPORARY_FAILURE)
 
-_ACTIVE = AccountState.ACTIVE
-_REFUSED_CALLERS = {
+_ACTIVE: Final = AccountState.ACTIVE
+_REFUSED_CALLERS: Final = {
     AccountState.SUSPENDED: Rejection(403, "Your account is suspended", Cause.CALL_REJECTED),
     AccountState.CLOSED: Rejection(403, "Your account is closed", Cause.CALL_REJECTED),
 }

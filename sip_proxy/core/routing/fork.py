@@ -1,6 +1,7 @@
 """Sending the copies of a request to its targets (RFC 3261 §16.6 steps 1 to 10)."""
 
 from functools import partial
+from typing import Final
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.hops import Hops
@@ -11,7 +12,7 @@ from sip_proxy.core.routing.target_set import Target, without_headers
 from sip_proxy.core.routing.validation import loop_mark
 
 # Only requests that make a dialog are kept on our path (§16.6 step 4).
-_DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
+_DIALOG_METHODS: Final = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 
 
 class Fork:

@@ -1,24 +1,25 @@
 """Copying a message with only those headers changed that a proxy must change (RFC 3261 §16.6, §16.7)."""
 
 import re
+from typing import Final
 
 from sip_proxy.core.directory import Account
 from sip_proxy.core.message.grammar import quote_string, unquote_string
 from sip_proxy.core.message.message import Request, Response, encode
 
-_CREDENTIALS = frozenset({"proxy-authorization", "authorization"})
-_REALM = re.compile(r'[\s,]realm\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', re.IGNORECASE)
+_CREDENTIALS: Final = frozenset({"proxy-authorization", "authorization"})
+_REALM: Final = re.compile(r'[\s,]realm\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', re.IGNORECASE)
 # What each copy gets anew, or not at all: the start line, and these.
-_TOUCHED = frozenset(
+_TOUCHED: Final = frozenset(
     {
         "", "max-forwards", "route", "proxy-authorization", "authorization",
         "p-asserted-identity", "p-preferred-identity", "remote-party-id",
     }
 )  # fmt: skip
-_TOUCHED_IN_FORK = _TOUCHED | {"max-breadth"}
+_TOUCHED_IN_FORK: Final = _TOUCHED | {"max-breadth"}
 # The third was never more than a draft, but many phones show it as the caller.
-_ASSERTED = frozenset({"p-asserted-identity", "remote-party-id"})
-_DEFAULT_MAX_FORWARDS = 70
+_ASSERTED: Final = frozenset({"p-asserted-identity", "remote-party-id"})
+_DEFAULT_MAX_FORWARDS: Final = 70
 
 
 class Copy:

@@ -1,5 +1,7 @@
 """Requests within a dialog: they go to its other side, and nowhere else (RFC 3261 §16.4 to §16.6, §12.2)."""
 
+from typing import Final
+
 from sip_proxy.core.dialog.call_record import EndedBy
 from sip_proxy.core.dialog.call_table import CallTable, DialogMatch
 from sip_proxy.core.dialog.session_timer import (
@@ -22,10 +24,10 @@ from sip_proxy.core.routing.relay import Relay
 from sip_proxy.core.routing.response_context import ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
 
-_NOT_YET = Rejection(500, "The call is not answered yet", headers=("Retry-After: 5",))  # §14.2
+_NOT_YET: Final = Rejection(500, "The call is not answered yet", headers=("Retry-After: 5",))  # §14.2
 # §18.1.1: what is longer doesn't fit into one datagram everywhere.
-_SURE_TO_ARRIVE = 1300
-_BY_CALLEE = EndedBy.CALLEE
+_SURE_TO_ARRIVE: Final = 1300
+_BY_CALLEE: Final = EndedBy.CALLEE
 
 
 class InDialogRouter:

@@ -1,5 +1,7 @@
 """A request within a dialog on its way to the other side, and what its responses mean to the call."""
 
+from typing import Final
+
 from sip_proxy.core.dialog.call_table import CallTable, DialogMatch
 from sip_proxy.core.dialog.life_check import NO_SIGN_OF_LIFE
 from sip_proxy.core.dialog.party import contact_of
@@ -8,7 +10,7 @@ from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.status import reason_phrase
 from sip_proxy.core.outputs import LiveCallState
-from sip_proxy.core.routing.best_response import Final, for_caller
+from sip_proxy.core.routing.best_response import FinalResponse, for_caller
 from sip_proxy.core.routing.forwarding import response_upstream
 from sip_proxy.core.routing.response_context import Branch
 from sip_proxy.core.transaction.client import ClientTransaction, RequestFailure
@@ -16,7 +18,7 @@ from sip_proxy.core.transaction.server import ServerTransaction
 from sip_proxy.core.transaction.timers import Timer
 
 # It has been sent five times by then, so it is not the network that loses it.
-_HEARD_WITHIN_S = 8.0
+_HEARD_WITHIN_S: Final = 8.0
 
 
 class Relay:
@@ -67,12 +69,12 @@ class Relay:
             self._accepted(response, now)
             self._respond(status, response_upstream(response, []), now)
         else:
-            self._refused(Final(status, response.reason, response), now)
+            self._refused(FinalResponse(status, response.reason, response), now)
 
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
         """No response will come: as if there had been a 408 or 503 (§16.8, §16.9)."""
         self._stop_timer()
-        self._refused(Final(failure.value, reason_phrase(failure.value), None), now)
+        self._refused(FinalResponse(failure.value, reason_phrase(failure.value), None), now)
 
     def transaction_ended(self) -> None:
         """Nothing to forget."""
@@ -93,7 +95,7 @@ class Relay:
         """A re-INVITE whose answer can't be heard changes nothing any more."""
         return False
 
-    def failure(self, final: Final, now: float) -> Final:
+    def failure(self, final: FinalResponse, now: float) -> FinalResponse:
         """A request was not accepted."""
         if final.response is not None and final.status not in NO_SIGN_OF_LIFE:
             self._match.receiver.showed_life(now)
@@ -116,7 +118,7 @@ class Relay:
                 match.receiver.contact = contact_of(response, match.receiver.contact)
                 self._calls.save(match.call, now)
 
-    def _refused(self, final: Final, now: float) -> None:
+    def _refused(self, final: FinalResponse, now: float) -> None:
         final = self.failure(for_caller(final), now)
         if self._request.method == "BYE" and self._match.call.called is not None:
             final = self._end_all_the_same(final, now)
@@ -128,7 +130,7 @@ class Relay:
             data = self._exchange.response(self._request, final.status, reason=final.reason)
             self._respond(final.status, data, now)
 
-    def _end_all_the_same(self, final: Final, now: float) -> Final:
+    def _end_all_the_same(self, final: FinalResponse, now: float) -> FinalResponse:
         """A BYE was not accepted: the record is closed, so the other side must not talk on.
 
         Whoever sent it considers the session over whatever the answer is (§15.1.1). One that was made to be
@@ -141,7 +143,7 @@ class Relay:
         self._calls.requests.send_bye(call_id, match.sender, match.receiver, now, headers=[])
         if final.response is None:
             self._calls.owed_byes.owe(call_id, match.sender, match.receiver, now)
-            return Final(200, "OK", None)
+            return FinalResponse(200, "OK", None)
         return final
 
     def _stop_timer(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
@@ -10,15 +10,15 @@ from sip_proxy.core.message.building import build_cancel
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.status import reason_phrase
 from sip_proxy.core.rejection import Rejection
-from sip_proxy.core.routing.best_response import Final, choose_best, for_caller, gathered_challenges
+from sip_proxy.core.routing.best_response import FinalResponse, choose_best, for_caller, gathered_challenges
 from sip_proxy.core.routing.forwarding import response_upstream
 from sip_proxy.core.transaction.client import NOBODY, ClientTransaction, RequestFailure
 from sip_proxy.core.transaction.server import ServerState, ServerTransaction
 from sip_proxy.core.transaction.timers import Timer
 
-_CALLER_LOST = 'Q.850;cause=41;text="The connection of the caller is gone"'
+_CALLER_LOST: Final = 'Q.850;cause=41;text="The connection of the caller is gone"'
 # RFC 3326 §3.1: so that the other phones show no missed call.
-_ANSWERED_ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+_ANSWERED_ELSEWHERE: Final = 'SIP;cause=200;text="Call completed elsewhere"'
 
 
 class BranchTimer(IntEnum):
@@ -28,7 +28,7 @@ class BranchTimer(IntEnum):
     CANCELLED = 1  # §9.1: 64*T1 after CANCEL no final response is expected any more
 
 
-_TIMER_C = BranchTimer.C
+_TIMER_C: Final = BranchTimer.C
 
 
 class Observer(Protocol):
@@ -46,7 +46,7 @@ class Observer(Protocol):
     def goes_on_without_caller(self) -> bool:
         """Tell whether phones are to ring although the caller can't be told of an answer."""
 
-    def failure(self, final: Final, now: float) -> Final:
+    def failure(self, final: FinalResponse, now: float) -> FinalResponse:
         """This final response other than 2xx is to go to the caller; return it, or what is to go instead."""
 
 
@@ -76,7 +76,7 @@ class Branch:
         self.contact = contact
         self.is_direct = is_direct
         self.transaction: ClientTransaction | None = None
-        self.final: Final | None = None
+        self.final: FinalResponse | None = None
         self.is_cancelled = False
         self.cancel_reason = ""
         self.recorded_routes = 0
@@ -108,10 +108,10 @@ class Branch:
             return
         self._stop_timer()
         if status < 300:
-            self.final = Final(status, response.reason, None)
+            self.final = FinalResponse(status, response.reason, None)
             self.context.take_success(self, response, now)
         else:
-            self.final = Final(status, response.reason, response)
+            self.final = FinalResponse(status, response.reason, response)
             self.context.take_failure(self, now)
 
     def request_failed(self, transaction: ClientTransaction, failure: RequestFailure, now: float) -> None:
@@ -177,7 +177,7 @@ class Branch:
         if self.final is None:
             if self.is_cancelled and status == 408:
                 status = 487
-            self.final = Final(status, reason_phrase(status), None)
+            self.final = FinalResponse(status, reason_phrase(status), None)
             self.context.take_failure(self, now)
 
     def _restart_timer_c(self, method: str, now: float) -> None:
@@ -266,7 +266,7 @@ class ResponseContext:
         if len(finals) == len(self.branches):
             self._finish_with_best(finals, now)
 
-    def finish(self, rejection: Rejection, final: Final, now: float) -> None:
+    def finish(self, rejection: Rejection, final: FinalResponse, now: float) -> None:
         """Answer the caller ourselves and cancel what is still going on."""
         if not self.is_finished:
             self.is_finished = True
@@ -313,7 +313,7 @@ class ResponseContext:
             self.branches.clear()
             self.observer = None
 
-    def _finish_with_best(self, finals: list[Final], now: float) -> None:
+    def _finish_with_best(self, finals: list[FinalResponse], now: float) -> None:
         self.is_finished = True
         request = self._request
         assert request is not None
@@ -339,6 +339,6 @@ class ResponseContext:
         self._request = None
         for branch in self.branches:
             if branch.final is not None and branch.final.response is not None:
-                branch.final = Final(branch.final.status, branch.final.reason, None)
+                branch.final = FinalResponse(branch.final.status, branch.final.reason, None)
         if not self.is_invite:
             self.observer = None

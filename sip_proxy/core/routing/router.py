@@ -2,7 +2,7 @@
 
 import re
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sip_proxy.core.dialog.call import Call
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
@@ -36,7 +36,7 @@ from sip_proxy.core.routing.target_set import (
 )
 from sip_proxy.core.transaction.server import ServerTransaction
 
-_ANONYMOUS = ("anonymous", "anonymous.invalid")
+_ANONYMOUS: Final = ("anonymous", "anonymous.invalid")
 
 
 class _Phone(NamedTuple):
@@ -47,7 +47,7 @@ class _Phone(NamedTuple):
 
 
 # Nearly all From values. Their tag is new in every call, so there is nothing to be remembered for the next.
-_USUAL_FROM = re.compile(
+_USUAL_FROM: Final = re.compile(
     r'(?:"[^"\\]*+" ?+)?+<sip:([0-9A-Za-z]++)@[0-9A-Za-z.\-]++(?::[1-9][0-9]{0,3}+)?+>(?:;tag=|\Z)'
 )
 

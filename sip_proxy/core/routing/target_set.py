@@ -1,6 +1,6 @@
 """The target set: where a request for a number may go (RFC 3261 §16.5)."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.hops import Hops
@@ -10,8 +10,8 @@ from sip_proxy.core.registrar.binding import Binding, contact_key
 from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.rejection import Rejection
 
-_SECURE = frozenset({Transport.TLS, Transport.WSS})
-_DEFAULT_BREADTH = 60  # RFC 5393 §5.3.3
+_SECURE: Final = frozenset({Transport.TLS, Transport.WSS})
+_DEFAULT_BREADTH: Final = 60  # RFC 5393 §5.3.3
 
 
 class Target(NamedTuple):

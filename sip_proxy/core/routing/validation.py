@@ -1,5 +1,7 @@
 """May this request be worked on at all (RFC 3261 §16.3)?"""
 
+from typing import Final
+
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.identifiers import Identifiers
 from sip_proxy.core.message.errors import MalformedMessage
@@ -8,17 +10,17 @@ from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.message.via import MAGIC_COOKIE, parse_via
 from sip_proxy.core.rejection import Rejection
 
-_ROUTE = frozenset({"route"})
-_METHODS = frozenset(
+_ROUTE: Final = frozenset({"route"})
+_METHODS: Final = frozenset(
     {
         "ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER",
         "REGISTER", "SUBSCRIBE", "UPDATE",
     }
 )  # fmt: skip
 # What is left for the requests that the exchange sends in the name of one side to the other.
-_CSEQ_ROOM = 10_000
+_CSEQ_ROOM: Final = 10_000
 # What has phones of various makers start anew or fetch their settings, at the word of their exchange alone.
-_MAINTENANCE = frozenset(
+_MAINTENANCE: Final = frozenset(
     {"check-sync", "resync", "reboot", "restart", "report", "action-uri", "service-control"}
 )
 

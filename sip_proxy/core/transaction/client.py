@@ -1,7 +1,7 @@
 """Client transactions: what the INVITE and the non-INVITE machine share."""
 
 from enum import Enum, IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.message import Response
@@ -32,11 +32,13 @@ class ClientEvent(IntEnum):
     TRANSPORT_ERROR = 6
 
 
-_FAILURE = ClientEvent.FAILURE
+_FAILURE: Final = ClientEvent.FAILURE
 # By the class of a response. (What comes up in every call has a name of its own, here and elsewhere: Python
 # takes ten times as long to find a member by its enum.)
-_EVENT_OF = (_FAILURE, ClientEvent.PROVISIONAL, ClientEvent.SUCCESS, _FAILURE, _FAILURE, _FAILURE, _FAILURE)
-_RESEND = ClientEvent.RESEND
+_EVENT_OF: Final[tuple[ClientEvent, ...]] = (
+    _FAILURE, ClientEvent.PROVISIONAL, ClientEvent.SUCCESS, _FAILURE, _FAILURE, _FAILURE, _FAILURE,
+)  # fmt: skip
+_RESEND: Final = ClientEvent.RESEND
 
 
 class RequestFailure(Enum):
@@ -163,4 +165,4 @@ class _Nobody:
         """Nothing to forget."""
 
 
-NOBODY = _Nobody()
+NOBODY: Final = _Nobody()

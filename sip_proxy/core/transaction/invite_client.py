@@ -3,11 +3,13 @@
 2xx responses come to the owner every time they are repeated.
 """
 
+from typing import Final
+
 from sip_proxy.core.message.building import build_ack
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction
 from sip_proxy.core.transaction.machine import Machine, Table
 
-_LINGERED = ClientEvent.LINGERED
+_LINGERED: Final = ClientEvent.LINGERED
 
 
 def _resend(invite: ClientTransaction, now: float) -> None:
@@ -33,12 +35,12 @@ def _start_m(invite: ClientTransaction, now: float) -> None:
     invite.start_end(invite.layer.values.transaction_timeout_s, _LINGERED, now)
 
 
-_STOP = Machine.stop_timers
-_REPORT = ClientTransaction.report_response
-_FORGET = ClientTransaction.forget_request
-_END = Machine.end
+_STOP: Final = Machine.stop_timers
+_REPORT: Final = ClientTransaction.report_response
+_FORGET: Final = ClientTransaction.forget_request
+_END: Final = Machine.end
 
-INVITE_CLIENT: Table = {
+INVITE_CLIENT: Final[Table] = {
     ClientState.CALLING: {
         ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_STOP, _REPORT)),
         ClientEvent.SUCCESS: (ClientState.ACCEPTED, (_STOP, _start_m, _REPORT, _FORGET)),

@@ -3,10 +3,12 @@
 The ACK of a 2xx is not its business.
 """
 
+from typing import Final
+
 from sip_proxy.core.transaction.machine import Machine, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
-_LINGERED = ServerEvent.LINGERED
+_LINGERED: Final = ServerEvent.LINGERED
 
 
 def _send_trying(invite: ServerTransaction, now: float) -> None:
@@ -51,11 +53,11 @@ def _start_l(invite: ServerTransaction, now: float) -> None:
     invite.start_end(invite.layer.values.transaction_timeout_s, _LINGERED, now)
 
 
-_SEND = ServerTransaction.send
-_STOP = Machine.stop_timers
-_END = (ServerState.TERMINATED, (Machine.end,))
+_SEND: Final = ServerTransaction.send
+_STOP: Final = Machine.stop_timers
+_END: Final = (ServerState.TERMINATED, (Machine.end,))
 
-INVITE_SERVER: Table = {
+INVITE_SERVER: Final[Table] = {
     ServerState.PROCEEDING: {
         ServerEvent.UNANSWERED: (ServerState.PROCEEDING, (_send_trying,)),
         ServerEvent.REQUEST_AGAIN: (ServerState.PROCEEDING, (_send_again_or_trying,)),

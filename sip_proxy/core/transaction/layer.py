@@ -1,5 +1,7 @@
 """The transaction layer: which transaction does a message belong to (RFC 3261 §17.1.3, §17.2.3)."""
 
+from typing import Final
+
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.outputs import Output, Send
@@ -13,10 +15,10 @@ from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTr
 from sip_proxy.core.transaction.timers import TimerQueues, TimerValues
 
 # Tables, and the states that they begin in.
-_INVITE_SENT = (INVITE_CLIENT, ClientState.CALLING)
-_OTHER_SENT = (NON_INVITE_CLIENT, ClientState.TRYING)
-_INVITE_SERVED = (INVITE_SERVER, ServerState.PROCEEDING)
-_OTHER_SERVED = (NON_INVITE_SERVER, ServerState.TRYING)
+_INVITE_SENT: Final = (INVITE_CLIENT, ClientState.CALLING)
+_OTHER_SENT: Final = (NON_INVITE_CLIENT, ClientState.TRYING)
+_INVITE_SERVED: Final = (INVITE_SERVER, ServerState.PROCEEDING)
+_OTHER_SERVED: Final = (NON_INVITE_SERVER, ServerState.TRYING)
 
 
 class TransactionLayer:

@@ -4,6 +4,8 @@ Its final response ends it at once. The Completed state of figure 6, with timer 
 of that response: here a response that belongs to no transaction is dropped anyway.
 """
 
+from typing import Final
+
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction
 from sip_proxy.core.transaction.machine import Machine, Table
 
@@ -17,12 +19,12 @@ def _resend(request: ClientTransaction, now: float) -> None:
     request.start_resend(request.interval_s, ClientEvent.RESEND, now)
 
 
-_REPORT = ClientTransaction.report_response
-_FINAL = (ClientState.TERMINATED, (_REPORT, Machine.end))
-_TIMEOUT = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_timeout))
-_ERROR = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_transport_error))
+_REPORT: Final = ClientTransaction.report_response
+_FINAL: Final = (ClientState.TERMINATED, (_REPORT, Machine.end))
+_TIMEOUT: Final = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_timeout))
+_ERROR: Final = (ClientState.TERMINATED, (Machine.end, ClientTransaction.report_transport_error))
 
-NON_INVITE_CLIENT: Table = {
+NON_INVITE_CLIENT: Final[Table] = {
     ClientState.TRYING: {
         ClientEvent.PROVISIONAL: (ClientState.PROCEEDING, (_REPORT,)),
         ClientEvent.SUCCESS: _FINAL,

@@ -1,9 +1,11 @@
 """The non-INVITE server transaction (RFC 3261 §17.2.2)."""
 
+from typing import Final
+
 from sip_proxy.core.transaction.machine import Machine, Table
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
 
-_LINGERED = ServerEvent.LINGERED
+_LINGERED: Final = ServerEvent.LINGERED
 
 
 def _start_j(request: ServerTransaction, now: float) -> None:
@@ -12,11 +14,11 @@ def _start_j(request: ServerTransaction, now: float) -> None:
     request.start_end(delay_s, _LINGERED, now)
 
 
-_FINAL = (ServerState.COMPLETED, (ServerTransaction.send, _start_j))
-_PROVISIONAL = (ServerState.PROCEEDING, (ServerTransaction.send,))
-_END = (ServerState.TERMINATED, (Machine.end,))
+_FINAL: Final = (ServerState.COMPLETED, (ServerTransaction.send, _start_j))
+_PROVISIONAL: Final = (ServerState.PROCEEDING, (ServerTransaction.send,))
+_END: Final = (ServerState.TERMINATED, (Machine.end,))
 
-NON_INVITE_SERVER: Table = {
+NON_INVITE_SERVER: Final[Table] = {
     # In Trying a retransmission finds nothing to repeat and is absorbed.
     ServerState.TRYING: {
         ServerEvent.PROVISIONAL: _PROVISIONAL,

@@ -1,7 +1,7 @@
 """Server transactions: what the INVITE and the non-INVITE machine share."""
 
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.outputs import Send
@@ -34,10 +34,12 @@ class ServerEvent(IntEnum):
     UNANSWERED = 9  # nothing has gone back for 200 ms
 
 
-_FAILURE = ServerEvent.FAILURE
+_FAILURE: Final = ServerEvent.FAILURE
 # By the class of a response, as in `client.py`.
-_EVENT_OF = (_FAILURE, ServerEvent.PROVISIONAL, ServerEvent.SUCCESS, _FAILURE, _FAILURE, _FAILURE, _FAILURE)
-_UNANSWERED = ServerEvent.UNANSWERED
+_EVENT_OF: Final[tuple[ServerEvent, ...]] = (
+    _FAILURE, ServerEvent.PROVISIONAL, ServerEvent.SUCCESS, _FAILURE, _FAILURE, _FAILURE, _FAILURE,
+)  # fmt: skip
+_UNANSWERED: Final = ServerEvent.UNANSWERED
 
 
 class RequestTaker(Protocol):

@@ -6,9 +6,9 @@ Starting a timer is an append, cancelling it forgets its owner; what is cancelle
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
-from typing import Protocol
+from typing import Final, Protocol
 
-_NEVER = inf
+_NEVER: Final = inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,9 +185,8 @@ def test_a_tool_is_noted_once_in_a_while() -> None:
     assert not is_silenced(sources, 1.0)
 
 
-def test_memory_stays_bounded_in_a_flood_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sip_proxy.core.authentication.sources._MOST_SOURCES", 100)
-    sources = Sources()
+def test_memory_stays_bounded_in_a_flood_from_everywhere() -> None:
+    sources = Sources(capacity=100)
     for number in range(1000):
         sources.failed(f"h{number}", "0001", 0.0)
         sources.asked_for(f"h{number}", "0001", 0.0)
@@ -197,9 +196,8 @@ def test_memory_stays_bounded_in_a_flood_from_everywhere(monkeypatch: pytest.Mon
     assert len(sources._failures) + len(sources._searches) <= 100
 
 
-def test_what_is_over_makes_room_for_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sip_proxy.core.authentication.sources._MOST_SOURCES", 20)
-    sources = Sources()
+def test_what_is_over_makes_room_for_what_is_not() -> None:
+    sources = Sources(capacity=20)
     for number in range(15):
         sources.failed(f"old{number}", "0001", 0.0)
     later = LONGEST_LOCKOUT_S + 1

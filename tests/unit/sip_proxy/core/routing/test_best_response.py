@@ -2,7 +2,7 @@
 
 import pytest
 
-from sip_proxy.core.routing.best_response import Final, choose_best
+from sip_proxy.core.routing.best_response import FinalResponse, choose_best
 
 
 @pytest.mark.parametrize(
@@ -25,5 +25,5 @@ from sip_proxy.core.routing.best_response import Final, choose_best
     ],
 )
 def test_the_best_of_several_final_responses(statuses: list[int], best: int) -> None:
-    finals = [Final(status, "", None) for status in statuses]
+    finals = [FinalResponse(status, "", None) for status in statuses]
     assert choose_best(finals).status == best
