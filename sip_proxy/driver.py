@@ -131,9 +131,9 @@ class Driver:
         with self._errors_logged(flow):
             self._engine.flow_closed(flow, self._clock())
 
-    def unable_to_send(self, to: Flow | Destination) -> None:
+    def unable_to_send(self, data: bytes, to: Flow | Destination) -> None:
         """A send failed. This may be in the middle of carrying out outputs: the engine hears of it after."""
-        self._outbox.unable_to_send.append(to)
+        self._outbox.unable_to_send.append((data, to))
 
     def turn_ended(self) -> None:
         """Carry out what the engine wants and let timers fire, until there is nothing more; set the next."""
@@ -239,9 +239,9 @@ class Driver:
     def _tell_of_failed_sends(self) -> None:
         failed = self._outbox.unable_to_send.copy()
         self._outbox.unable_to_send.clear()
-        for to in failed:
+        for data, to in failed:
             with self._errors_logged(to):
-                self._engine.unable_to_send(to, self._clock())
+                self._engine.unable_to_send(data, to, self._clock())
 
     def _set_timer(self, due: float) -> None:
         """Set the one timer."""

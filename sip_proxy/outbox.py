@@ -58,8 +58,8 @@ class Outbox:
         self._is_failing = False  # the journal can't be written
         self.has_news_for_journal = False
         """Whether there is something to hand over: an attribute, because every turn asks."""
-        self.unable_to_send: list[Flow | Destination] = []
-        """The peers that could not be sent to; whoever tells the engine of them clears it."""
+        self.unable_to_send: list[tuple[bytes, Flow | Destination]] = []
+        """What could not be sent, and to whom; whoever tells the engine of it clears it."""
 
     @property
     def waiting_facts(self) -> int:
@@ -92,7 +92,7 @@ class Outbox:
         to, data = send.to, send.data
         sender = self._senders.get(to.transport)
         if sender is None:
-            self.unable_to_send.append(to)
+            self.unable_to_send.append((data, to))
             return
         if data.startswith(b"SIP/"):
             self._counts.responses_sent[data[8:11]] += 1

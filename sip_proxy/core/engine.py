@@ -154,12 +154,12 @@ class Engine:
     def flow_closed(self, flow: Flow, now: float) -> None:
         """A connection is gone, and with it the bindings that were reached over it."""
         self._exchange.open_flows.discard(flow)
-        self._exchange.layer.transport_failed(flow, now)
+        self._exchange.layer.connection_lost(flow, now)
         self._registrar.flow_closed(flow, now)
 
-    def unable_to_send(self, to: Flow | Destination, now: float) -> None:
-        """Sending failed: transactions waiting on this peer fail as 503 (RFC 3261 §17.1.4, §16.9)."""
-        self._exchange.layer.transport_failed(to, now)
+    def unable_to_send(self, data: bytes, to: Flow | Destination, now: float) -> None:
+        """This message could not be sent: its transaction fails as 503 (RFC 3261 §17.1.4, §16.9)."""
+        self._exchange.layer.send_failed(data, to, now)
 
     def next_deadline(self) -> float | None:
         """Return the instant at which `expire` must be called, or None."""

@@ -22,8 +22,8 @@ class TransportHandler(Protocol):
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone."""
 
-    def unable_to_send(self, to: Flow | Destination) -> None:
-        """What was sent to this peer will not arrive."""
+    def unable_to_send(self, data: bytes, to: Flow | Destination) -> None:
+        """This message to this peer will not arrive. Another may: it can be its length that is in the way."""
 
     def turn_ended(self) -> None:
         """Nothing more is at hand just now: time to send what has come up."""

@@ -140,7 +140,7 @@ class StreamTransport:
             self._send_on(self._opened[where], data, to)
         elif self._tls is not None or self._loop is None:
             # Phones have no certificate to know them by: over TLS they are reached on what they opened.
-            self._unable_to_send(to)
+            self._unable_to_send(data, to)
         else:
             self._opening[where] = [(data, to)]
             task = self._loop.create_task(self._open(to))
@@ -151,11 +151,11 @@ class StreamTransport:
         if connection is not None and connection.send(data):
             self.sent_count += 1
         else:
-            self._unable_to_send(to)
+            self._unable_to_send(data, to)
 
-    def _unable_to_send(self, to: Flow | Destination) -> None:
+    def _unable_to_send(self, data: bytes, to: Flow | Destination) -> None:
         self.unsent_count += 1
-        self._handler.unable_to_send(to)
+        self._handler.unable_to_send(data, to)
 
     async def _open(self, to: Destination) -> None:
         where = (to.host, to.port)

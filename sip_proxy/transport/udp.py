@@ -105,7 +105,7 @@ class UdpTransport:
             self.unsent_count += 1
         except OSError:
             self.unsent_count += 1
-            self._handler.unable_to_send(to)
+            self._handler.unable_to_send(data, to)
 
     def _look(self) -> None:
         """Read what has come; then either wait to be woken or look again by the clock."""

@@ -124,7 +124,7 @@ class WebSocketTransport:
             self.sent_count += 1
         else:
             self.unsent_count += 1
-            self._handler.unable_to_send(to)
+            self._handler.unable_to_send(data, to)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request: all but the handshake of a SIP phone is refused."""

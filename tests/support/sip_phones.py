@@ -194,6 +194,12 @@ class Exchange:
         """The security events handed out so far."""
         return [output for output in self.outputs if isinstance(output, SecurityEvent)]
 
+    def unable_to_send(self, phone: "Phone") -> None:
+        """The last message to a phone could not be sent."""
+        last = self.sends_to(phone)[-1]
+        self.engine.unable_to_send(last.data, last.to, self.now)
+        self.deliver()
+
     def sends_to(self, phone: "Phone") -> list[Send]:
         """What was sent to a phone."""
         return [

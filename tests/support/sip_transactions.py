@@ -14,6 +14,7 @@ from sip_proxy.core.transaction.timers import TimerQueues, TimerValues
 T1 = 0.5
 UDP = Flow(Transport.UDP, ("198.51.100.1", 5060), ("192.0.2.1", 5060))
 TCP = Flow(Transport.TCP, ("198.51.100.1", 5060), ("192.0.2.1", 5060), 7)
+OTHER_TCP = TCP._replace(connection=8)
 
 
 def request(method: str, *, branch: str = "z9hG4bKtest", host: str = "192.0.2.1", via: str = "") -> Request:

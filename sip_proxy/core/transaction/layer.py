@@ -100,11 +100,21 @@ class TransactionLayer:
             transaction = self._clients.get(f"{via.branch} {response.cseq_method}")
         return transaction
 
-    def transport_failed(self, to: Flow | Destination, now: float) -> None:
-        """Tell every transaction that sends to this peer (§17.1.4, §17.2.4)."""
-        for client in [found for found in self._clients.values() if found.to == to]:
+    def connection_lost(self, flow: Flow, now: float) -> None:
+        """Tell every transaction that sends over this connection (§17.1.4, §17.2.4)."""
+        for client in [found for found in self._clients.values() if found.to == flow]:
             client.fire(ClientEvent.TRANSPORT_ERROR, now)
-        for server in [found for found in self._servers.values() if found.to == to]:
+        for server in [found for found in self._servers.values() if found.to == flow]:
+            server.fire(ServerEvent.TRANSPORT_ERROR, now)
+
+    def send_failed(self, data: bytes, to: Flow | Destination, now: float) -> None:
+        """Tell the transaction whose message this is (§17.1.4, §17.2.4), and no other that sends there.
+
+        Their messages may be shorter: anybody could send one that is too long for a datagram.
+        """
+        for client in [found for found in self._clients.values() if found.data == data and found.to == to]:
+            client.fire(ClientEvent.TRANSPORT_ERROR, now)
+        for server in [found for found in self._servers.values() if found.has_sent(data, to)]:
             server.fire(ServerEvent.TRANSPORT_ERROR, now)
 
     def forget(self, transaction: Machine) -> None:

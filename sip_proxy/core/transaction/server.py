@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final, Protocol
 
-from sip_proxy.core.flow import Flow
+from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.transaction.machine import Machine, Surroundings, Table
 
@@ -98,6 +98,10 @@ class ServerTransaction(Machine):
     def is_answered(self) -> bool:
         """Tell whether a final response was given."""
         return self.state > ServerState.PROCEEDING
+
+    def has_sent(self, data: bytes, to: Flow | Destination) -> bool:
+        """Tell whether this was its last response."""
+        return self.last_send is not None and self.last_send.data == data and self.to == to
 
     def send(self, now: float) -> None:
         """Send the response just given, and keep it for retransmissions of the request."""

@@ -32,7 +32,7 @@ class Handler:
     def __init__(self) -> None:
         self.messages: list[tuple[bytes, Flow]] = []
         self.closed: list[Flow] = []
-        self.unsent: list[Flow | Destination] = []
+        self.unsent: list[tuple[bytes, Flow | Destination]] = []
 
     def received(self, data: bytes, flow: Flow) -> bool:
         self.messages.append((data, flow))
@@ -44,8 +44,8 @@ class Handler:
     def flow_closed(self, flow: Flow) -> None:
         self.closed.append(flow)
 
-    def unable_to_send(self, to: Flow | Destination) -> None:
-        self.unsent.append(to)
+    def unable_to_send(self, data: bytes, to: Flow | Destination) -> None:
+        self.unsent.append((data, to))
 
     def turn_ended(self) -> None:
         """Nothing is waiting here."""
@@ -123,7 +123,7 @@ async def test_a_closed_flow_cannot_be_sent_to(handler: Handler, make: Make) -> 
     flow = Flow(Transport.TCP, ("127.0.0.1", 1), here.listening, 99)
     here.send(b"answer", flow)
 
-    assert handler.unsent == [flow]
+    assert handler.unsent == [(b"answer", flow)]
 
 
 async def test_a_destination_where_nobody_listens_is_told(handler: Handler, make: Make) -> None:
@@ -133,8 +133,8 @@ async def test_a_destination_where_nobody_listens_is_told(handler: Handler, make
         closed.bind(("127.0.0.1", 0))
         nowhere = Destination(Transport.TCP, *closed.getsockname())
         here.send(MESSAGE, nowhere)
-        here.send(MESSAGE, nowhere)
-        await until(lambda: handler.unsent == [nowhere, nowhere])
+        here.send(b"another", nowhere)
+        await until(lambda: handler.unsent == [(MESSAGE, nowhere), (b"another", nowhere)])
 
     assert here.unsent_count == 2
 
@@ -292,7 +292,7 @@ async def test_what_udp_cannot_send_is_told(handler: Handler) -> None:
     here.send(b"x" * 70_000, too_long)
     here.close()
 
-    assert handler.unsent == [too_long]
+    assert handler.unsent == [(b"x" * 70_000, too_long)]
 
 
 def test_phones_call_each_other_over_tls(billing: FakeBilling, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Handler:
         self.refused = 0
         self.messages: list[tuple[bytes, Flow]] = []
         self.closed: list[Flow] = []
-        self.unsent: list[Flow | Destination] = []
+        self.unsent: list[tuple[bytes, Flow | Destination]] = []
 
     def received(self, data: bytes, flow: Flow) -> bool:
         if self.room <= 0:
@@ -49,8 +49,8 @@ class Handler:
     def flow_closed(self, flow: Flow) -> None:
         self.closed.append(flow)
 
-    def unable_to_send(self, to: Flow | Destination) -> None:
-        self.unsent.append(to)
+    def unable_to_send(self, data: bytes, to: Flow | Destination) -> None:
+        self.unsent.append((data, to))
 
     def turn_ended(self) -> None:
         """Nothing is waiting here."""
@@ -124,7 +124,7 @@ async def test_messages_go_in_text_and_binary_frames_both_ways(
     await until(lambda: handler.closed == [flow])
     assert (here.connection_count, here.received_count) == (0, 2)
     here.send(b"too late", flow)
-    assert handler.unsent == [flow]
+    assert handler.unsent == [(b"too late", flow)]
 
 
 async def test_over_ipv6(handler: Handler, make: Make, browser: aiohttp.ClientSession) -> None:
@@ -290,7 +290,7 @@ async def test_a_peer_that_does_not_read_is_dropped(
         flow = handler.messages[0][1]
         here.send(b"x" * 1001, flow)
 
-        assert handler.unsent == [flow]
+        assert handler.unsent == [(b"x" * 1001, flow)]
         await until(lambda: handler.closed == [flow])
 
 
@@ -299,4 +299,4 @@ async def test_nothing_can_be_sent_to_where_nobody_has_connected_from(handler: H
     nowhere = Destination(Transport.WS, "127.0.0.1", 9)
     here.send(b"x", nowhere)
 
-    assert handler.unsent == [nowhere]
+    assert handler.unsent == [(b"x", nowhere)]

@@ -122,8 +122,8 @@ class EngineUnderFire(RuleBasedStateMachine):
 
     @rule(index=PHONES)
     def a_destination_is_unreachable(self, index: int) -> None:
-        self.exchange.engine.unable_to_send(self.phones[index].flow, self.exchange.now)
-        self.exchange.deliver()
+        if self.exchange.sends_to(self.phones[index]):
+            self.exchange.unable_to_send(self.phones[index])
 
     @rule(seconds=st.sampled_from([0.5, 5, 40]))
     def wait(self, seconds: float) -> None:

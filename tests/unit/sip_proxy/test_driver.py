@@ -45,7 +45,7 @@ class FakeEngine:
         self.wall_offset = 0.0
         self.journal_available = True
         self.deadline: float | None = None
-        self.unsent: list[Flow | Destination] = []
+        self.unsent: list[tuple[bytes, Flow | Destination]] = []
         self.expired_at: list[float] = []
         self.received: list[bytes] = []
         self.error: Exception | None = None
@@ -67,8 +67,8 @@ class FakeEngine:
         if self.error:
             raise self.error
 
-    def unable_to_send(self, to: Flow | Destination, now: float) -> None:
-        self.unsent.append(to)
+    def unable_to_send(self, data: bytes, to: Flow | Destination, now: float) -> None:
+        self.unsent.append((data, to))
         self.outputs += self.on_unsent
         if self.error:
             raise self.error
@@ -113,7 +113,7 @@ class FakeSender:
     def send(self, data: bytes, to: Flow | Destination) -> None:
         if to in self.unreachable:
             assert self.handler is not None
-            self.handler.unable_to_send(to)
+            self.handler.unable_to_send(data, to)
         else:
             self.sent.append(data)
 
@@ -281,7 +281,7 @@ def test_the_engine_hears_what_could_not_be_sent_and_its_answer_is_sent(bench: B
     bench.engine.on_unsent = [send(b"503", to=OTHER)]
     bench.turn(send(b"INVITE"))
 
-    assert bench.engine.unsent == [FLOW]
+    assert bench.engine.unsent == [(b"INVITE", FLOW)]
     assert bench.sender.sent == [b"503"]
 
 
@@ -290,14 +290,14 @@ def test_a_held_send_that_fails_is_told_too(bench: Bench) -> None:
     bench.sender.unreachable = {FLOW}
     bench.driver.committed(1)
 
-    assert bench.engine.unsent == [FLOW]
+    assert bench.engine.unsent == [(b"200", FLOW)]
 
 
 def test_there_may_be_no_transport_for_a_destination(bench: Bench) -> None:
     nowhere = Destination(Transport.WS, "192.0.2.1", 80)
     bench.turn(send(b"INVITE", to=nowhere))
 
-    assert bench.engine.unsent == [nowhere]
+    assert bench.engine.unsent == [(b"INVITE", nowhere)]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Handler:
     def flow_closed(self, flow: Flow) -> None:
         raise AssertionError("the connection itself does not tell this")
 
-    def unable_to_send(self, to: Flow | Destination) -> None:
+    def unable_to_send(self, data: bytes, to: Flow | Destination) -> None:
         raise AssertionError("the connection itself does not tell this")
 
     def turn_ended(self) -> None:

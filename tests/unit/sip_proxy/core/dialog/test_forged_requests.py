@@ -163,8 +163,7 @@ def test_a_bye_too_long_for_the_other_phone_is_followed_by_a_short_one() -> None
     call.attempt.bye()
     (lost,) = call.callee.requests("BYE")
     call.callee.inbox.clear()
-    call.exchange.engine.unable_to_send(call.callee.flow, call.exchange.now)
-    call.exchange.deliver()
+    call.exchange.unable_to_send(call.callee)
     (bye,) = call.callee.requests("BYE")
     assert bye.cseq > lost.cseq
     assert call.caller.statuses("BYE") == [200]

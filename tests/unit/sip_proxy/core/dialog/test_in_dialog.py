@@ -2,7 +2,7 @@
 
 import pytest
 
-from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.flow import Flow, Transport
 from sip_proxy.core.outputs import CallSaved, Send
 from tests.support.sip_calls import AnsweredCall
 from tests.support.sip_phones import DOMAIN, Exchange, Phone, callee_request, destination
@@ -237,8 +237,7 @@ def test_a_bye_that_cannot_be_delivered_is_accepted_and_owed_to_the_other_side()
     call.attempt.bye()
     assert phone.requests("BYE")  # tried at its own address, in vain:
     phone.inbox.clear()
-    exchange.engine.unable_to_send(Destination(Transport.TCP, *phone.address), exchange.now)
-    exchange.deliver()
+    exchange.unable_to_send(phone)
     assert call.caller.statuses("BYE") == [200]
     assert len(exchange.records) == 1
     exchange.advance(60)
@@ -256,8 +255,7 @@ def test_a_bye_is_not_owed_for_ever_nor_to_a_phone_elsewhere() -> None:
     exchange, phone = call.exchange, call.callee
     reconnect(exchange, phone, port=40_003)
     call.attempt.bye()
-    exchange.engine.unable_to_send(Destination(Transport.TCP, *phone.address), exchange.now)
-    exchange.deliver()
+    exchange.unable_to_send(phone)
     phone.inbox.clear()
     elsewhere = exchange.phone("0002")
     assert elsewhere.requests("BYE") == []

@@ -82,8 +82,7 @@ def test_a_phone_that_cannot_be_reached_has_failed_at_once() -> None:
     phone = exchange.phone("0002", transport=Transport.TCP)
     exchange.engine.flow_closed(phone.flow, exchange.now)
     run_test(exchange)
-    exchange.engine.unable_to_send(exchange.sends_to(phone)[-1].to, exchange.now)
-    exchange.deliver()
+    exchange.unable_to_send(phone)
     assert [(result.ok, result.status) for result in results(exchange)] == [(False, 503)]
 
 

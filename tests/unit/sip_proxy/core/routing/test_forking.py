@@ -187,19 +187,29 @@ def test_an_answer_that_comes_after_the_ring_time_is_hung_up() -> None:
 def test_a_target_that_cannot_be_sent_to_counts_as_503_and_the_other_rings_on() -> None:
     """§16.9."""
     fork = Fork()
-    fork.exchange.engine.unable_to_send(fork.left.flow, fork.exchange.now)
-    fork.exchange.deliver()
+    fork.exchange.unable_to_send(fork.left)
     assert fork.attempt.is_on_its_way
     fork.answer(fork.right, 200)
     assert fork.attempt.statuses == [200]
+
+
+def test_a_message_that_is_too_long_for_a_phone_costs_no_other_call() -> None:
+    """§17.1.4: the transaction fails whose message it was. From a caller on TCP it may be of any length."""
+    exchange = Exchange()
+    callers = [exchange.phone("0001"), exchange.phone("0003", transport=Transport.TCP)]
+    callee = exchange.phone("0002")
+    usual, too_long = [caller.invite("0002") for caller in callers]
+    exchange.unable_to_send(callee)
+    assert (usual.statuses, too_long.statuses) == ([], [500])
+    callee.answer(callee.requests("INVITE")[0], 200)
+    assert usual.statuses == [200]
 
 
 def test_when_no_target_can_be_sent_to_the_caller_hears_it_and_goes_on_using_the_exchange() -> None:
     """§16.7 step 6: a 503 would say that the exchange itself is out of order."""
     fork = Fork()
     for phone in (fork.left, fork.right):
-        fork.exchange.engine.unable_to_send(phone.flow, fork.exchange.now)
-    fork.exchange.deliver()
+        fork.exchange.unable_to_send(phone)
     assert fork.attempt.statuses == [500]
     assert fork.attempt.responses[-1].reason == "The phone can't be reached"
     assert fork.exchange.the_record.outcome is Outcome.FAILED

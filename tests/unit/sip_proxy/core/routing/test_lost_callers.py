@@ -71,8 +71,7 @@ def test_a_call_that_stands_goes_on_without_the_connection() -> None:
 
 def test_a_datagram_that_could_not_be_sent_is_no_lost_connection() -> None:
     exchange, caller, callee, attempt = ringing(Transport.UDP)
-    exchange.engine.unable_to_send(caller.flow, exchange.now)
-    exchange.deliver()
+    exchange.unable_to_send(caller)
     assert callee.requests("CANCEL") == []
     callee.answer(callee.request("INVITE"), 200)
     assert attempt.statuses[-1] == 200

@@ -5,7 +5,7 @@ import pytest
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.transaction.client import ClientState, RequestFailure
-from tests.support.sip_transactions import TCP, UDP, Bench, response
+from tests.support.sip_transactions import OTHER_TCP, TCP, UDP, Bench, response
 
 INVITE = "INVITE sip:0002@198.51.100.1 SIP/2.0"
 ACK = "ACK sip:0002@198.51.100.1 SIP/2.0"
@@ -113,13 +113,27 @@ def test_provisionals_and_failures_after_a_2xx_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
-def test_a_transport_error_fails_the_request_as_503(method: str) -> None:
+def test_a_lost_connection_fails_the_request_as_503(method: str) -> None:
     """§17.1.4."""
     bench = Bench()
-    bench.client(method)
-    bench.layer.transport_failed(TCP, bench.now)
+    bench.client(method, TCP)
+    bench.layer.connection_lost(OTHER_TCP, bench.now)
     assert bench.told == []
-    bench.layer.transport_failed(UDP, bench.now)
+    bench.layer.connection_lost(TCP, bench.now)
+    assert bench.told == [RequestFailure.TRANSPORT_ERROR]
+    assert len(bench.layer) == 0
+    assert bench.advance(100) == []
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_a_request_that_cannot_be_sent_fails_as_503_and_no_other_to_the_same_peer(method: str) -> None:
+    """§17.1.4."""
+    bench = Bench()
+    data = bench.client(method).data
+    for other, peer in ((data + b"x", UDP), (data, TCP)):
+        bench.layer.send_failed(other, peer, bench.now)
+    assert bench.told == []
+    bench.layer.send_failed(data, UDP, bench.now)
     assert bench.told == [RequestFailure.TRANSPORT_ERROR]
     assert len(bench.layer) == 0
     assert bench.advance(100) == []

@@ -4,7 +4,7 @@ import pytest
 
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
-from tests.support.sip_transactions import TCP, UDP, Bench, request
+from tests.support.sip_transactions import OTHER_TCP, TCP, UDP, Bench, request
 
 
 def again(bench: Bench, transaction: ServerTransaction) -> list[str]:
@@ -156,14 +156,27 @@ def test_a_final_response_is_repeated_for_copies_until_timer_j(to: Flow, lingers
     assert len(bench.layer) == 0
 
 
-@pytest.mark.parametrize("method", ["INVITE", "BYE"])
-def test_a_response_that_cannot_be_sent_ends_the_transaction(method: str) -> None:
+def test_a_lost_connection_ends_the_transaction() -> None:
     """§17.2.4."""
     bench = Bench()
-    respond(bench, bench.server(method), 500)
-    bench.layer.transport_failed(TCP, bench.now)
+    bench.server("INVITE", TCP).respond(500, b"500", bench.now)
+    bench.layer.connection_lost(OTHER_TCP, bench.now)
     assert len(bench.layer) == 1
-    bench.layer.transport_failed(UDP, bench.now)
+    bench.layer.connection_lost(TCP, bench.now)
+    assert len(bench.layer) == 0
+    assert bench.advance(100) == []
+
+
+@pytest.mark.parametrize("method", ["INVITE", "BYE"])
+def test_a_response_that_cannot_be_sent_ends_the_transaction_and_no_other(method: str) -> None:
+    """§17.2.4."""
+    bench = Bench()
+    transaction = bench.server(method)
+    transaction.respond(500, b"500", bench.now)
+    for other, peer in ((b"503", UDP), (b"500", TCP)):
+        bench.layer.send_failed(other, peer, bench.now)
+    assert len(bench.layer) == 1
+    bench.layer.send_failed(b"500", UDP, bench.now)
     assert len(bench.layer) == 0
     assert bench.advance(100) == []
 
