@@ -48,9 +48,8 @@ class CallTimer(IntEnum):
     NO_ACK = 0  # 64*T1 after the answer (RFC 3261 §13.3.1.4)
     FORGET = 1  # the dialog is over; late requests get 481
     LIFE_CHECK = 2  # is there still a phone at each end?
-    RESTORED_CHECK = 3  # the same after a restart
-    SESSION_OVER = 4  # nobody refreshed the session, and both were asked for the last time
-    CALLER_GONE = 5  # the caller is no longer there, and the called side was asked for the last time
+    SESSION_OVER = 3  # nobody refreshed the session, and both were asked for the last time
+    CALLER_GONE = 4  # the caller is no longer there, and the called side was asked for the last time
 
 
 class CallKeeper(Protocol):

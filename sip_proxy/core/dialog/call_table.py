@@ -232,8 +232,6 @@ class CallTable:
             self._forget(call)
         elif event is CallTimer.LIFE_CHECK:
             self._life.check(call, now)
-        elif event is CallTimer.RESTORED_CHECK:
-            self._life.check(call, now, silent_s=0.0)
         elif event is CallTimer.SESSION_OVER:
             self._life.end_session(call, now)
         elif event is CallTimer.CALLER_GONE:

@@ -1,5 +1,7 @@
 """Ghost calls end, and end at the last proof of life that the called side gave."""
 
+from math import ceil
+
 import pytest
 
 from sip_proxy.core.dialog.call_record import EndedBy, Outcome
@@ -113,14 +115,30 @@ def test_when_both_sides_are_gone_it_ends_with_the_last_proof_of_the_called_one(
     assert call.exchange.the_record.duration_us == 120 * 1_000_000 + ACKNOWLEDGED_US
 
 
-def test_any_request_in_the_dialog_is_a_sign_of_life_and_saves_the_question() -> None:
+def test_any_request_in_the_dialog_is_a_sign_of_life() -> None:
+    """Phones that answer no OPTIONS, and something else now and then."""
     call = AnsweredCall()
     for cseq in range(2, 20):
-        call.exchange.advance(25)
+        call.exchange.advance(125)
         call.callee_sends("INFO", cseq=cseq)
         call.caller.answer(call.caller.request("INFO"), 200)
-    assert call.caller.requests("OPTIONS") == call.callee.requests("OPTIONS") == []
     assert call.exchange.records == []
+
+
+@pytest.mark.parametrize("talked_s", [5, 59, 62, 119, 185])
+@pytest.mark.parametrize("heard_before", [False, True])
+def test_who_hangs_up_past_the_exchange_saves_no_minute(talked_s: int, heard_before: bool) -> None:
+    """The BYE goes from phone to phone. Each minute begins with a question, whatever was heard just before."""
+    call = AnsweredCall()
+    for second in range(1, talked_s + 1):
+        live_on(call, 1, call.caller, call.callee)
+        if heard_before and second % 60 == 50:
+            call.callee_sends("INFO", cseq=second)
+            call.caller.answer(call.caller.request("INFO"), 200)
+    live_on(call, 65, call.caller, call.callee, status=481)
+    record = call.exchange.the_record
+    assert ceil(record.duration_us / 60e6) == ceil(talked_s / 60)
+    assert record.duration_us <= talked_s * 1_000_000
 
 
 @pytest.mark.parametrize("status", [200, 405, 500, 501, 486])
