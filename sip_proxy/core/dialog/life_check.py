@@ -2,7 +2,7 @@
 
 A phone that loses power sends no BYE, and the sound goes past the exchange. So each side of an answered call
 must give a sign of life now and then: any request or response in the dialog is one, and each side is asked
-for one by OPTIONS. When it doesn't answer several times in a row or doesn't know the call, or when the
+for one by INFO. When it doesn't answer several times in a row or doesn't know the call, or when the
 phones agreed on a session timer (RFC 4028) and let it run out, the call is over, and it ended at the last
 proof of life: that of the called side, because whoever pays could be silent on purpose.
 
@@ -140,11 +140,11 @@ class LifeCheck:
     def _ask_one(self, call: Call, receiver: Party, sender: Party, now: float) -> None:
         receiver.missed += 1
         question = _Question(self, call, receiver)
-        self._requests.send_options(call.call_id, sender, receiver, question, now)
+        self._requests.send_question(call.call_id, sender, receiver, question, now)
 
 
 class _Question:
-    """An OPTIONS on its way: an answer counts, none doesn't."""
+    """A question on its way: an answer counts, none doesn't."""
 
     __slots__ = ("_call", "_check", "_receiver")
 

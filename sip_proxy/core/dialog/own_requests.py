@@ -41,17 +41,20 @@ class OwnRequests:
         bye = _Bye(self, call_id, sender, receiver, headers)
         self._start("BYE", call_id, sender, receiver, to, headers, bye, now)
 
-    def send_options(
+    def send_question(
         self, call_id: str, sender: Party, receiver: Party, owner: ResponseTaker, now: float
     ) -> None:
-        """Ask one side for a sign of life; nothing is sent to a phone that can't be reached.
+        """Ask one side whether it is in this call; nothing is sent to a phone that can't be reached.
+
+        By an empty INFO, which must be refused with 481 outside of a call (RFC 2976 §2.2) and says nothing
+        within one. OPTIONS won't do: baresip and JsSIP answer it 200 whether there is such a call or not.
 
         The CSeq number is the last one that the sender itself used. A higher one would make its next request
         look out of order (§12.2.2). Phones that want it higher answer 500, and that is an answer.
         """
         to = self._hops.reach_party(receiver, now)
         if to is not None:
-            self._start("OPTIONS", call_id, sender, receiver, to, [], owner, now)
+            self._start("INFO", call_id, sender, receiver, to, [], owner, now)
 
     def send_ack(self, call_id: str, sender: Party, receiver: Party, cseq: int, now: float) -> None:
         """Acknowledge a 2xx in the name of the caller (§13.2.2.4)."""

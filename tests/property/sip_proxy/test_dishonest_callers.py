@@ -101,7 +101,7 @@ class DishonestCallers(RuleBasedStateMachine):
     def answer_questions(self) -> bool:
         answered = False
         for phone in self.friends:
-            for question in phone.requests("OPTIONS"):
+            for question in phone.requests("INFO"):
                 phone.inbox.remove(question)
                 if self.denies is not None:
                     phone.answer(question, 481 if self.denies else 200, tag=question.to_tag or "own")

@@ -36,7 +36,7 @@ class AnsweringPhone:
     def take(self, data: bytes) -> None:
         self._take(data)
         message = self.phone.inbox[-1]
-        if self.answers and isinstance(message, Request) and message.method == "OPTIONS":
+        if self.answers and isinstance(message, Request) and message.method == "INFO":
             if not self.phone.exchange.records:  # a question from before the end may be answered after it
                 self.seen_at = self.phone.exchange.now
             self.phone.answer(message, 200)

@@ -277,7 +277,7 @@ class HonestPhone(asyncio.DatagramProtocol):
             self._take_cancel(request)
         elif request.method == "BYE":
             self._take_bye(request)
-        elif request.method == "OPTIONS":
+        elif request.method == "INFO":
             leg = self._leg_of(request)
             is_live = leg is not None and not leg.over.is_set()
             self._respond(request, *((200, "OK") if is_live else (481, "Call Does Not Exist")))

@@ -132,7 +132,7 @@ def test_an_ack_from_elsewhere_is_no_sign_of_life() -> None:
     for _ in range(60):
         call.exchange.advance(10)
         second.send(ack)
-        for question in call.callee.requests("OPTIONS"):
+        for question in call.callee.requests("INFO"):
             call.callee.answer(question, 200)
         call.callee.inbox.clear()
     (record,) = call.exchange.records
@@ -145,7 +145,7 @@ def test_what_is_sent_in_the_name_of_a_phone_that_is_gone_is_no_sign_of_its_life
     call = AnsweredCall()
     for minute in range(10):
         call.exchange.advance(60)
-        for question in call.callee.requests("OPTIONS"):
+        for question in call.callee.requests("INFO"):
             call.callee.answer(question, 200)
         call.callee.inbox.clear()
         if came_by_proxy:

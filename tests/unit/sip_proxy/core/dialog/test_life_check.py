@@ -18,7 +18,7 @@ def live_on(call: AnsweredCall, seconds: float, *phones: Phone, status: int = 20
     for _ in range(round(seconds)):
         call.exchange.advance(1)
         for phone in phones:
-            for request in phone.requests("OPTIONS"):
+            for request in phone.requests("INFO"):
                 phone.inbox.remove(request)
                 phone.answer(request, status)
 
@@ -35,13 +35,13 @@ def test_a_short_call_is_not_disturbed() -> None:
     call = AnsweredCall()
     call.exchange.advance(59)
     call.attempt.bye()
-    assert call.caller.requests("OPTIONS") == call.callee.requests("OPTIONS") == []
+    assert call.caller.requests("INFO") == call.callee.requests("INFO") == []
 
 
 def test_the_question_goes_to_each_side_in_the_dialog_in_the_name_of_the_other() -> None:
     call = AnsweredCall()
     call.exchange.advance(60)
-    to_callee, to_caller = call.callee.request("OPTIONS"), call.caller.request("OPTIONS")
+    to_callee, to_caller = call.callee.request("INFO"), call.caller.request("INFO")
     assert to_callee.uri == call.callee.contact
     assert (to_callee.from_tag, to_callee.to_tag) == (call.attempt.from_tag, "callee")
     assert to_caller.uri == call.caller.contact
@@ -53,11 +53,11 @@ def test_the_question_uses_up_no_cseq_number_of_the_other_side() -> None:
     """RFC 3261 §12.2.2: else the next request of the phone itself would be out of order."""
     call = AnsweredCall()
     call.exchange.advance(60)
-    assert call.callee.request("OPTIONS").cseq == call.attempt.cseq
-    assert call.caller.request("OPTIONS").cseq == 0
-    call.callee_sends("INFO", cseq=7)
+    assert call.callee.request("INFO").cseq == call.attempt.cseq
+    assert call.caller.request("INFO").cseq == 0
+    call.callee_sends("MESSAGE", cseq=7)
     live_on(call, 60, call.callee)
-    assert call.caller.request("OPTIONS").cseq == 7
+    assert call.caller.request("INFO").cseq == 7
 
 
 @pytest.mark.parametrize(("lost", "ended_s"), [("callee", 3600), ("caller", 3840)])
@@ -81,7 +81,7 @@ def test_a_call_with_a_phone_that_lost_its_power_ends_with_the_last_proof_of_the
 
 
 def test_a_caller_who_answers_no_question_gets_nothing_for_it() -> None:
-    """With a filter for OPTIONS in his phone he could else talk for minutes at the price of the first one."""
+    """With a filter for INFO in his phone he could else talk for minutes at the price of the first one."""
     call = AnsweredCall()
     live_on(call, 600, call.callee)
     assert call.exchange.the_record.duration_us == pytest.approx(240 * 1_000_000, abs=2_000_000)
@@ -116,12 +116,12 @@ def test_when_both_sides_are_gone_it_ends_with_the_last_proof_of_the_called_one(
 
 
 def test_any_request_in_the_dialog_is_a_sign_of_life() -> None:
-    """Phones that answer no OPTIONS, and something else now and then."""
+    """Phones that answer no question, and say something else now and then."""
     call = AnsweredCall()
     for cseq in range(2, 20):
         call.exchange.advance(125)
-        call.callee_sends("INFO", cseq=cseq)
-        call.caller.answer(call.caller.request("INFO"), 200)
+        call.callee_sends("MESSAGE", cseq=cseq)
+        call.caller.answer(call.caller.request("MESSAGE"), 200)
     assert call.exchange.records == []
 
 
@@ -133,8 +133,8 @@ def test_who_hangs_up_past_the_exchange_saves_no_minute(talked_s: int, heard_bef
     for second in range(1, talked_s + 1):
         live_on(call, 1, call.caller, call.callee)
         if heard_before and second % 60 == 50:
-            call.callee_sends("INFO", cseq=second)
-            call.caller.answer(call.caller.request("INFO"), 200)
+            call.callee_sends("MESSAGE", cseq=second)
+            call.caller.answer(call.caller.request("MESSAGE"), 200)
     live_on(call, 65, call.caller, call.callee, status=481)
     record = call.exchange.the_record
     assert ceil(record.duration_us / 60e6) == ceil(talked_s / 60)
@@ -193,9 +193,9 @@ def test_a_call_that_was_hung_up_while_no_exchange_was_there_ends_soon_after_the
     call.exchange.restart()
     gone, alive = (call.caller, call.callee) if who == "caller" else (call.callee, call.caller)
     call.exchange.advance(4)
-    assert gone.requests("OPTIONS") == []  # it may still be repeating its BYE
+    assert gone.requests("INFO") == []  # it may still be repeating its BYE
     call.exchange.advance(2)
-    gone.answer(gone.request("OPTIONS"), 481)
+    gone.answer(gone.request("INFO"), 481)
     record = call.exchange.the_record
     assert 600 <= record.duration_us / 1e6 <= 900  # the proofs of life that the journal had
     assert record.ended_by is EndedBy.EXCHANGE
@@ -206,8 +206,8 @@ def test_after_a_restart_a_caller_that_may_not_have_heard_the_answer_yet_is_not_
     call = AnsweredCall(acknowledged=False)
     call.exchange.restart()
     call.exchange.advance(6)
-    call.caller.answer(call.caller.request("OPTIONS"), 481)
-    call.callee.answer(call.callee.request("OPTIONS"), 200)
+    call.caller.answer(call.caller.request("INFO"), 481)
+    call.callee.answer(call.callee.request("INFO"), 200)
     assert len(call.exchange.engine.live_calls()) == 1
     call.attempt.ack()
     live_on(call, 600, call.caller, call.callee)
@@ -223,7 +223,7 @@ def test_thousands_of_restored_calls_are_not_all_asked_in_one_instant() -> None:
         state = saved.state.replace(saved.record_id, f"{index:032x}")
         exchange.engine.restore_call(state, exchange.now, same_boot=True)
     exchange.advance(6)
-    asked = sum(isinstance(each, Send) and each.data.startswith(b"OPTIONS") for each in exchange.outputs)
+    asked = sum(isinstance(each, Send) and each.data.startswith(b"INFO") for each in exchange.outputs)
     assert 200 <= asked <= 300  # of 1,000; the first ones are repeated by now
 
 
@@ -252,5 +252,5 @@ def test_a_call_that_is_over_is_asked_nothing() -> None:
     call.attempt.bye()
     call.callee.answer(call.callee.request("BYE"), 200)
     call.exchange.advance(600)
-    assert call.callee.requests("OPTIONS") == []
+    assert call.callee.requests("INFO") == []
     assert len(call.exchange.records) == 1

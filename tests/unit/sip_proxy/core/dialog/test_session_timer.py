@@ -43,7 +43,7 @@ class Refreshed:
         for _ in range(seconds):
             self.exchange.advance(1)
             for phone in (self.caller, self.callee):
-                for request in phone.requests("OPTIONS"):
+                for request in phone.requests("INFO"):
                     phone.inbox.remove(request)
                     phone.answer(request, 200)
 
