@@ -1,5 +1,7 @@
 """baresip calls baresip through the exchange, with sound in both directions."""
 
+import re
+import socket
 import time
 from pathlib import Path
 
@@ -7,8 +9,14 @@ import pytest
 
 from tests.support.baresip import baresip
 from tests.support.fake_billing import FakeBilling
-from tests.support.proxy_process import ProxyProcess
+from tests.support.proxy_process import ProxyProcess, running_proxy
+from tests.support.socket_phone import phone
 from tests.support.system import eventually
+
+_OFFER = (
+    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    "m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +169,48 @@ def test_an_administrator_ends_a_call(proxy: ProxyProcess, billing: FakeBilling,
         (record,) = billing.wait_for_records()
 
     assert (record["outcome"], record["ended_by"]) == ("answered", "exchange")
+
+
+def test_a_call_that_ended_past_the_exchange_is_not_charged_for_ever(
+    billing: FakeBilling, tmp_path: Path
+) -> None:
+    """As baresip answers OPTIONS for as long as it lives, it must be asked in another way."""
+    with (
+        running_proxy(tmp_path / "var", billing, TOLLBELL_SIP_PING_S="1") as proxy,
+        phone("0001", "secret1", proxy.address("udp")) as caller,
+        baresip(
+            tmp_path / "callee",
+            number="0002",
+            password="secret2",
+            server=proxy.address("udp"),
+            transport="udp",
+            answers=True,
+        ) as callee,
+    ):
+        callee.wait_until_registered()
+        began = time.monotonic()
+        caller.send_authenticated(
+            "INVITE",
+            "sip:0002@tollbell.local",
+            call_id="past",
+            headers=("Content-Type: application/sdp",),
+            body=_OFFER,
+        )
+        answer = caller.receive_final()
+        caller.send(caller.in_dialog("ACK", answer, cseq=2))
+        callee.wait_for("CALL_ESTABLISHED")
+        time.sleep(1.5)  # long enough for a question
+        bye = caller.in_dialog("BYE", answer, cseq=3)
+        contact = re.match(r"BYE sip:[^@ ]+@([0-9.]+):([0-9]+)", bye)
+        assert contact is not None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as aside:
+            aside.sendto(bye.encode(), (contact[1], int(contact[2])))
+        callee.wait_for("CALL_CLOSED")
+        lasted_s = time.monotonic() - began
+        (record,) = billing.wait_for_records()
+
+    assert (record["outcome"], record["ended_by"]) == ("answered", "exchange")
+    assert 1 <= record["duration_us"] / 1e6 <= lasted_s
 
 
 def test_a_wrong_password_does_not_register(proxy: ProxyProcess, tmp_path: Path) -> None:

@@ -158,22 +158,23 @@ class SocketPhone:
             f'response="{response}", algorithm={self.algorithm}, cnonce="c", qop=auth, nc=00000001'
         )
 
-    def authenticated(self, method: str, uri: str, *, call_id: str, **more: str) -> Received:
+    def authenticated(self, method: str, uri: str, *, call_id: str, body: str = "") -> Received:
         """Send a request, answer the challenge, and return the first response to the second attempt."""
-        self.send_authenticated(method, uri, call_id=call_id, **more)
+        self.send_authenticated(method, uri, call_id=call_id, body=body)
         return self.receive()
 
-    def send_authenticated(self, method: str, uri: str, *, call_id: str, **more: str) -> None:
+    def send_authenticated(
+        self, method: str, uri: str, *, call_id: str, headers: tuple[str, ...] = (), body: str = ""
+    ) -> None:
         """Send a request, answer the challenge, and leave what comes of that to be received."""
-        self.send(self.request(method, uri, call_id=call_id, cseq=1, **more))  # type: ignore[arg-type]
+        self.send(self.request(method, uri, call_id=call_id, cseq=1, headers=headers, body=body))
         challenge = self.receive_final()
         assert challenge.status in (401, 407), challenge.text
         if method == "INVITE":
             self.acknowledge(challenge, uri, cseq=1)
         credentials = self.credentials(challenge, method, uri)
-        self.send(
-            self.request(method, uri, call_id=call_id, cseq=2, headers=(credentials,), **more)  # type: ignore[arg-type]
-        )
+        headers = (credentials, *headers)
+        self.send(self.request(method, uri, call_id=call_id, cseq=2, headers=headers, body=body))
 
     def register(self, *, expires: int = 300) -> Received:
         """Register, and return the answer."""

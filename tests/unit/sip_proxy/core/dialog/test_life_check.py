@@ -128,7 +128,7 @@ def test_any_request_in_the_dialog_is_a_sign_of_life() -> None:
 @pytest.mark.parametrize("talked_s", [5, 59, 62, 119, 185])
 @pytest.mark.parametrize("heard_before", [False, True])
 def test_who_hangs_up_past_the_exchange_saves_no_minute(talked_s: int, heard_before: bool) -> None:
-    """The BYE goes from phone to phone. Each minute begins with a question, whatever was heard just before."""
+    """The BYE goes from phone to phone. Each minute begins with a question, whatever was heard before."""
     call = AnsweredCall()
     for second in range(1, talked_s + 1):
         live_on(call, 1, call.caller, call.callee)
