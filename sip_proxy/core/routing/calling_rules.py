@@ -8,6 +8,8 @@ from sip_proxy.core.rejection import Cause, Rejection
 
 # While the journal can't be written: better refused than not billed.
 NOT_ACCOUNTED_FOR: Final = Rejection(503, "The exchange can't account for calls now", Cause.TEMPORARY_FAILURE)
+# Many phones obey any REFER, and who calls pays: only who is in a call with a phone may transfer it.
+REFER_OUTSIDE_OF_CALL: Final = Rejection(403, "Only a phone in an answered call can be transferred")
 
 _ACTIVE: Final = AccountState.ACTIVE
 _REFUSED_CALLERS: Final = {

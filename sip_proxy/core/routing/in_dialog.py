@@ -17,8 +17,9 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.routes import for_next_hop
 from sip_proxy.core.message.uri import parse_uri
-from sip_proxy.core.outputs import SecurityEventKind, Send
+from sip_proxy.core.outputs import LiveCallState, SecurityEventKind, Send
 from sip_proxy.core.rejection import Rejection
+from sip_proxy.core.routing.calling_rules import REFER_OUTSIDE_OF_CALL
 from sip_proxy.core.routing.forwarding import Copy, response_upstream
 from sip_proxy.core.routing.relay import Relay
 from sip_proxy.core.routing.response_context import ResponseContext
@@ -28,6 +29,7 @@ _NOT_YET: Final = Rejection(500, "The call is not answered yet", headers=("Retry
 # §18.1.1: what is longer doesn't fit into one datagram everywhere.
 _SURE_TO_ARRIVE: Final = 1300
 _BY_CALLEE: Final = EndedBy.CALLEE
+_ANSWERED: Final = LiveCallState.ANSWERED
 
 
 class InDialogRouter:
@@ -122,6 +124,10 @@ class InDialogRouter:
                 self._exchange.refuse(request, flow, too_short)
                 return
             asked_s = ask_for_session_timer(request, self._exchange.config)
+        elif request.method == "REFER" and match.call.state is not _ANSWERED:
+            # Some phones obey it while they ring, and call at their own expense before anybody is there.
+            self._exchange.refuse(request, flow, REFER_OUTSIDE_OF_CALL)
+            return
         server = self._exchange.layer.start_server(request, reply_flow(request, flow))
         to = self._hops.reach_party(match.receiver, now)
         if request.method == "BYE":

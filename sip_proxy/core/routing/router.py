@@ -22,7 +22,7 @@ from sip_proxy.core.registrar.location import LocationTable
 from sip_proxy.core.registrar.phone_tests import PhoneTests
 from sip_proxy.core.rejection import Cause, Rejection
 from sip_proxy.core.routing.call_setup import CallSetup
-from sip_proxy.core.routing.calling_rules import Load, judge_call
+from sip_proxy.core.routing.calling_rules import REFER_OUTSIDE_OF_CALL, Load, judge_call
 from sip_proxy.core.routing.fork import Fork
 from sip_proxy.core.routing.forwarding import Copy, asserted_identity, wants_privacy
 from sip_proxy.core.routing.response_context import ResponseContext
@@ -81,6 +81,7 @@ class Router:
         rejection = (
             self._check_identity(request, caller, flow, is_emergency=call is not None and call.emergency)
             or self._check_domain(request, uri, caller, flow, now, is_known=replaced is not None)
+            or (self._check_refer(caller, number, flow) if request.method == "REFER" else None)
             or judge_call(self._exchange.directory, caller=caller, callee_number=number, load=load)
             or (None if call is None else self._check_session_interval(request, call))
         )
@@ -217,6 +218,17 @@ class Router:
             detail = f"{request.method} to {printable(uri.host, 64)}"
         self._exchange.report(SecurityEventKind.FOREIGN_DOMAIN, flow, caller.number, detail)
         return Rejection(403, "This exchange does not relay to other domains", Cause.CALL_REJECTED)
+
+    def _check_refer(self, caller: Account, number: str, flow: Flow) -> Rejection | None:
+        """Outside of a call nobody may have another's phone call somewhere, as that one would pay for it.
+
+        A program may tell the phones of its own number to (RFC 3515 §5.2: only who is allowed to).
+        """
+        if number == caller.number:
+            return None
+        detail = f"REFER to {printable(number, 64)} outside of a call"
+        self._exchange.report(SecurityEventKind.FORBIDDEN_IDENTITY, flow, caller.number, detail)
+        return REFER_OUTSIDE_OF_CALL
 
     def _check_session_interval(self, request: Request, call: Call) -> Rejection | None:
         """RFC 4028 §8.1; an emergency call is not refused for that."""

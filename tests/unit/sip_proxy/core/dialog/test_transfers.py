@@ -4,6 +4,7 @@ import pytest
 
 from sip_proxy.core.dialog.call_record import CallRecord, EndedBy, Outcome
 from sip_proxy.core.dialog.transfers import replaced_dialog
+from sip_proxy.core.outputs import LiveCallState, SecurityEventKind
 from tests.support.sip_phones import DOMAIN, Attempt, Exchange, account, callee_request, make_directory
 
 
@@ -187,6 +188,44 @@ def test_a_refused_or_old_transfer_gives_nobody_another_call() -> None:
     transfer.transferee.answer(transfer.transferee.request("REFER"), 202)
     transfer.exchange.advance(65)
     assert transfer.transferee_calls().statuses == [403]
+
+
+def test_a_phone_that_is_not_in_a_call_with_the_sender_is_not_referred_to_anybody() -> None:
+    """It would call at its own expense, and nobody there has agreed to anything (RFC 3515 §5.2)."""
+    transfer = Transfer()
+    attempt = transfer.target.invite("0002", method="REFER", headers=(f"Refer-To: <sip:0003@{DOMAIN}>",))
+    assert attempt.statuses == [403]
+    assert transfer.transferee.requests("REFER") == []
+    (event,) = transfer.exchange.security_events
+    assert (event.kind, event.number) == (SecurityEventKind.FORBIDDEN_IDENTITY, "0003")
+    assert event.detail == "REFER to 0002 outside of a call"
+
+
+def test_a_program_of_the_same_number_may_have_its_phone_call_somebody() -> None:
+    exchange = Exchange()
+    phone, program = exchange.phone("0001"), exchange.phone("0001", register=False)
+    program.invite("0001", method="REFER", headers=(f"Refer-To: <sip:0002@{DOMAIN}>",))
+    assert phone.request("REFER").first("refer-to") == f"<sip:0002@{DOMAIN}>"
+    assert "record-route" in phone.request("REFER").keys
+
+
+@pytest.mark.parametrize("sender", ["caller", "callee"])
+def test_a_phone_that_rings_is_not_referred_to_anybody(sender: str) -> None:
+    """pjsip obeys a REFER of the caller before anybody has answered: it calls at its own expense."""
+    exchange = Exchange()
+    caller, callee = exchange.phone("0001"), exchange.phone("0002")
+    attempt = caller.invite("0002")
+    invite = callee.request("INVITE")
+    callee.answer(invite, 180, tag="callee")
+    if sender == "caller":
+        caller.send(attempt.in_dialog("REFER", headers=(f"Refer-To: <sip:0003@{DOMAIN}>",)))
+        assert caller.statuses("REFER") == [403]
+    else:
+        callee.send(callee_request(callee, invite, "REFER", tag="callee"))
+        assert callee.statuses("REFER") == [403]
+    assert caller.requests("REFER") == callee.requests("REFER") == []
+    callee.answer(invite, 200, tag="callee")
+    assert exchange.call_states[-1] is LiveCallState.ANSWERED
 
 
 def test_the_transferee_pays_for_its_own_call_only_with_its_own_password() -> None:

@@ -370,13 +370,13 @@ def test_options_to_the_exchange_is_answered_with_what_it_knows() -> None:
         assert response.to_tag
 
 
-@pytest.mark.parametrize("method", ["MESSAGE", "OPTIONS", "INFO", "SUBSCRIBE", "REFER", "NOTIFY", "SHUFFLE"])
+@pytest.mark.parametrize("method", ["MESSAGE", "OPTIONS", "INFO", "SUBSCRIBE", "NOTIFY", "SHUFFLE"])
 def test_other_requests_between_accounts_are_authenticated_and_relayed_without_a_call(method: str) -> None:
     exchange, caller, callee = switchboard()
     attempt = caller.invite("0002", method=method, body=b"hello")
     request = callee.request(method)
     assert request.body == b"hello"
-    assert ("record-route" in request.keys) == (method in {"SUBSCRIBE", "REFER"})
+    assert ("record-route" in request.keys) == (method == "SUBSCRIBE")
     callee.answer(request, 200)
     assert attempt.statuses == [200]
     assert exchange.records == []
