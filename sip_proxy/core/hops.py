@@ -1,8 +1,10 @@
 """Our place between two hops: what we write into Via and Record-Route, and how a peer is reached."""
 
 import ipaddress
+import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.exchange import Exchange
@@ -13,6 +15,8 @@ from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.registrar.binding import Binding, destination_of, port_of
 from sip_proxy.core.registrar.location import LocationTable
+
+_PORT: Final = re.compile(r":[1-9][0-9]{0,4}\Z")
 
 
 class Hops:
@@ -108,7 +112,7 @@ class Hops:
                 return flow
             return self._newer_flow(party, flow, now) or _address_of(party.contact, flow)
         if party.is_direct:
-            return _contact_on(flow, party.contact)
+            return contact_on(flow, party.contact)
         return self._newer_port(party, flow, now) or flow
 
     def is_flow_of(self, party: Party, flow: Flow, now: float) -> bool:
@@ -169,11 +173,10 @@ class Hops:
         if isinstance(flow, Destination):
             return flow
         if not flow.transport.is_reliable:
-            return _contact_on(flow, contact) if is_direct else flow
+            return contact_on(flow, contact) if is_direct else flow
         return flow if self._exchange.is_open(flow) else _address_of(contact, flow)
 
 
-@lru_cache(maxsize=4096)
 def _address_of(contact: str, flow: Flow) -> Destination | None:
     """Return where a contact's URI points, None where its owner may not send us.
 
@@ -196,15 +199,32 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return mapped or address
 
 
-def _contact_on(flow: Flow, contact: str) -> Flow | Destination:
-    """Return where the URI of a contact points, by way of the socket that its owner knows us by."""
+def contact_on(flow: Flow, contact: str) -> Flow | Destination:
+    """Return where the URI of a contact points, by way of the UDP socket that its owner knows us by."""
     host, port = flow.remote
-    if (contact.partition("@")[2] or contact[4:]) == f"{host}:{port}":  # after `sip:`, as nearly always
+    place = contact.partition("@")[2] or contact[4:]  # after `sip:`
+    if place == f"{host}:{port}":  # as nearly always
         return flow
-    return _elsewhere(flow, contact)
+    return _other_port(flow, place) or _elsewhere(flow, contact)
 
 
-@lru_cache(maxsize=4096)
+def _other_port(flow: Flow, place: str) -> Flow | None:
+    """Return the flow to the end of a contact, if that is at the address that it was seen at; else None.
+
+    This is read anew for every call: there are more phones than would fit into a memory for them.
+    """
+    host, port = flow.remote
+    place = place.removesuffix(";transport=udp")
+    address = f"[{host}]" if ":" in host else host
+    end = place[len(address) :]
+    if not place.startswith(address) or (end and not _PORT.match(end)):
+        return None
+    its_port = int(end[1:]) if end else 5060
+    if its_port == port:
+        return flow
+    return Flow(flow.transport, (host, its_port), flow.local) if its_port < 65536 else None
+
+
 def _elsewhere(flow: Flow, contact: str) -> Flow | Destination:
     destination = _address_of(contact, flow)
     if destination is None:

@@ -1,9 +1,6 @@
 """The two sides of a dialog, and requests that the exchange itself sends within one."""
 
-import re
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.errors import MalformedMessage
@@ -12,8 +9,6 @@ from sip_proxy.core.message.message import Message, encode
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.routes import for_next_hop
 from sip_proxy.core.message.uri import LONGEST_ADDRESS
-
-_USUAL_CONTACT: Final = re.compile(r"Contact: <([^<>\s\x00-\x1f\x7f]++)>\Z")
 
 
 @dataclass(slots=True)
@@ -52,12 +47,13 @@ def contact_of(message: Message, fallback: str) -> str:
     return (_contact_in(line) if len(line) <= LONGEST_ADDRESS else "") or fallback
 
 
-@lru_cache(maxsize=4096)
 def _contact_in(line: str) -> str:
     """Return the first URI in a Contact header line, "" when there is none that can be read."""
-    usual = _USUAL_CONTACT.match(line)
-    if usual is not None:
-        return usual[1]
+    # As nearly every phone writes it; each writes another one, so there is nothing to be remembered.
+    if line.startswith("Contact: <") and line.endswith(">"):
+        uri = line[10:-1]
+        if uri.isprintable() and " " not in uri and "<" not in uri and ">" not in uri:
+            return uri
     try:
         return parse_name_addr(split_commas(line.partition(":")[2])[0]).uri
     except MalformedMessage:

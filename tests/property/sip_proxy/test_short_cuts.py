@@ -3,19 +3,22 @@
 import json
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sip_proxy.adapters.instants import rfc3339
 from sip_proxy.adapters.journal_store import record_json
 from sip_proxy.core.dialog.call_record import CallRecord, EndedBy, Outcome
-from sip_proxy.core.flow import Flow, Transport
+from sip_proxy.core.dialog.party import contact_of
+from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.hops import contact_on
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Message, Request
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.parser import parse_message
 from sip_proxy.core.message.via import parse_via, read_usual_via, with_source
-from sip_proxy.core.registrar.binding import Binding, load_bindings, save_bindings
+from sip_proxy.core.registrar.binding import Binding, destination_of, load_bindings, save_bindings
 
 # Texts of the letters that matter to a grammar, and of anything.
 PIECES = st.text(st.sampled_from('aZ0:;=,"<>\\@?% \t.-[]\0\x1f\x7f')) | st.text(max_size=20)
@@ -89,6 +92,42 @@ def test_the_source_is_stamped_once_and_nothing_else_changes(parameters: list[st
     expected = ["SIP/2.0/UDP rport.example:5060"]
     expected += [f"rport={port}" if one == "rport" else one for one in parameters]
     assert stamped.split(";") == [*expected, "received=192.0.2.9"]
+
+
+@given(PIECES)
+def test_a_contact_is_what_the_whole_address_says(uri: str) -> None:
+    if set("\r\n") & set(uri):
+        return
+    message = request("<sip:a@b>;tag=1")
+    message.add("contact", f"Contact: <{uri}>")
+    try:
+        contact = parse_name_addr(f"<{uri}>").uri
+    except MalformedMessage:
+        contact = ""
+    assert contact_of(message, "sip:fallback@b") == (contact or "sip:fallback@b")
+
+
+@pytest.mark.parametrize("source", ["192.0.2.1", "2001:db8::1"])
+@pytest.mark.parametrize("source_port", [5060, 6001])
+@given(
+    st.sampled_from(["", "0001@", "a;b=c@"]),
+    st.sampled_from(["192.0.2.1", "192.0.2.11", "[2001:db8::1]", "[2001:DB8:0::1]", "phone.example"]),
+    st.sampled_from(["", ":5060", ":6001", ":65535", ":65536", ":0", ":05060"]),
+    st.sampled_from(["", ";transport=udp", ";transport=tcp", ";ob", ";transport=UDP;line=1", "?a=b"]),
+)
+def test_a_contact_points_where_its_whole_uri_does(
+    source: str, source_port: int, user: str, host: str, port: str, rest: str
+) -> None:
+    """RFC 3261 §16.6 step 7; who writes what can't be read is reached where it was seen."""
+    flow = Flow(Transport.UDP, (source, source_port), ("192.0.2.2", 5060))
+    contact = f"sip:{user}{host}{port}{rest}"
+    to = destination_of(contact, Transport.UDP)
+    expected: Flow | Destination | None = to
+    if to is None:
+        expected = flow
+    elif to.transport is Transport.UDP:
+        expected = Flow(Transport.UDP, (to.host, to.port), flow.local)
+    assert contact_on(flow, contact) == expected
 
 
 # No end of the header, and no continuation of the line before.
