@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from json.encoder import encode_basestring_ascii as _text
 from pathlib import Path
 
@@ -207,6 +208,8 @@ class JournalStore:
         connection = self._connect(
             self._path, timeout=5.0, isolation_level=None, check_same_thread=False, cached_statements=32
         )
+        # A row that the disk or somebody damaged must not hold up all others: what is in it is judged later.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             # One exchange per journal: a second one would bill the first one's calls.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -9,13 +9,14 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 from json.encoder import encode_basestring_ascii
+from math import isfinite
 from typing import Final
 
 from sip_proxy.core.dialog.call import Call, CallKeeper
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.outputs import LiveCallState
-from sip_proxy.core.registrar.binding import flow_from_json, flow_text
+from sip_proxy.core.registrar.binding import address_in, flow_from_json, flow_text
 
 # Invited, ringing, answered, acknowledged (wall clock, 0 for never); answered, last sign of life of each side
 # (monotonic). Their bytes in hexadecimal are exact, and take a tenth of the time that decimal digits do.
@@ -54,9 +55,10 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
         state = json.loads(state)
     lines = iter(state.split("\n"))
     record_id, call_id, callee, emergency, session_interval_s, instants = islice(lines, 6)
-    invited_at, ringing_at, answered_at, acknowledged_at, answered_on_clock, *seen_at = _INSTANTS.unpack(
-        bytes.fromhex(instants)
-    )
+    unpacked = _INSTANTS.unpack(bytes.fromhex(instants))
+    if not all(map(isfinite, unpacked)):
+        raise ValueError("no instants")
+    invited_at, ringing_at, answered_at, acknowledged_at, answered_on_clock, *seen_at = unpacked
     # After a reboot the wall clock may not be set yet; the call lasted to its last sign of life at least.
     elapsed_s = max(0.0, wall - answered_at, *(instant - answered_on_clock for instant in seen_at))
     # What to add to instants on the clock that the call was saved by.
@@ -97,7 +99,7 @@ def _party_from(lines: Iterator[str], seen_at: float) -> Party:
     flow: Flow | Destination
     if len(where) == 3:
         transport, host, port = where
-        flow = Destination(Transport(transport), host, port)
+        flow = Destination(Transport(transport), *address_in(host, port))
     else:
         flow = flow_from_json(where)
     return Party(

@@ -11,9 +11,12 @@ from typing import Any, Final
 
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.errors import MalformedMessage
+from sip_proxy.core.message.message import HIGHEST_CSEQ
 from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.outputs import Registration
 
+_LAST_PORT: Final = 65_535
+_LATEST_INSTANT: Final = 253_402_300_799  # the last second of the year 9999: what a date can be made of
 _DEFAULT_PORTS: Final = {Transport.TLS: 5061, Transport.WSS: 443, Transport.WS: 80}
 
 
@@ -117,24 +120,31 @@ def _binding_text(binding: Binding, wall_offset: float) -> str:
 
 
 def load_bindings(state: str, wall_offset: float, *, latest: float = inf) -> list[Binding]:
-    """Read what `save_bindings` wrote; no binding is in force for longer than till `latest`."""
-    return [
+    """Read what `save_bindings` wrote; no binding is in force for longer than till `latest`.
+
+    Raises an error of its own kind for what it did not write: one that is found wrong only in use would cost
+    what others want, such as the list of all bindings.
+    """
+    found = [
         Binding(
-            contact=item["contact"],
+            contact=str_in(item["contact"]),
             flow=flow_from_json(item["flow"]),
-            is_direct=item.get("is_direct", False),
-            call_id=item["call_id"],
-            cseq=item["cseq"],
-            q=item["q"],
-            registered_at=item["registered_at"],
-            expires_at=min(item["expires_at"] - wall_offset, latest),
-            user_agent=intern(item["user_agent"]),
-            path=tuple(item.get("path", ())),
-            instance=item.get("instance", ""),
-            reg_id=item.get("reg_id", 0),
+            is_direct=item.get("is_direct", False) is True,
+            call_id=str_in(item["call_id"]),
+            cseq=int_in(item["cseq"], HIGHEST_CSEQ),
+            q=int_in(item["q"], 1000),
+            registered_at=int_in(int(item["registered_at"]), _LATEST_INSTANT),
+            expires_at=min(int_in(int(item["expires_at"]), _LATEST_INSTANT) - wall_offset, latest),
+            user_agent=intern(str_in(item["user_agent"])),
+            path=tuple(str_in(value) for value in item.get("path", ())),
+            instance=str_in(item.get("instance", "")),
+            reg_id=int_in(item.get("reg_id", 0), HIGHEST_CSEQ),
         )
         for item in json.loads(state)
     ]
+    for binding in found:
+        contact_key(binding.contact)
+    return found
 
 
 def _outbound_to_json(binding: Binding) -> dict[str, Any]:
@@ -159,6 +169,31 @@ def flow_text(flow: Flow) -> str:
 
 
 def flow_from_json(items: list[Any]) -> Flow:
-    """Read what `flow_text` wrote. A connection of an earlier process is never open again."""
+    """Read what `flow_text` wrote. A connection of an earlier process is never open again.
+
+    Raises ValueError for what it did not write.
+    """
     transport, remote_host, remote_port, local_host, local_port, connection = items
-    return Flow(Transport(transport), (remote_host, remote_port), (local_host, local_port), -abs(connection))
+    remote, local = address_in(remote_host, remote_port), address_in(local_host, local_port)
+    return Flow(Transport(transport), remote, local, -abs(int_in(connection, HIGHEST_CSEQ)))
+
+
+def address_in(host: Any, port: Any) -> tuple[str, int]:
+    """Return an IP address and a port that stood in JSON. Raises ValueError when they are none."""
+    if not is_ip_address(str_in(host)):
+        raise ValueError(f"no IP address: {host}")
+    return host, int_in(port, _LAST_PORT)
+
+
+def str_in(value: Any) -> str:
+    """Return a text that stood in JSON. Raises ValueError when it is none."""
+    if not isinstance(value, str):
+        raise ValueError(f"no text: {value}")
+    return value
+
+
+def int_in(value: Any, most: int) -> int:
+    """Return a whole number that stood in JSON. Raises ValueError when it is none, or above `most`."""
+    if type(value) is not int or abs(value) > most:
+        raise ValueError(f"no number, or one that can't be: {value}")
+    return value

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,25 @@ def test_a_record_that_billing_cannot_read_goes_last(store: JournalStore) -> Non
     store.write([recorded("new")])
 
     assert [one.record_id for one in store.next_records(10)] == ["good", "new", "bad"]
+
+
+def test_damaged_text_holds_up_nothing_else(store: JournalStore, path: Path) -> None:
+    """Bytes that are no UTF-8: SQLite would refuse to read the rows before and after them as well."""
+    store.write([recorded("r1"), recorded("r2"), CallSaved("r3", "3"), CallSaved("r4", "4")])
+    store.close()
+    with closing(sqlite3.connect(path)) as journal, journal:
+        journal.execute("UPDATE undelivered_record SET record = CAST(X'7BFF' AS TEXT) WHERE record_id = 'r1'")
+        journal.execute("UPDATE saved_call SET state = CAST(X'FF' AS TEXT) WHERE record_id = 'r3'")
+    store.open()
+
+    assert store.next_records(10) == [
+        UndeliveredRecord("r1", "{\N{REPLACEMENT CHARACTER}"),
+        UndeliveredRecord("r2", record_json(RECORD._replace(record_id="r2"))),
+    ]
+    assert [(call.record_id, call.state) for call in store.restore().calls] == [
+        ("r3", "\N{REPLACEMENT CHARACTER}"),
+        ("r4", "4"),
+    ]
 
 
 def test_what_is_delivered_next_is_found_without_looking_at_all_that_waits(path: Path) -> None:

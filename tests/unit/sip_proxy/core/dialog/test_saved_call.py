@@ -1,5 +1,8 @@
 """Saved calls: text that has all that a restarted exchange needs, whatever the phones wrote."""
 
+import struct
+from math import inf, nan
+
 import pytest
 
 from sip_proxy.core.dialog.call import Call, CallTimer
@@ -122,6 +125,25 @@ def test_a_call_that_is_cut_short_is_not_read_as_another() -> None:
     for length in range(len(lines)):
         with pytest.raises(ValueError, match=r"not enough values|cut short"):
             load("\n".join(lines[:length]))
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ('"198.51.100.7"', "null"),
+        ('"203.0.113.9"', '"gateway"'),
+        ("40001", '"40001"'),
+        ("5060]", "-70000]"),
+        (struct.pack(">d", 1004.2).hex(), struct.pack(">d", nan).hex()),
+        (struct.pack(">d", 1004.2).hex(), struct.pack(">d", inf).hex()),
+    ],
+)
+def test_a_call_that_somebody_has_damaged_is_not_taken_up(was: str, now: str) -> None:
+    """It could never end: there would be no duration to record, or nobody to send a BYE to."""
+    state = save_call(answered(party("0001"), party("0002", flow=GATEWAY)))
+    assert was in state
+    with pytest.raises(ValueError, match="no "):
+        load(state.replace(was, now))
 
 
 def test_after_a_reboot_instants_are_on_the_new_clock() -> None:

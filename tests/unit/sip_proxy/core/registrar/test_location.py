@@ -1,9 +1,11 @@
 """The location table: what expires, and what belongs to a connection."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.registrar.binding import Binding, destination_of, load_bindings, save_bindings
 from sip_proxy.core.registrar.location import LocationTable
 
@@ -86,6 +88,34 @@ def test_bindings_survive_being_saved_except_that_their_connection_is_gone() -> 
     assert udp == binding()
     assert tcp.flow != TCP
     assert tcp.flow.connection < 0
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ('"sip:a@198.51.100.1"', "null"),
+        ('"sip:a@198.51.100.1"', '"nothing that a phone is called by"'),
+        ('"198.51.100.1"', "null"),
+        ('"198.51.100.1"', '"phone.example"'),
+        ("5060", '"5060"'),
+        ("5060", "65536"),
+        ("5060", "true"),
+        ('"cseq":1', '"cseq":null'),
+        ('"cseq":1', '"cseq":9999999999'),
+        ('"registered_at":5', '"registered_at":Infinity'),
+        ('"registered_at":5', '"registered_at":1e300'),
+        ('"user_agent":"Phone/1"', '"user_agent":5'),
+        ("}]", ',"path":[5]}]'),
+    ],
+)
+def test_saved_bindings_that_somebody_has_damaged_are_not_taken_up(was: str, now: str) -> None:
+    """They would fail in use, and with them the list of all bindings, or the REGISTER of their phone."""
+    saved = save_bindings((binding(),), 1000.0)
+    assert len(load_bindings(saved, 1000.0)) == 1
+    damaged = saved.replace(was, now, 1)
+    assert damaged != saved
+    with pytest.raises((ValueError, OverflowError, MalformedMessage)):
+        load_bindings(damaged, 1000.0)
 
 
 def test_a_contact_is_a_destination_only_when_it_has_an_ip_address() -> None:
