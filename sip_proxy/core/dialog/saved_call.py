@@ -21,6 +21,8 @@ from sip_proxy.core.registrar.binding import address_in, flow_from_json, flow_te
 # Invited, ringing, answered, acknowledged (wall clock, 0 for never); answered, last sign of life of each side
 # (monotonic). Their bytes in hexadecimal are exact, and take a tenth of the time that decimal digits do.
 _INSTANTS: Final = struct.Struct(">7d")
+# With the five minutes after which a call is saved again. A clock of another time zone is further off.
+_LONGEST_REBOOT_S: Final = 1800.0
 
 
 def save_call(call: Call) -> str:
@@ -47,7 +49,8 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
     """Read what `save_call` writes, or once wrote as a JSON object.
 
     In the same boot the monotonic clock went on, so the duration will be exact; else it is taken from the
-    wall clock. A session interval begins anew, because refreshes were missed while there was no exchange.
+    wall clock, if that can be right. A session interval begins anew, because refreshes were missed while
+    there was no exchange.
     """
     if state.startswith("{"):
         state = _lines_of_json(state)
@@ -59,8 +62,12 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
     if not all(map(isfinite, unpacked)):
         raise ValueError("no instants")
     invited_at, ringing_at, answered_at, acknowledged_at, answered_on_clock, *seen_at = unpacked
-    # After a reboot the wall clock may not be set yet; the call lasted to its last sign of life at least.
-    elapsed_s = max(0.0, wall - answered_at, *(instant - answered_on_clock for instant in seen_at))
+    # A call lasted to its last sign of life at least. After a reboot the wall clock may not be set yet, and
+    # may be hours ahead: what it says since then counts only when it is no longer than a reboot takes.
+    elapsed_s = max(0.0, *(instant - answered_on_clock for instant in seen_at))
+    unproved_s = wall - answered_at - elapsed_s
+    if 0 < unproved_s <= _LONGEST_REBOOT_S:
+        elapsed_s += unproved_s
     # What to add to instants on the clock that the call was saved by.
     clock_offset = 0.0 if same_boot else now - elapsed_s - answered_on_clock
     calling, called = [_party_from(lines, instant + clock_offset) for instant in seen_at]

@@ -142,6 +142,30 @@ def test_after_a_reboot_with_a_clock_that_is_not_set_no_proved_time_is_lost() ->
     assert exchange.the_record.duration_us == pytest.approx(104_050_000, abs=10)
 
 
+@pytest.mark.parametrize("ahead_s", [3600, 12 * 3600, 366 * 86_400])
+def test_after_a_reboot_with_a_clock_that_is_ahead_only_proved_time_is_charged(ahead_s: int) -> None:
+    """It may be set to another time zone, or to nothing that makes sense, until somebody sets it right."""
+    call = AnsweredCall()
+    exchange = call.exchange
+    exchange.advance(50)
+    call.caller.send(call.attempt.in_dialog("UPDATE", cseq=10))
+    call.callee.answer(call.callee.request("UPDATE"), 200)
+    saved = [output for output in exchange.outputs if isinstance(output, CallSaved)][-1]
+    wall = exchange.now + exchange.engine.wall_offset + 100.0
+    exchange.engine = exchange.make_engine(seed=3)
+    exchange.now = 5.0
+    exchange.engine.wall_offset = wall + ahead_s - exchange.now
+    exchange.engine.restore_call(saved.state, exchange.now, same_boot=False)
+    exchange.advance(2)
+    exchange.engine.wall_offset -= ahead_s  # it is set
+    exchange.advance(2)
+    call.caller.send(call.attempt.in_dialog("BYE", cseq=12))
+    record = exchange.the_record
+    assert record.duration_us == pytest.approx(54_050_000, abs=10)
+    assert record.answered_at is not None
+    assert record.ended_at - record.answered_at == pytest.approx(154, abs=1)
+
+
 def test_a_restored_call_can_be_ended_from_the_middle_with_cseq_numbers_above_all_used() -> None:
     call = AnsweredCall()
     for cseq in (10, 11, 12):
