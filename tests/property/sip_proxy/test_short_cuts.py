@@ -185,13 +185,13 @@ def test_a_record_written_by_hand_is_json(
 
 @given(st.text(), st.text(), st.lists(st.text(), max_size=2), st.integers(0, 3), st.booleans())
 def test_bindings_survive_being_written_by_hand(
-    contact: str, user_agent: str, path: list[str], reg_id: int, is_direct: bool
+    call_id: str, user_agent: str, path: list[str], reg_id: int, is_direct: bool
 ) -> None:
     binding = Binding(
-        contact=contact,
+        contact="sip:%22a%22@[2001:db8::1]:5070;x=%5C;transport=tcp",
         flow=Flow(Transport.UDP, ("192.0.2.1", 5060), ("192.0.2.2", 5060)),
         is_direct=is_direct,
-        call_id=contact,
+        call_id=call_id,
         cseq=3,
         q=500,
         registered_at=1.0,
