@@ -20,7 +20,7 @@ phone: system-phone $(VENV)/.installed ## open a desk phone: make phone NUMBER=0
 administrator: system-run $(VENV)/.installed ## make a login for the console: make administrator LOGIN=admin
 	@exec $(BIN)/python -m billing_service create-administrator $(LOGIN)
 
-compiled: system-compile $(VENV)/.installed-compile ## compile the core of the exchange, for much traffic (some minutes)
+compiled: system-compile $(VENV)/.installed-compile ## compile the core and driver of the exchange, for much traffic (some minutes)
 	@$(BIN)/python -m sip_proxy.compiled
 
 # The programs under test start some hundred times, and each test process reads all the tests: compiled once is enough.

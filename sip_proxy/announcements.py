@@ -1,6 +1,7 @@
 """What the exchange tells people: watchers hear of calls and phones, the log of refusals and attacks."""
 
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -13,7 +14,6 @@ from sip_proxy.adapters.exchange_view import (
 )
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.core.dialog.call_record import CallRecord, Outcome
-from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Flow
 from sip_proxy.core.outputs import (
     BindingsChanged,
@@ -23,8 +23,9 @@ from sip_proxy.core.outputs import (
     SecurityEventKind,
 )
 from sip_proxy.counts import Counts
+from sip_proxy.driven_engine import DrivenEngine
 
-log = structlog.get_logger()
+log: Final = structlog.get_logger()
 
 
 class Announcements:
@@ -32,7 +33,7 @@ class Announcements:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: DrivenEngine,
         *,
         events: EventHub,
         security_log: SecurityLog,

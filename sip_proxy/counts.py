@@ -2,10 +2,11 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from typing import Final
 
 from sip_proxy.adapters.histogram import Histogram
 
-METHODS = {
+METHODS: Final = {
     method[:3].encode(): method
     for method in (
         *("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER"),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -20,7 +20,6 @@ from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.adapters.trace import Trace
 from sip_proxy.announcements import Announcements
 from sip_proxy.clock import elapsed
-from sip_proxy.core.engine import Engine
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.framing import FramingError
 from sip_proxy.core.outputs import (
@@ -33,21 +32,22 @@ from sip_proxy.core.outputs import (
     Send,
 )
 from sip_proxy.counts import Counts
+from sip_proxy.driven_engine import DrivenEngine
 from sip_proxy.outbox import FactKeeper, Outbox
 from sip_proxy.transport.handler import MessageSender
 from sip_proxy.transport.source_limit import SourceLimiter
 
 # The event loop's timers count milliseconds: one that fires a little early would have to be set again.
-_TIMER_STEP_S = 0.001
-_CLOCK_SET_S = 0.002
+_TIMER_STEP_S: Final = 0.001
+_CLOCK_SET_S: Final = 0.002
 # A call leaves several timers behind that only let go of what is over, each due at an instant of its own. One
 # that comes alone fires in time; under load they fire together, and rather in a turn that takes place anyway
 # than in one of their own: being woken costs more than what they do.
-_EXPIRY_INTERVAL_S = 0.04
-_EXPIRY_AHEAD_S = 0.005
-_PAUSE_AFTER_ERROR_S = 0.1
+_EXPIRY_INTERVAL_S: Final = 0.04
+_EXPIRY_AHEAD_S: Final = 0.005
+_PAUSE_AFTER_ERROR_S: Final = 0.1
 
-log = structlog.get_logger()
+log: Final = structlog.get_logger()
 
 Result = TypeVar("Result")
 
@@ -57,7 +57,7 @@ class Driver:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: DrivenEngine,
         *,
         events: EventHub,
         security_log: SecurityLog,

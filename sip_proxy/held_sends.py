@@ -6,10 +6,11 @@ transaction up) a message is dropped; its facts never are.
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Final
 
 from sip_proxy.core.outputs import Send
 
-_HELD_AT_MOST_S = 32.0
+_HELD_AT_MOST_S: Final = 32.0
 
 
 class HeldSends:

@@ -6,7 +6,7 @@ import os
 import structlog
 from hypothesis import settings
 
-from sip_proxy.compiled import use_compiled_core
+from sip_proxy.compiled import use_compiled
 from tests.support.examples import FACTOR
 
 pytest_plugins = [
@@ -43,5 +43,5 @@ def pytest_collection_finish() -> None:
 # that it starts; else nothing is compiled, whatever lies in `build/`.
 IS_COMPILED = os.environ.get("TOLLBELL_TEST_COMPILED") == "yes"
 os.environ["TOLLBELL_COMPILED"] = "yes" if IS_COMPILED else "no"
-if IS_COMPILED and not use_compiled_core():
+if IS_COMPILED and not use_compiled():
     raise RuntimeError("there is no compiled core of these sources: make compiled")

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
+from bench.sip import FORM
 from bench.sip.core_cost import CALLED, CALLING, EXCHANGE, Steps, call_steps, make_engine, registration
 from bench.sip.instructions import repeatable_bytes
 from sip_proxy.adapters.backoff import Backoff
@@ -92,7 +93,7 @@ def _show(path: Path, layers: Sequence[str]) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         counted = dict(zip(wanted, pool.map(lambda each: _count(path, *each), wanted), strict=True))
     for kind, (begin, end) in recording.counted.items():
-        print(f"instructions per {kind}")
+        print(f"instructions per {kind}, {FORM}")
         number = _BEGUN_IN_A_ROUND[kind] * _COUNTED_ROUNDS
         below = 0.0
         for position, layer in enumerate(layers):

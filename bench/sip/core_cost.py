@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
+from bench.sip import FORM
 from sip_proxy.core.directory import Account, AccountState, Directory
 from sip_proxy.core.engine import Engine, EngineConfig
 from sip_proxy.core.flow import Flow, Transport
@@ -233,7 +234,7 @@ def _credentials(header: str, challenge: str, number: str, method: str, uri: str
 
 def _print(bench: Bench, what: str, counts: Callable[[str], bool]) -> None:
     steps = {name: statistics.median(spent) / 1000 for name, spent in bench.step_ns.items() if counts(name)}
-    print(f"CPU microseconds per {what}: {sum(steps.values()):.0f}")
+    print(f"CPU microseconds per {what}, {FORM}: {sum(steps.values()):.0f}")
     for name, spent in steps.items():
         print(f"  {name:<12} {spent:7.1f}")
 

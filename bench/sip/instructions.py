@@ -27,6 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.sip import FORM
 from bench.sip.core_cost import CALLED, CALLING, Bench, call, make_engine, register
 from sip_proxy.core.flow import Flow
 
@@ -80,7 +81,7 @@ def _show_instructions(recorded: Path, calls: int) -> None:
     messages, before = _record(recorded, calls)
     few, all_of_them = (_count(recorded, count) for count in (before, len(messages)))
     for key, name in _SHOWN.items():
-        print(f"{name:<28} {(all_of_them[key] - few[key]) / calls:12,.0f} per call")
+        print(f"{name:<28} {(all_of_them[key] - few[key]) / calls:12,.0f} per call, {FORM}")
 
 
 def _show_lines_needed(recorded: Path) -> None:

@@ -1,8 +1,12 @@
 """How long things take, counted in buckets: cheap enough for every message."""
 
 from bisect import bisect_left
+from typing import Final
 
-DURATIONS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+DURATIONS_S: Final[tuple[float, ...]] = (
+    *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    *(1.0, 2.0, 5.0, 10.0, 30.0),
+)
 """Upper bounds of the buckets, from what a message takes to what a person waits."""
 
 

@@ -9,18 +9,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from json.encoder import encode_basestring_ascii as _text
 from pathlib import Path
 
 import structlog
 
-from sip_proxy.adapters.instants import rfc3339
-from sip_proxy.core.dialog.call_record import CallRecord
+from sip_proxy.adapters.record_json import record_json
 from sip_proxy.core.outputs import NO_BINDINGS, BindingsChanged, CallRecorded, CallSaved
 
 log = structlog.get_logger()
-
-_BOOLEAN = {False: "false", True: "true"}
 
 Fact = CallSaved | CallRecorded | BindingsChanged
 """What the journal keeps."""
@@ -285,27 +281,3 @@ def _file_at(path: Path) -> tuple[int, int]:
     except (FileNotFoundError, NotADirectoryError):
         return (0, 0)
     return (found.st_dev, found.st_ino)
-
-
-def record_json(record: CallRecord) -> str:
-    """Write a call record as billing receives it (`docs/api/internal.md`)."""
-    return (
-        f'{{"record_id":{_text(record.record_id)},"call_id":{_text(_storable(record.call_id))},'
-        f'"caller":{_text(_storable(record.caller))},"callee":{_text(_storable(record.callee))},'
-        f'"emergency":{_BOOLEAN[record.emergency]},"invited_at":{_instant(record.invited_at)},'
-        f'"ringing_at":{_instant(record.ringing_at)},"answered_at":{_instant(record.answered_at)},'
-        f'"acknowledged_at":{_instant(record.acknowledged_at)},"ended_at":{_instant(record.ended_at)},'
-        f'"duration_us":{record.duration_us},"outcome":"{record.outcome.value}","status":{record.status},'
-        f'"reason":{_text(_storable(record.reason))},"ended_by":"{record.ended_by.value}"}}'
-    )
-
-
-def _instant(instant: float | None) -> str:
-    return "null" if instant is None else f'"{rfc3339(instant)}"'
-
-
-def _storable(text: str) -> str:
-    """Replace what a phone may send and no database takes: NUL, and bytes that were not UTF-8."""
-    if text.isascii() and text.isprintable():
-        return text
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

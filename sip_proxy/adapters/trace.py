@@ -3,13 +3,14 @@
 import re
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.parser import parse_message
 
-MOST_MESSAGES = 10_000
-_SHORTEST = 40  # keep-alives are shorter, messages are longer
+MOST_MESSAGES: Final = 10_000
+_SHORTEST: Final = 40  # keep-alives are shorter, messages are longer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`python -m sip_proxy.compiled` (`make compiled`): compile the core to machine code with mypyc.
+"""`python -m sip_proxy.compiled` (`make compiled`): compile where a call spends its time, with mypyc.
 
 It needs a C compiler, Python's headers and the packages of requirements-compile.txt, and takes some minutes.
 """
@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from mypyc.build import mypycify
 from setuptools import setup
 
-from sip_proxy.compiled import DIRECTORY, SOURCES, STAMP, digest_of_sources, is_compiled, sources
+from sip_proxy.compiled import DIRECTORY, SOURCES, STAMP, digest_of_sources, modules_to_compile
+from sip_proxy.compiled.placing import put_in_place
 
 
 def main() -> None:
@@ -23,22 +24,20 @@ def main() -> None:
         copy = Path(folder) / "copy"
         shutil.copytree(SOURCES, copy / SOURCES.name, ignore=shutil.ignore_patterns("__pycache__"))
         result = _compile(copy)
-        (result / STAMP).write_text(digest_of_sources())
-        DIRECTORY.parent.mkdir(exist_ok=True)
-        shutil.rmtree(DIRECTORY, ignore_errors=True)
-        shutil.move(result, DIRECTORY)
+        (result / STAMP).write_text(digest_of_sources(copy / SOURCES.name))
+        put_in_place(result, DIRECTORY)
     print(f"The exchange will use {DIRECTORY} from its next start on, until its sources change.")
 
 
 def _compile(copy: Path) -> Path:
-    """Compile the core in a copy of the sources; return the folder with what is imported in its place."""
+    """Compile in a copy of the sources; return the folder with what is imported in place of the modules."""
     os.chdir(copy)
-    modules = [path.relative_to(SOURCES.parent) for path in sources()]
+    modules = [str(path.relative_to(copy)) for path in modules_to_compile(copy / SOURCES.name)]
     said = io.StringIO()  # of interest only when it fails
     try:
         with contextlib.redirect_stdout(said):
             extensions = mypycify(
-                [str(module) for module in modules if is_compiled(module)],
+                modules,
                 group_name="tollbell_core",
                 opt_level="2",
                 debug_level="0",
@@ -53,11 +52,7 @@ def _compile(copy: Path) -> Path:
         ext_modules=extensions,
         script_args=["--quiet", "build_ext", "--build-lib", "compiled"],
     )
-    result = copy / "compiled"
-    for module in modules:
-        if not is_compiled(module):
-            shutil.copy(module, result / module)
-    return result
+    return copy / "compiled"
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ every 40 ms only (a setting), and all that has come is served at once. It makes 
 it comes.
 """
 
+from typing import Final
+
 # Messages a second from which on it is worth while to wait for company, and below which it no longer is.
-_ENOUGH_A_SECOND = 400
-_TOO_FEW_A_SECOND = 200
+_ENOUGH_A_SECOND: Final = 400
+_TOO_FEW_A_SECOND: Final = 200
 
 
 class Rounds:

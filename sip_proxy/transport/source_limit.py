@@ -6,12 +6,13 @@ house full of phones that all start at once; where an account has proved itself,
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from sip_proxy.core.authentication.sources import source_of
 
-_MOST_SOURCES = 100_000
-_REPORT_S = 10.0
-_ASK_AGAIN_S = 60.0
+MOST_SOURCES: Final = 100_000
+_REPORT_S: Final = 10.0
+_ASK_AGAIN_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,8 @@ class Rate:
     burst: int
 
 
-STRANGER = Rate(per_second=100, burst=1000)
-TRUSTED = Rate(per_second=20_000, burst=20_000)
+STRANGER: Final = Rate(per_second=100, burst=1000)
+TRUSTED: Final = Rate(per_second=20_000, burst=20_000)
 
 
 class SourceLimiter:
@@ -36,6 +37,7 @@ class SourceLimiter:
     __slots__ = (
         "_full_at",
         "_is_trusted",
+        "_most_sources",
         "_reported_at",
         "_room",
         "_step",
@@ -52,9 +54,14 @@ class SourceLimiter:
         is_trusted: Callable[[str, float], bool],
         stranger: Rate = STRANGER,
         trusted: Rate = TRUSTED,
+        most_sources: int = MOST_SOURCES,
     ) -> None:
-        """`is_trusted` is asked about an IP address whose source has used up a stranger's bucket."""
+        """`is_trusted` is asked about an IP address whose source has used up a stranger's bucket.
+
+        `most_sources`: of so many something is known at once.
+        """
         self._is_trusted = is_trusted
+        self._most_sources = most_sources
         self._step = 1 / stranger.per_second
         # Half a message more, so that rounding costs nobody one.
         self._room = (stranger.burst + 0.5) * self._step
@@ -71,7 +78,7 @@ class SourceLimiter:
         source = source_of(host) if ":" in host else host
         full_at = self._full_at.get(source, 0.0)
         if full_at < now:
-            if not full_at and len(self._full_at) >= _MOST_SOURCES:
+            if not full_at and len(self._full_at) >= self._most_sources:
                 self._make_room(now)
             full_at = now
         full_at += self._step
@@ -90,7 +97,7 @@ class SourceLimiter:
         """Ask whether an address is trusted; believe a good answer for a while: asking costs more."""
         if not self._is_trusted(host, now):
             return False
-        if len(self._trusted_until) >= _MOST_SOURCES:
+        if len(self._trusted_until) >= self._most_sources:
             self._trusted_until.clear()
         self._trusted_until[source] = now + _ASK_AGAIN_S
         return True
@@ -100,7 +107,7 @@ class SourceLimiter:
         host = source_of(host)
         if now - self._reported_at.get(host, -_REPORT_S) < _REPORT_S:
             return False
-        if len(self._reported_at) >= _MOST_SOURCES:
+        if len(self._reported_at) >= self._most_sources:
             self._reported_at.clear()
         self._reported_at[host] = now
         return True
@@ -109,5 +116,5 @@ class SourceLimiter:
         """Let go of buckets that are full; in a flood from very many addresses, of all."""
         self._full_at = {host: at for host, at in self._full_at.items() if at > now}
         self._trusted_full_at = {host: at for host, at in self._trusted_full_at.items() if at > now}
-        if len(self._full_at) >= _MOST_SOURCES:
+        if len(self._full_at) >= self._most_sources:
             self._full_at.clear()

@@ -8,6 +8,8 @@ is looked at in rounds (`rounds.py`).
 import asyncio
 import socket
 import time
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.settings import ListenAddress
@@ -15,14 +17,14 @@ from sip_proxy.transport.addresses import WILDCARDS, LocalAddresses, mapped, unm
 from sip_proxy.transport.handler import TransportHandler
 from sip_proxy.transport.rounds import Rounds
 
-_LARGEST_DATAGRAM = 65_535
+_LARGEST_DATAGRAM: Final = 65_535
 # Datagrams read in one turn, so that timers and streams get theirs under load.
-_BURST = 256
+_BURST: Final = 256
 # Room for bursts while a turn is at work: some thousand messages (the kernel may grant less).
-_BUFFER_BYTES = 4 * 1024 * 1024
+_BUFFER_BYTES: Final = 4 * 1024 * 1024
 # What the kernel counts of it for a message of usual length.
-_DATAGRAM_BYTES = 2304
-_FLOW_CACHE_SIZE = 20_000
+_DATAGRAM_BYTES: Final = 2304
+_FLOW_CACHE_SIZE: Final = 20_000
 
 
 def bind_udp(address: ListenAddress) -> socket.socket:
@@ -44,6 +46,19 @@ def bind_udp(address: ListenAddress) -> socket.socket:
     return bound
 
 
+class EventLoop(Protocol):
+    """What is asked of the event loop. What uvloop's methods return is not what asyncio's do."""
+
+    def add_reader(self, fd: int, callback: Callable[[], None], /) -> object:
+        """Call back whenever there is something to read."""
+
+    def remove_reader(self, fd: int, /) -> object:
+        """Call back no longer."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> asyncio.TimerHandle:
+        """Call back once, after so many seconds."""
+
+
 class UdpTransport:
     """Carries messages between one UDP socket and the exchange."""
 
@@ -63,7 +78,7 @@ class UdpTransport:
         self._host, self._port = bound.getsockname()[:2]
         self._is_wildcard = self._host in WILDCARDS
         self._flows: dict[tuple[object, ...], Flow] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: EventLoop | None = None
         room = bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _DATAGRAM_BYTES
         self._rounds = Rounds(length_s=round_s, room=room, burst=_BURST)
         self._next_look: asyncio.TimerHandle | None = None  # None: the loop wakes us
@@ -76,7 +91,7 @@ class UdpTransport:
         """The IP address and port that the socket is bound to."""
         return self._host, self._port
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def start(self, loop: EventLoop) -> None:
         """Begin to take datagrams."""
         self._loop = loop
         loop.add_reader(self._socket.fileno(), self._look)

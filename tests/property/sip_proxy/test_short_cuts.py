@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip_proxy.adapters.instants import rfc3339
-from sip_proxy.adapters.journal_store import record_json
+from sip_proxy.adapters.record_json import record_json
 from sip_proxy.core.dialog.call_record import CallRecord, EndedBy, Outcome
 from sip_proxy.core.dialog.party import contact_of
 from sip_proxy.core.flow import Destination, Flow, Transport

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.core.dialog.call_record import Outcome
 from sip_proxy.core.directory import Directory
 from sip_proxy.core.flow import Destination, Flow, Transport
+from sip_proxy.core.message.framing import FramingError, FramingErrorKind
 from sip_proxy.core.outputs import (
     BindingsChanged,
     CallChanged,
@@ -32,6 +32,8 @@ from tests.unit.sip_proxy.adapters.test_journal_store import REGISTRATION, recor
 FLOW = Flow(Transport.UDP, ("192.0.2.1", 5060), ("192.0.2.9", 5060))
 OTHER = Flow(Transport.UDP, ("192.0.2.2", 5060), ("192.0.2.9", 5060))
 
+
+FRAMING_ERROR = FramingError(FramingErrorKind.TRUNCATED, status=400, head=b"")
 
 OUT_OF_SERVICE = "0009"
 
@@ -129,9 +131,8 @@ class Bench:
         self.sender = FakeSender()
         self.events = EventHub()
         self.records: list[int] = []
-        engine: Any = self.engine
         self.driver = Driver(
-            engine,
+            self.engine,
             events=self.events,
             security_log=SecurityLog(clock=lambda: self.now),
             limiter=SourceLimiter(is_trusted=lambda host, now: False, stranger=Rate(1, 100)),
@@ -305,7 +306,7 @@ def test_there_may_be_no_transport_for_a_destination(bench: Bench) -> None:
     [
         lambda bench: bench.driver.received(b"x", FLOW),
         lambda bench: bench.driver.flow_closed(FLOW),
-        lambda bench: bench.driver.framing_failed(None, FLOW),
+        lambda bench: bench.driver.framing_failed(FRAMING_ERROR, FLOW),
         lambda bench: bench.driver._expire(bench.now),
     ],
     ids=["receive", "flow_closed", "framing_failed", "expire"],

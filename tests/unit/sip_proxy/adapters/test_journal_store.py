@@ -15,8 +15,8 @@ from sip_proxy.adapters.journal_store import (
     SavedCall,
     UnableToOpenJournal,
     UndeliveredRecord,
-    record_json,
 )
+from sip_proxy.adapters.record_json import record_json
 from sip_proxy.core.dialog.call_record import CallRecord, EndedBy, Outcome
 from sip_proxy.core.outputs import NO_BINDINGS, BindingsChanged, CallRecorded, CallSaved, Registration
 

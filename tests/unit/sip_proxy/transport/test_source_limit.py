@@ -8,13 +8,18 @@ from sip_proxy.transport.source_limit import Rate, SourceLimiter
 HERE, THERE, KNOWN = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
 
-@pytest.fixture
-def limiter() -> SourceLimiter:
+def make_limiter(*, most_sources: int) -> SourceLimiter:
     return SourceLimiter(
         is_trusted=lambda host, now: host == KNOWN,
         stranger=Rate(per_second=10, burst=20),
         trusted=Rate(per_second=100, burst=200),
+        most_sources=most_sources,
     )
+
+
+@pytest.fixture
+def limiter() -> SourceLimiter:
+    return make_limiter(most_sources=10_000)
 
 
 def admitted(limiter: SourceLimiter, host: str, now: float, count: int) -> int:
@@ -79,8 +84,8 @@ def test_a_flood_is_told_of_now_and_then(limiter: SourceLimiter) -> None:
     ]
 
 
-def test_memory_stays_bounded(limiter: SourceLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sip_proxy.transport.source_limit._MOST_SOURCES", 50)
+def test_memory_stays_bounded() -> None:
+    limiter = make_limiter(most_sources=50)
     for number in range(1000):
         assert limiter.admits(f"h{number}", 100.0)
         limiter.is_to_be_reported(f"h{number}", 100.0)
@@ -89,10 +94,8 @@ def test_memory_stays_bounded(limiter: SourceLimiter, monkeypatch: pytest.Monkey
     assert len(limiter._reported_at) <= 50
 
 
-def test_buckets_that_are_full_make_room_for_those_that_are_not(
-    limiter: SourceLimiter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sip_proxy.transport.source_limit._MOST_SOURCES", 50)
+def test_buckets_that_are_full_make_room_for_those_that_are_not() -> None:
+    limiter = make_limiter(most_sources=50)
     for number in range(49):
         limiter.admits(f"h{number}", 100.0)
     admitted(limiter, HERE, 200.0, 50)
