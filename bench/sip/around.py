@@ -35,7 +35,7 @@ from sip_proxy.adapters.backoff import Backoff
 from sip_proxy.adapters.billing_client import BillingClient
 from sip_proxy.adapters.delivery import Delivery
 from sip_proxy.adapters.event_hub import EventHub
-from sip_proxy.adapters.journal_store import Fact, JournalStore
+from sip_proxy.adapters.journal_store import Fact, JournalStore, UndeliveredRecord
 from sip_proxy.adapters.security_log import SecurityLog
 from sip_proxy.core.flow import Transport
 from sip_proxy.core.outputs import Send
@@ -273,11 +273,11 @@ class _Journal:
         """Return the next records to deliver."""
         return self._store.next_records(limit)
 
-    async def forget_records(self, record_ids: Sequence[str]) -> None:
+    async def forget_records(self, records: Sequence[UndeliveredRecord]) -> None:
         """Billing has these."""
-        self._store.forget_records(record_ids)
+        self._store.forget_records(records)
 
-    async def put_last(self, record_ids: Sequence[str]) -> None:
+    async def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
         """Never wanted here."""
         raise AssertionError
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import aiohttp
 
@@ -24,8 +24,7 @@ class UnexpectedAnswer(Exception):
     """Billing answered something that is not in the contract."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryResult:
+class DeliveryResult(NamedTuple):
     """What became of one record. `rejection` is the reason when billing took it but can't charge it."""
 
     record_id: str

@@ -37,10 +37,10 @@ class RecordSource(Protocol):
     async def next_records(self, limit: int) -> list[UndeliveredRecord]:
         """Return the next records to deliver."""
 
-    async def forget_records(self, record_ids: Sequence[str]) -> None:
+    async def forget_records(self, records: Sequence[UndeliveredRecord]) -> None:
         """Billing has these."""
 
-    async def put_last(self, record_ids: Sequence[str]) -> None:
+    async def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
         """Billing can't read these: others go first."""
 
 
@@ -121,12 +121,14 @@ class Delivery:
             if result.rejection is not None:
                 self.rejected_count += 1
                 log.warning("record_rejected", record_id=result.record_id, reason=result.rejection)
-        await self._source.forget_records([result.record_id for result in final])
-        self.undelivered = max(0, self.undelivered - len(final))
-        self.delivered_count += len(final)
-        if len(final) < len(records):
+        answered = {result.record_id for result in final}
+        delivered = [record for record in records if record.record_id in answered]
+        await self._source.forget_records(delivered)
+        self.undelivered = max(0, self.undelivered - len(delivered))
+        self.delivered_count += len(delivered)
+        if len(delivered) < len(records):
             raise UnexpectedAnswer(
-                f"{len(records) - len(final)} of {len(records)} records got no final answer"
+                f"{len(records) - len(delivered)} of {len(records)} records got no final answer"
             )
         self._report_recovery()
         return len(records) if len(records) < limit else None
@@ -136,7 +138,7 @@ class Delivery:
         if len(records) > 1:
             self._batch_limit = len(records) // 2
             return
-        await self._source.put_last([records[0].record_id])
+        await self._source.put_last([records[0]])
         raise UnexpectedAnswer(f"record {records[0].record_id}: {error}")
 
     async def _pause(self) -> None:

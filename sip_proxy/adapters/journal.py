@@ -149,13 +149,13 @@ class Journal:
         """Return the next records to deliver. Raises sqlite3.Error."""
         return await self._ask(lambda: self._store.next_records(limit))
 
-    async def forget_records(self, record_ids: Sequence[str]) -> None:
+    async def forget_records(self, records: Sequence[UndeliveredRecord]) -> None:
         """Billing has these records. Raises sqlite3.Error."""
-        await self._ask(lambda: self._store.forget_records(record_ids))
+        await self._ask(lambda: self._store.forget_records(records))
 
-    async def put_last(self, record_ids: Sequence[str]) -> None:
+    async def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
         """Billing can't read these records: others go first. Raises sqlite3.Error."""
-        await self._ask(lambda: self._store.put_last(record_ids))
+        await self._ask(lambda: self._store.put_last(records))
 
     async def _ask(self, question: Callable[[], Result]) -> Result:
         assert self._loop is not None

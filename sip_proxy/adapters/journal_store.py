@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -21,19 +22,20 @@ log = structlog.get_logger()
 Fact = CallSaved | CallRecorded | BindingsChanged
 """What the journal keeps."""
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 # Calls and records stand in the file in the order of time: those of one group are neighbours, so that a
-# commit writes few pages. Ids are random: in their order, it would write one for every call.
+# commit writes few pages. Ids are random: in their order, it would write one for every call, and so it would
+# for an index of them. So we find what we have written by its place.
 _CALLS_AND_RECORDS = """
 CREATE TABLE saved_call (
     sequence INTEGER PRIMARY KEY,
-    record_id TEXT NOT NULL UNIQUE,
+    record_id TEXT NOT NULL,
     boot_id TEXT NOT NULL,
     state TEXT NOT NULL
 );
 CREATE TABLE undelivered_record (
     sequence INTEGER PRIMARY KEY,
-    record_id TEXT NOT NULL UNIQUE,
+    record_id TEXT NOT NULL,
     refusals INTEGER NOT NULL DEFAULT 0,
     record TEXT NOT NULL
 );
@@ -44,30 +46,31 @@ CREATE TABLE bindings (
     state TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-_FROM_VERSION_1 = f"""
-ALTER TABLE saved_call RENAME TO saved_call_1;
-ALTER TABLE undelivered_record RENAME TO undelivered_record_1;
+# Versions 1 and 2 had indexes of the ids, and version 1 its calls in their order.
+_FROM_EARLIER_VERSIONS = f"""
+ALTER TABLE saved_call RENAME TO earlier_saved_call;
+ALTER TABLE undelivered_record RENAME TO earlier_undelivered_record;
 {_CALLS_AND_RECORDS}
-INSERT INTO saved_call (record_id, boot_id, state) SELECT record_id, boot_id, state FROM saved_call_1;
-INSERT INTO undelivered_record SELECT sequence, record_id, refusals, record FROM undelivered_record_1;
-DROP TABLE saved_call_1;
-DROP TABLE undelivered_record_1;
+INSERT INTO saved_call (record_id, boot_id, state) SELECT record_id, boot_id, state FROM earlier_saved_call;
+INSERT INTO undelivered_record SELECT sequence, record_id, refusals, record FROM earlier_undelivered_record;
+DROP TABLE earlier_saved_call;
+DROP TABLE earlier_undelivered_record;
 """
-_SAVE_CALL = "INSERT OR REPLACE INTO saved_call (record_id, boot_id, state) VALUES (?, ?, ?)"
-_FORGET_CALL = "DELETE FROM saved_call WHERE record_id = ?"
-_KEEP_RECORD = "INSERT OR IGNORE INTO undelivered_record (record_id, record) VALUES (?, ?)"
+_PLACES_OF_CALLS = "SELECT record_id, sequence FROM saved_call"
+_SAVE_CALL = "INSERT OR REPLACE INTO saved_call (sequence, record_id, boot_id, state) VALUES (?, ?, ?, ?)"
+_FORGET_CALL = "DELETE FROM saved_call WHERE sequence = ?"
+_KEEP_RECORD = "INSERT INTO undelivered_record (record_id, record) VALUES (?, ?)"
 _SAVE_BINDINGS = "INSERT OR REPLACE INTO bindings (number, state) VALUES (?, ?)"
 _FORGET_BINDINGS = "DELETE FROM bindings WHERE number = ?"
 # Two questions, so that the first is answered without looking at all that wait: after a long time without
 # billing, the calls that are being answered would have to wait for that.
-_NEXT_RECORDS = (
-    "SELECT record_id, record FROM undelivered_record WHERE refusals = 0 ORDER BY sequence LIMIT ?"
-)
-_NEXT_REFUSED = (
-    "SELECT record_id, record FROM undelivered_record WHERE refusals > 0 ORDER BY refusals, sequence LIMIT ?"
-)
-_FORGET_RECORD = "DELETE FROM undelivered_record WHERE record_id = ?"
-_COUNT_REFUSAL = "UPDATE undelivered_record SET refusals = refusals + 1 WHERE record_id = ?"
+_UNDELIVERED = "SELECT sequence, record_id, record FROM undelivered_record"
+_NEXT_RECORDS = f"{_UNDELIVERED} WHERE refusals = 0 ORDER BY sequence LIMIT ?"
+_NEXT_REFUSED = f"{_UNDELIVERED} WHERE refusals > 0 ORDER BY refusals, sequence LIMIT ?"
+# The id as well: should another file be in the place of the one that the records were read from, nothing may
+# be forgotten that was not delivered.
+_FORGET_RECORD = "DELETE FROM undelivered_record WHERE sequence = ? AND record_id = ?"
+_COUNT_REFUSAL = "UPDATE undelivered_record SET refusals = refusals + 1 WHERE sequence = ? AND record_id = ?"
 
 
 class UnableToOpenJournal(Exception):
@@ -83,10 +86,14 @@ class SavedCall:
     same_boot: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UndeliveredRecord:
-    """A call record that billing has not confirmed; `record` is its JSON text."""
+class UndeliveredRecord(NamedTuple):
+    """A call record that billing has not confirmed; `record` is its JSON text.
 
+    `sequence` is its place in the journal. The same record may stand in two places, when a disk had kept a
+    group that it said it could not keep: billing's unique key sees to it that it is billed once.
+    """
+
+    sequence: int
     record_id: str
     record: str
 
@@ -111,6 +118,9 @@ class JournalStore:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)  # device and inode
+        # Where the saved calls are: their sequences by their record ids, and the last that was given.
+        self._places: dict[str, int] = {}
+        self._last_place = 0
 
     def open(self) -> None:
         """Open the file, making it when there is none.
@@ -161,17 +171,24 @@ class JournalStore:
             connection.execute("BEGIN IMMEDIATE")
             saved = []
             ended = []
+            places_of_ended = []
             for fact in facts:
                 if isinstance(fact, BindingsChanged):
                     self._write_bindings(connection, fact)
                 elif isinstance(fact, CallSaved):
-                    saved.append((fact.record_id, self._boot_id, fact.state))
+                    saved.append((self._place_for(fact.record_id), fact.record_id, self._boot_id, fact.state))
                 else:
-                    ended.append((fact.record.record_id, record_json(fact.record)))
+                    record_id = fact.record.record_id
+                    ended.append((record_id, record_json(fact.record)))
+                    if record_id in self._places:
+                        places_of_ended.append((self._places[record_id],))
             # A call is saved while it lasts and recorded once, when it ends: so its record comes last.
             connection.executemany(_SAVE_CALL, saved)
             connection.executemany(_KEEP_RECORD, ended)
-            connection.executemany(_FORGET_CALL, [(record_id,) for record_id, _ in ended])
+            connection.executemany(_FORGET_CALL, places_of_ended)
+        # Only now: had it failed, the calls would still be there to be forgotten.
+        for record_id, _ in ended:
+            self._places.pop(record_id, None)
 
     def next_records(self, limit: int) -> list[UndeliveredRecord]:
         """Return the next records to deliver, oldest first. Raises sqlite3.Error.
@@ -181,15 +198,15 @@ class JournalStore:
         rows = self._open_connection.execute(_NEXT_RECORDS, (limit,)).fetchall()
         if len(rows) < limit:
             rows += self._open_connection.execute(_NEXT_REFUSED, (limit - len(rows),))
-        return [UndeliveredRecord(record_id, record) for record_id, record in rows]
+        return [UndeliveredRecord(*row) for row in rows]
 
-    def forget_records(self, record_ids: Sequence[str]) -> None:
+    def forget_records(self, records: Sequence[UndeliveredRecord]) -> None:
         """Billing has these. Raises sqlite3.Error."""
-        self._for_each(_FORGET_RECORD, record_ids)
+        self._for_each(_FORGET_RECORD, records)
 
-    def put_last(self, record_ids: Sequence[str]) -> None:
+    def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
         """Billing can't read these: others go first from now on. Raises sqlite3.Error."""
-        self._for_each(_COUNT_REFUSAL, record_ids)
+        self._for_each(_COUNT_REFUSAL, records)
 
     @property
     def _open_connection(self) -> sqlite3.Connection:
@@ -216,10 +233,12 @@ class JournalStore:
             if version > _SCHEMA_VERSION:
                 raise sqlite3.DatabaseError("a newer version of the exchange wrote it")
             if version < _SCHEMA_VERSION:
-                changes = _SCHEMA if version == 0 else _FROM_VERSION_1
+                changes = _SCHEMA if version == 0 else _FROM_EARLIER_VERSIONS
                 connection.executescript(
                     f"BEGIN IMMEDIATE; {changes} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT"
                 )
+            self._places = dict(connection.execute(_PLACES_OF_CALLS))
+            self._last_place = max(self._places.values(), default=0)
             self._file = _file_at(self._path)
         except BaseException:
             connection.close()
@@ -264,11 +283,18 @@ class JournalStore:
         else:
             connection.execute(_FORGET_BINDINGS, (fact.number,))
 
-    def _for_each(self, statement: str, record_ids: Sequence[str]) -> None:
+    def _place_for(self, record_id: str) -> int:
+        """Return where a call is saved, or is to be."""
+        place = self._places.get(record_id)
+        if place is None:
+            place = self._places[record_id] = self._last_place = self._last_place + 1
+        return place
+
+    def _for_each(self, statement: str, records: Sequence[UndeliveredRecord]) -> None:
         connection = self._open_connection
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(statement, [(record_id,) for record_id in record_ids])
+            connection.executemany(statement, [(each.sequence, each.record_id) for each in records])
 
 
 def _file_at(path: Path) -> tuple[int, int]:

@@ -27,13 +27,18 @@ class Records:
     async def next_records(self, limit: int) -> list[UndeliveredRecord]:
         if self.is_broken:
             raise sqlite3.OperationalError("disk I/O error")
-        return [UndeliveredRecord(name, f"record {name}") for name in self.waiting[:limit]]
+        return [
+            UndeliveredRecord(place, name, f"record {name}")
+            for place, name in enumerate(self.waiting[:limit])
+        ]
 
-    async def forget_records(self, record_ids: Sequence[str]) -> None:
-        self.waiting = [name for name in self.waiting if name not in record_ids]
+    async def forget_records(self, records: Sequence[UndeliveredRecord]) -> None:
+        for record in sorted(records, key=lambda each: each.sequence, reverse=True):
+            assert self.waiting.pop(record.sequence) == record.record_id
 
-    async def put_last(self, record_ids: Sequence[str]) -> None:
-        self.waiting.sort(key=lambda name: name in record_ids)
+    async def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
+        last = {record.record_id for record in records}
+        self.waiting.sort(key=lambda name: name in last)
 
 
 class Billing:

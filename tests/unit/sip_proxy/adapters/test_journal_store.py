@@ -6,7 +6,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, Literal
 
 import pytest
 
@@ -94,15 +95,83 @@ def test_a_record_takes_the_place_of_its_saved_call(store: JournalStore, path: P
 
     assert [call.record_id for call in after.restore().calls] == ["r2"]
     assert after.restore().undelivered == 1
-    assert after.next_records(10) == [UndeliveredRecord("r1", record_json(RECORD))]
+    assert after.next_records(10) == [UndeliveredRecord(1, "r1", record_json(RECORD))]
     after.close()
 
 
-def test_a_record_is_kept_once_however_often_it_comes(store: JournalStore) -> None:
-    store.write([recorded("r1"), recorded("r1")])
+class _UnsureConnection(sqlite3.Connection):
+    """Commits, and then says that it could not, once: a disk that fails while the log is being synced."""
+
+    fails = False
+
+    def __exit__(self, *error: Any) -> Literal[False]:
+        super().__exit__(*error)
+        if _UnsureConnection.fails:
+            _UnsureConnection.fails = False
+            raise sqlite3.OperationalError("disk I/O error")
+        return False
+
+
+def test_what_is_on_disk_although_writing_failed_is_written_again_and_forgotten_with_its_twin(
+    path: Path,
+) -> None:
+    """Facts are tried again until they are on disk: no call may stand for ever because of that."""
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        return sqlite3.connect(*arguments, factory=_UnsureConnection, **options)
+
+    store = JournalStore(path, boot_id="this boot", connect=connect)
+    store.open()
+    store.write([CallSaved("ended", "state")])
+    group = [recorded("ended"), CallSaved("standing", "state")]
+    _UnsureConnection.fails = True
+    with pytest.raises(sqlite3.OperationalError):
+        store.write(group)
+    store.reopen()
+    store.write(group)
+    calls, records = store.restore().calls, store.next_records(10)
+    store.write([recorded("standing")])
+    store.forget_records(records)
+    after = (store.restore().calls, [one.record_id for one in store.next_records(10)])
+    store.close()
+
+    assert calls == (SavedCall("standing", "state", same_boot=True),)
+    assert {one.record_id for one in records} == {"ended"}
+    assert after == ((), ["standing"])
+
+
+def test_a_call_whose_record_could_not_be_written_is_still_forgotten_with_it(store: JournalStore) -> None:
+    store.write([CallSaved("r1", "state")])
+    unwritable = BindingsChanged("\ud800", (), "state")  # no UTF-8 form
+    with pytest.raises((sqlite3.Error, UnicodeEncodeError)):
+        store.write([recorded("r1"), unwritable])
     store.write([recorded("r1")])
 
-    assert len(store.next_records(10)) == 1
+    assert (store.restore().calls, store.restore().undelivered) == ((), 1)
+
+
+def test_a_call_saved_again_keeps_its_place(store: JournalStore, path: Path) -> None:
+    store.write([CallSaved("r1", "answered"), CallSaved("r2", "answered")])
+    after = reopened(store, path)
+    after.write([CallSaved("r1", "acknowledged"), CallSaved("r3", "answered")])
+    after.write([recorded("r1"), recorded("r3")])
+
+    assert after.restore().calls == (SavedCall("r2", "answered", same_boot=True),)
+    after.close()
+
+
+def test_a_group_writes_few_pages_however_many_calls_stand(store: JournalStore, path: Path) -> None:
+    """Ids are random; what is written together stands together, and a page costs as much as many facts."""
+    random = Random(1)
+    ids = [f"{random.getrandbits(128):032x}" for _ in range(1000)]
+    store.write([CallSaved(record_id, "state" * 80) for record_id in ids])
+    store.write([recorded(record_id) for record_id in ids[:300]])
+    log = path.with_name(f"{path.name}-wal")
+    before = log.stat().st_size
+    saved = [CallSaved(f"{random.getrandbits(128):032x}", "state" * 80) for _ in range(10)]
+    store.write([*saved, *(recorded(record_id) for record_id in ids[300:310])])
+
+    assert log.stat().st_size - before < 12 * 4200
 
 
 def test_records_come_oldest_first_and_no_more_than_asked_for(store: JournalStore) -> None:
@@ -113,14 +182,15 @@ def test_records_come_oldest_first_and_no_more_than_asked_for(store: JournalStor
 
 def test_a_confirmed_record_is_forgotten(store: JournalStore) -> None:
     store.write([recorded("a"), recorded("b")])
-    store.forget_records(["a", "never heard of"])
+    first, second = store.next_records(10)
+    store.forget_records([first, UndeliveredRecord(second.sequence, "of another file", "")])
 
     assert [one.record_id for one in store.next_records(10)] == ["b"]
 
 
 def test_a_record_that_billing_cannot_read_goes_last(store: JournalStore) -> None:
     store.write([recorded("bad"), recorded("good")])
-    store.put_last(["bad"])
+    store.put_last(store.next_records(1))
     store.write([recorded("new")])
 
     assert [one.record_id for one in store.next_records(10)] == ["good", "new", "bad"]
@@ -136,8 +206,8 @@ def test_damaged_text_holds_up_nothing_else(store: JournalStore, path: Path) -> 
     store.open()
 
     assert store.next_records(10) == [
-        UndeliveredRecord("r1", "{\N{REPLACEMENT CHARACTER}"),
-        UndeliveredRecord("r2", record_json(RECORD._replace(record_id="r2"))),
+        UndeliveredRecord(1, "r1", "{\N{REPLACEMENT CHARACTER}"),
+        UndeliveredRecord(2, "r2", record_json(RECORD._replace(record_id="r2"))),
     ]
     assert [(call.record_id, call.state) for call in store.restore().calls] == [
         ("r3", "\N{REPLACEMENT CHARACTER}"),
@@ -223,23 +293,42 @@ def test_a_journal_of_a_newer_version_is_refused(store: JournalStore, path: Path
         JournalStore(path, boot_id="this boot").open()
 
 
-def test_a_journal_of_the_first_version_loses_nothing_when_it_is_opened(path: Path) -> None:
+_SCHEMA_OF_VERSION = {
+    1: """
+        CREATE TABLE saved_call (
+            record_id TEXT PRIMARY KEY, boot_id TEXT NOT NULL, state TEXT NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE undelivered_record (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT, record_id TEXT NOT NULL UNIQUE,
+            refusals INTEGER NOT NULL DEFAULT 0, record TEXT NOT NULL
+        );
+    """,
+    2: """
+        CREATE TABLE saved_call (
+            sequence INTEGER PRIMARY KEY, record_id TEXT NOT NULL UNIQUE,
+            boot_id TEXT NOT NULL, state TEXT NOT NULL
+        );
+        CREATE TABLE undelivered_record (
+            sequence INTEGER PRIMARY KEY, record_id TEXT NOT NULL UNIQUE,
+            refusals INTEGER NOT NULL DEFAULT 0, record TEXT NOT NULL
+        );
+    """,
+}
+
+
+@pytest.mark.parametrize("version", _SCHEMA_OF_VERSION)
+def test_a_journal_of_an_earlier_version_loses_nothing_when_it_is_opened(version: int, path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.executescript(
-            """
-            CREATE TABLE saved_call (
-                record_id TEXT PRIMARY KEY, boot_id TEXT NOT NULL, state TEXT NOT NULL
-            ) WITHOUT ROWID;
-            CREATE TABLE undelivered_record (
-                sequence INTEGER PRIMARY KEY AUTOINCREMENT, record_id TEXT NOT NULL UNIQUE,
-                refusals INTEGER NOT NULL DEFAULT 0, record TEXT NOT NULL
-            );
+            f"""
+            {_SCHEMA_OF_VERSION[version]}
             CREATE TABLE bindings (number TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
-            INSERT INTO saved_call VALUES ('r4', 'this boot', 'state'), ('r5', 'another', 'old');
+            INSERT INTO saved_call (record_id, boot_id, state)
+                VALUES ('r4', 'this boot', 'state'), ('r5', 'another', 'old');
             INSERT INTO undelivered_record (record_id, refusals, record)
                 VALUES ('r1', 1, 'unreadable'), ('r3', 0, 'first'), ('r2', 0, 'second');
             INSERT INTO bindings VALUES ('0001', 'phones');
-            PRAGMA user_version = 1;
+            PRAGMA user_version = {version};
             """
         )
     connection.close()
