@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.sip import crowd, memory, report, servers
-from bench.sip.rounds import Costs, StartServer, Sustained, highest_rate, one_round
+from bench.sip.rounds import Costs, StartServer, Sustained, growing_round, highest_rate, one_round
 from bench.sip.servers import Server, Work
 from sip_proxy.compiled import is_of_these_sources
 
@@ -147,20 +147,18 @@ def _measure_memory(*, is_full: bool) -> memory.Sizes:
 
 
 def _measure_by_phones(start: StartServer, arguments: argparse.Namespace) -> dict[int, Costs]:
-    """Alternating, as costs drift with the machine: a difference of a few percent is what is looked for."""
+    """On one server with more and more phones: a difference of a few percent is what is looked for."""
     by_phones = {phones: Costs() for phones in (1_000, 10_000, 50_000)}
     for number in range(1, arguments.rounds + 1):
-        for phones, costs in by_phones.items():
-            _say(f"round {number} of {arguments.rounds}: {phones:,} phones")
-            with tempfile.TemporaryDirectory(prefix="bench-sip-") as directory:
-                one_round(
-                    start,
-                    Path(directory),
-                    costs,
-                    phones=phones,
-                    rates=[_RATE_BY_PHONES],
-                    seconds=arguments.cost_seconds,
-                )
+        _say(f"round {number} of {arguments.rounds}: 1,000 phones, 10,000, 50,000")
+        with tempfile.TemporaryDirectory(prefix="bench-sip-") as directory:
+            growing_round(
+                start,
+                Path(directory),
+                by_phones,
+                rate=_RATE_BY_PHONES,
+                seconds=arguments.cost_seconds,
+            )
     return by_phones
 
 

@@ -43,15 +43,24 @@ class Phones:
         self._registrations = directory / "registrations.csv"
         self._calls = directory / "calls.csv"
         self._registering_port, self._called_port, self._calling_port = free_ports(3)
-        numbers = range(FIRST_NUMBER, FIRST_NUMBER + count)
-        with self._registrations.open("w") as registrations, self._calls.open("w") as calls:
+        self.take_part(range(count))
+
+    def take_part(self, phones: range, *, already: int = 0) -> None:
+        """From now on these phones register, from the first on, and call each other.
+
+        `already`: so many before them are registered, and call and are called as well.
+        """
+        with self._registrations.open("w") as registrations:
             registrations.write("SEQUENTIAL\n")
+            for index in phones:
+                number = FIRST_NUMBER + index
+                registrations.write(f"{number};{_credentials(number)};127.0.0.1:{self._called_port}\n")
+        numbers = range(FIRST_NUMBER + phones.start - already, FIRST_NUMBER + phones.stop)
+        with self._calls.open("w") as calls:
             calls.write("SEQUENTIAL\n")
             for index, number in enumerate(numbers):
-                credentials = f"[authentication username={number} password={PASSWORD}]"
-                callee = numbers[(index + count // 2) % count]
-                registrations.write(f"{number};{credentials};127.0.0.1:{self._called_port}\n")
-                calls.write(f"{number};{credentials};{callee}\n")
+                callee = numbers[(index + len(numbers) // 2) % len(numbers)]
+                calls.write(f"{number};{_credentials(number)};{callee}\n")
 
     def register(self, port: int, *, count: int, rate: int) -> Outcome:
         """Register `count` phones (from the first on), `rate` a second."""
@@ -133,6 +142,10 @@ class Phones:
     def _common(own_port: int) -> list[str]:
         # -aa: answer the exchange when it asks in the middle of a call whether the phone is still there.
         return ["-i", "127.0.0.1", "-p", str(own_port), "-aa", "-nostdin", "-buff_size", "4194304"]
+
+
+def _credentials(number: int) -> str:
+    return f"[authentication username={number} password={PASSWORD}]"
 
 
 def free_ports(count: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +69,8 @@ def registered(
     """A server with all its phones registered, ready to answer, and warm."""
     with start(directory, phones) as server, contextlib.ExitStack() as stack:
         clients = Phones(phones, directory)
-        _register(server, clients, costs)
+        _register(server, clients, costs, phones)
+        _refresh(server, clients, costs)
         stack.enter_context(clients.answering())
         # The first calls warm caches, pools and the interpreter; they are not counted.
         costs.failed += clients.call(server.port, count=_WARMING_CALLS, rate=100).failed
@@ -77,16 +78,20 @@ def registered(
         yield server, clients
 
 
-def _register(server: Server, clients: Phones, costs: Costs) -> None:
-    """Let all phones register, and refresh that, and measure both."""
-    phones = clients.count
+def _register(server: Server, clients: Phones, costs: Costs, phones: int) -> None:
+    """Let so many phones register, and measure it."""
     switch = list(server.switch)
     _wait_until_quiet(server)
     before = cpu_s(switch)
     costs.failed += clients.register(server.port, count=phones, rate=_REGISTRATIONS_PER_S).failed
     costs.registration_ms.append((cpu_s(switch) - before) * 1000 / phones)
+
+
+def _refresh(server: Server, clients: Phones, costs: Costs) -> None:
+    """Let phones refresh their registrations, and measure it."""
+    switch = list(server.switch)
     counted: list[float] = []
-    refreshing = min(phones, _MOST_REFRESHING)
+    refreshing = min(clients.count, _MOST_REFRESHING)
     costs.failed += clients.refresh(
         server.port,
         count=refreshing,
@@ -123,6 +128,32 @@ def one_round(
                 break
         costs.memory_kb = memory_kb(list(server.switch))
         costs.records += _settled_records(server, costs.calls - made_before)
+
+
+def growing_round(
+    start: StartServer, directory: Path, by_phones: Mapping[int, Costs], *, rate: int, seconds: int
+) -> None:
+    """Measure calls at one rate on one server, while more and more phones are registered there.
+
+    On one, because from one start of a server to the next a call's cost differs by more than what is looked
+    for. The calls go through all phones that are registered.
+    """
+    most = max(by_phones)
+    with start(directory, most) as server:
+        clients = Phones(most, directory)
+        with clients.answering():
+            registered = made = 0
+            for phones, costs in sorted(by_phones.items()):
+                clients.take_part(range(registered, phones), already=registered)
+                _register(server, clients, costs, phones - registered)
+                registered = phones
+                costs.failed += clients.call(server.port, count=_WARMING_CALLS, rate=100).failed
+                at_rate = costs.calls_at.setdefault(rate, CallCosts())
+                failed = _calls(server, clients, at_rate, count=rate * seconds, rate=rate)
+                made += _WARMING_CALLS + rate * seconds - failed
+                costs.memory_kb = memory_kb(list(server.switch))
+            costs.calls += made
+            costs.records += _settled_records(server, made)
 
 
 def _calls(server: Server, clients: Phones, costs: CallCosts, *, count: int, rate: int) -> int:
