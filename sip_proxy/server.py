@@ -43,8 +43,9 @@ from sip_proxy.transport.source_limit import SourceLimiter
 _TIDY_INTERVAL_S = 5.0
 _STOP_HTTP_S = 1.0
 # Finished calls are freed by their reference counts. The collector looks for cycles of other origin only, and
-# with its usual thresholds it would look through every live call some hundred times a second.
-_COLLECTION_THRESHOLDS = (50_000, 20, 100)
+# with its usual thresholds it would look through every live call some hundred times a second. With these it
+# looks at what is new while there are ever more calls or phones, and nobody waits for longer than some 10 ms.
+_COLLECTION_THRESHOLDS = (10_000, 100, 100)
 
 log = structlog.get_logger()
 

@@ -164,7 +164,7 @@ def _count(path: Path, layer: str, rounds: int) -> int:
 
 
 def _replay(rounds: Sequence[Round], layer: str, directory: Path) -> None:
-    gc.set_threshold(50_000, 20, 100)  # as the server does
+    gc.set_threshold(10_000, 100, 100)  # as the server does
     engine = make_engine(_PHONES, random_bytes=repeatable_bytes())
     if layer == "core":
         for now, messages in rounds:

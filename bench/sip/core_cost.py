@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--pause-ms", type=float, default=0.0)
     arguments = parser.parse_args()
-    gc.set_threshold(50_000, 20, 100)  # as the server does
+    gc.set_threshold(10_000, 100, 100)  # as the server does
     bench = Bench(make_engine(arguments.phones))
     numbers = [str(100000 + index) for index in range(arguments.phones)]
     for number in numbers:

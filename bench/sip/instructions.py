@@ -132,7 +132,7 @@ def _record(path: Path, calls: int) -> tuple[list[Message], int]:
 
 
 def _replay(path: Path, count: int, *, is_cold: bool) -> None:
-    gc.set_threshold(50_000, 20, 100)  # as the server does
+    gc.set_threshold(10_000, 100, 100)  # as the server does
     messages: list[Message] = pickle.loads(path.read_bytes())
     engine = make_engine(_PHONES, random_bytes=repeatable_bytes())
     memory = ctypes.create_string_buffer(_EMPTYING_BYTES)
