@@ -1,5 +1,6 @@
 """What processes use: CPU time and memory, read from /proc."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,15 @@ def cpu_s(pids: list[int]) -> float:
         for task in Path(f"/proc/{pid}/task").iterdir():
             nanoseconds += int((task / "schedstat").read_text().split()[0])
     return nanoseconds / 1e9
+
+
+def cpu_of_each_s(pids: list[int]) -> dict[int, float]:
+    """As `cpu_s` for each of the processes that are still there: those of a database come and go."""
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = cpu_s([pid])
+    return found
 
 
 def memory_kb(pids: list[int]) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.sip.load import Phones
-from bench.sip.processes import cpu_s, memory_kb
+from bench.sip.processes import cpu_of_each_s, cpu_s, memory_kb
 from bench.sip.servers import Server
 
 StartServer = Callable[[Path, int], AbstractContextManager[Server]]
@@ -159,12 +159,11 @@ def growing_round(
 def _calls(server: Server, clients: Phones, costs: CallCosts, *, count: int, rate: int) -> int:
     """Make calls at one rate and measure them; return how many failed."""
     groups = (server.switch, server.billing, server.database_pids())
-    counted = [cpu_s(list(group)) for group in groups]
+    counted = [cpu_of_each_s(list(group)) for group in groups]
     outcome = clients.call(server.port, count=count, rate=rate)
-    for values, group, was in zip(
-        (costs.switch_ms, costs.billing_ms, costs.database_ms), groups, counted, strict=True
-    ):
-        values.append((cpu_s(list(group)) - was) * 1000 / count)
+    for values, was in zip((costs.switch_ms, costs.billing_ms, costs.database_ms), counted, strict=True):
+        spent_s = sum(now - was[pid] for pid, now in cpu_of_each_s(list(was)).items())
+        values.append(spent_s * 1000 / count)
     costs.p50_ms.append(outcome.setup_percentile_ms(50))
     costs.p99_ms.append(outcome.setup_percentile_ms(99))
     costs.failed += outcome.failed
