@@ -123,7 +123,12 @@ class CallTable:
         if not call.take(_HUNG_UP):
             return False
         ended = now if ended_on_clock is None else ended_on_clock
-        self._end(call, ended, outcome=_CALL, status=200, reason="OK", ended_by=ended_by)
+        if call.acknowledged_at is None and self._waits_for_journal(call):
+            call.answered_at = None  # its caller never heard of the answer, and owes nothing
+            reason = "The answer could not be written down"
+            self._end(call, ended, outcome=Outcome.FAILED, status=503, reason=reason, ended_by=ended_by)
+        else:
+            self._end(call, ended, outcome=_CALL, status=200, reason="OK", ended_by=ended_by)
         timeout_s = self._exchange.layer.values.transaction_timeout_s
         call.timer = self._exchange.timers.start(timeout_s, call, _FORGET, now)
         return True
@@ -239,6 +244,13 @@ class CallTable:
         else:
             # Both phones have given up or are gone (§13.3.1.4); they are told, and the call is over.
             self.hang_up(call, "The answer was never acknowledged", now)
+
+    def _waits_for_journal(self, call: Call) -> bool:
+        """Tell whether the answer of an unacknowledged call is still held back (`Send.after_journal`).
+
+        One that was restored is in the journal, which need not know of its ACK.
+        """
+        return not (self._exchange.journal_available or call.emergency or call.restored_on_clock)
 
     def _tell(self, call: Call) -> None:
         if self._exchange.is_watched:

@@ -193,6 +193,40 @@ def test_a_call_that_was_over_does_not_come_back() -> None:
     assert call.exchange.engine.live_calls() == []
 
 
+def test_an_answer_that_waits_for_the_disk_for_ever_costs_nothing() -> None:
+    """The caller never hears it: it is held back until the journal knows of it."""
+    call = AnsweredCall(acknowledged=False)
+    call.exchange.advance(2)
+    call.exchange.engine.journal_available = False  # the disk has not answered since then
+    call.exchange.advance(31)
+    record = call.exchange.the_record
+    assert (record.outcome, record.status, record.ended_by) == (Outcome.FAILED, 503, EndedBy.EXCHANGE)
+    assert (record.answered_at, record.acknowledged_at, record.duration_us) == (None, None, 0)
+    assert call.caller.requests("BYE")
+    assert call.callee.requests("BYE")
+
+
+def test_who_hangs_up_on_a_caller_that_cannot_hear_him_makes_no_call_of_it() -> None:
+    call = AnsweredCall(acknowledged=False)
+    call.exchange.engine.journal_available = False
+    call.exchange.advance(5)
+    call.callee_sends("BYE", cseq=2)
+    record = call.exchange.the_record
+    assert (record.outcome, record.ended_by, record.duration_us) == (Outcome.FAILED, EndedBy.CALLEE, 0)
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_call_that_stood_when_the_disk_failed_is_charged(restored: bool) -> None:
+    call = AnsweredCall()
+    if restored:  # the journal knows of the answer, not of the ACK
+        call.exchange.restart()
+    call.exchange.engine.journal_available = False
+    call.exchange.advance(3)
+    call.attempt.bye()
+    record = call.exchange.the_record
+    assert (record.outcome, record.duration_us) == (Outcome.ANSWERED, 3_050_000)
+
+
 def test_restoring_twice_is_restoring_once() -> None:
     call = AnsweredCall()
     (saved,) = [output for output in call.exchange.outputs if isinstance(output, CallSaved)]
