@@ -162,7 +162,7 @@ class Journal:
         loop = self._loop
         answer: asyncio.Future[Result] = loop.create_future()
 
-        def settle(result: Result | None, error: sqlite3.Error | None) -> None:
+        def settle(result: Result | None, error: Exception | None) -> None:
             if answer.done():  # whoever asked has gone
                 return
             if error is not None:
@@ -173,7 +173,7 @@ class Journal:
         def run() -> None:
             try:
                 result = question()
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - the asker hears of it; the thread has facts to write
                 self._tell(settle, None, error)
             else:
                 self._tell(settle, result, None)

@@ -387,6 +387,20 @@ async def test_hands_out_records_and_forgets_them(journal: Journal) -> None:
     assert [one.record_id for one in await journal.next_records(10)] == ["c", "b"]
 
 
+async def test_a_question_that_fails_unexpectedly_keeps_no_fact_from_being_written(
+    journal: Journal, store: UnreliableStore, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(limit: int) -> None:
+        raise MemoryError(f"no room for {limit} records")
+
+    monkeypatch.setattr(store, "next_records", fail)
+    with pytest.raises(MemoryError):
+        await journal.next_records(500)
+    journal.append([recorded("a")])
+
+    await until(lambda: listener.position == 1)
+
+
 async def test_questions_fail_loudly_while_the_file_is_closed(
     journal: Journal, store: UnreliableStore
 ) -> None:
