@@ -16,7 +16,6 @@ from sip_proxy.core.dialog.call_record import CallRecord
 from sip_proxy.core.flow import Destination, Flow
 
 
-@dataclass(slots=True)
 class Send:
     """Send one whole SIP message.
 
@@ -24,10 +23,15 @@ class Send:
     they can't be written at present.
     """
 
-    to: Flow | Destination
-    data: bytes
-    after_journal: bool = False
-    or_failure: bool = False
+    __slots__ = ("after_journal", "data", "or_failure", "to")
+
+    def __init__(
+        self, to: Flow | Destination, data: bytes, after_journal: bool = False, or_failure: bool = False
+    ) -> None:
+        self.to = to
+        self.data = data
+        self.after_journal = after_journal
+        self.or_failure = or_failure
 
 
 class LiveCallState(Enum):

@@ -5,7 +5,6 @@ see that it belongs to no transaction and to no call that we know.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 # As most phones write it: a Via at the top, and its sent-by with a port, which has no zeros before it (that
@@ -20,12 +19,14 @@ _USUAL_ACK: Final = re.compile(
 _LONGEST: Final = 2048
 
 
-@dataclass(slots=True)
 class UsualAck:
     """What tells whose ACK it is: the key of the transaction of its INVITE, and the Call-ID."""
 
-    invite_key: str
-    call_id: str
+    __slots__ = ("call_id", "invite_key")
+
+    def __init__(self, invite_key: str, call_id: str) -> None:
+        self.invite_key = invite_key
+        self.call_id = call_id
 
 
 def glance_at_ack(data: bytes) -> UsualAck | None:

@@ -1,6 +1,5 @@
 """All calls: which call does a request belong to, and what becomes known of each."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from sip_proxy.core.dialog.call import Call, CallEvent, CallTimer
@@ -31,14 +30,16 @@ _BY_CALLER: Final = EndedBy.CALLER
 _BY_CALLEE: Final = EndedBy.CALLEE
 
 
-@dataclass(slots=True)
 class DialogMatch:
     """A request within a dialog that we know: who sends it to whom."""
 
-    call: Call
-    sender: Party
-    receiver: Party
-    sent_by: EndedBy
+    __slots__ = ("call", "receiver", "sender", "sent_by")
+
+    def __init__(self, call: Call, sender: Party, receiver: Party, sent_by: EndedBy) -> None:
+        self.call = call
+        self.sender = sender
+        self.receiver = receiver
+        self.sent_by = sent_by
 
 
 class CallTable:

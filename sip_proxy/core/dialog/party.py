@@ -1,7 +1,5 @@
 """The two sides of a dialog, and requests that the exchange itself sends within one."""
 
-from dataclasses import dataclass
-
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import split_commas
@@ -11,7 +9,6 @@ from sip_proxy.core.message.routes import for_next_hop
 from sip_proxy.core.message.uri import LONGEST_ADDRESS
 
 
-@dataclass(slots=True)
 class Party:
     """One side of a dialog, as the other side would see it (RFC 3261 §12.1): enough to send it a request.
 
@@ -21,16 +18,32 @@ class Party:
     on the monotonic clock, `missed` how often it was asked for one in vain since then.
     """
 
-    number: str
-    address: str
-    tag: str
-    contact: str
-    route_set: tuple[str, ...]
-    cseq: int
-    flow: Flow | Destination
-    is_direct: bool
-    seen_at: float = 0.0
-    missed: int = 0
+    __slots__ = (
+        "address", "contact", "cseq", "flow", "is_direct", "missed", "number", "route_set", "seen_at", "tag",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        number: str,
+        address: str,
+        tag: str,
+        contact: str,
+        route_set: tuple[str, ...],
+        cseq: int,
+        flow: Flow | Destination,
+        is_direct: bool,
+        seen_at: float = 0.0,
+    ) -> None:
+        self.number = number
+        self.address = address
+        self.tag = tag
+        self.contact = contact
+        self.route_set = route_set
+        self.cseq = cseq
+        self.flow = flow
+        self.is_direct = is_direct
+        self.seen_at = seen_at
+        self.missed = 0
 
     def showed_life(self, now: float) -> None:
         """It gave a sign of life."""

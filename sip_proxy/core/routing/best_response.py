@@ -1,6 +1,6 @@
 """Which of the final responses of all branches goes to the caller (RFC 3261 §16.7 steps 6 and 7)."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from sip_proxy.core.message.message import Response
 from sip_proxy.core.message.status import reason_phrase
@@ -12,12 +12,15 @@ _HELPFUL: Final = (401, 407, 415, 420, 484)
 _POOR: Final = (480, 487, 408)
 
 
-class FinalResponse(NamedTuple):
+class FinalResponse:
     """How a branch ended; `response` is None when nothing came and the status stands for that."""
 
-    status: int
-    reason: str
-    response: Response | None
+    __slots__ = ("reason", "response", "status")
+
+    def __init__(self, status: int, reason: str, response: Response | None) -> None:
+        self.status = status
+        self.reason = reason
+        self.response = response
 
 
 def choose_best(finals: list[FinalResponse]) -> FinalResponse:

@@ -71,7 +71,15 @@ def facts(call: Call) -> list[object]:
     """What of a call must outlive a restart."""
     values: list[object] = [call.record_id, call.call_id, call.caller, call.callee, call.emergency]
     values += [call.invited_at, call.ringing_at, call.answered_at, call.acknowledged_at]
-    return [*values, call.answered_on_clock, call.session_interval_s, call.calling, call.called]
+    assert call.called is not None
+    values += [call.answered_on_clock, call.session_interval_s]
+    return [*values, *facts_of(call.calling), *facts_of(call.called)]
+
+
+def facts_of(party: Party) -> list[object]:
+    """What of one side must outlive a restart."""
+    dialog = [party.number, party.address, party.tag, party.contact, party.route_set, party.cseq]
+    return [*dialog, party.flow, party.is_direct, party.seen_at]
 
 
 @pytest.mark.parametrize(
@@ -99,17 +107,17 @@ def test_what_was_kept_as_json_is_still_read() -> None:
     assert (call.invited_at, call.ringing_at) == (1790000000.1234567, None)
     assert (call.answered_at, call.acknowledged_at) == (1790000004.25, 1790000004.5)
     assert (call.answered_on_clock, call.session_interval_s) == (1004.2, 1800)
-    assert call.calling == Party(
-        number="0001",
-        address='"Änne" <sip:0001@tollbell.example>;tag=c',
-        tag="c",
-        contact="sip:0001@198.51.100.7:40001",
-        route_set=ROUTES,
-        cseq=2,
-        flow=FLOW,
-        is_direct=True,
-        seen_at=1004.5,
-    )
+    assert facts_of(call.calling) == [
+        "0001",
+        '"Änne" <sip:0001@tollbell.example>;tag=c',
+        "c",
+        "sip:0001@198.51.100.7:40001",
+        ROUTES,
+        2,
+        FLOW,
+        True,
+        1004.5,
+    ]
     assert call.called is not None
     assert (call.called.flow, call.called.cseq, call.called.seen_at) == (GATEWAY, 0, 1004.2)
     before_session_timers = AS_JSON.replace('"session_interval_s":1800,', "").replace('"seen_at":1004.5,', "")
