@@ -93,7 +93,8 @@ class Reception:
         if request.shape.is_strangers and self._strangers.challenge(request, flow, now):
             return
         try:
-            has_unique_branch = request.read_source(*flow.remote)
+            host, port = flow.remote
+            has_unique_branch = request.read_source(host, port)
             request.check()
             if not has_unique_branch:
                 self._make_up_branch(request)

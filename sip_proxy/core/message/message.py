@@ -4,7 +4,6 @@ The text is decoded as UTF-8 with `surrogateescape`, so bytes that are no UTF-8 
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from sip_proxy.core.flow import Flow
@@ -14,6 +13,7 @@ from sip_proxy.core.message.name_addr import NameAddr, parse_name_addr
 from sip_proxy.core.message.shape import Shape
 from sip_proxy.core.message.uri import LONGEST_ADDRESS
 from sip_proxy.core.message.via import Via, parse_via, read_usual_via, with_source
+from sip_proxy.core.remembering import remember
 
 _CSEQ: Final = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 # What nearly every phone writes in From and To.
@@ -252,10 +252,8 @@ def _read_fields(lines: list[str], shape: Shape) -> tuple[int, str, str, str, st
     if shape.fault:
         raise MalformedMessage(shape.fault)
     cseq, method = _read_cseq(lines[shape.cseq])
-    line = lines[shape.from_]
-    from_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
-    line = lines[shape.to]
-    to_tag = _remembered_tag(line) if len(line) <= LONGEST_REMEMBERED else _read_tag(line)
+    from_tag = _read_tag(lines[shape.from_])
+    to_tag = _read_tag(lines[shape.to])
     call_id = _value_of(lines[shape.call_id])
     if not call_id or " " in call_id or "\t" in call_id:
         raise MalformedMessage("Malformed Call-ID")
@@ -264,49 +262,58 @@ def _read_fields(lines: list[str], shape: Shape) -> tuple[int, str, str, str, st
 
 # The same lines come again and again, within a call and between calls: each is read once while remembered.
 # What raises isn't remembered, so nobody can fill the memory with long ones.
+_cseqs: Final[dict[str, tuple[int, str]]] = {}
+_tags: Final[dict[str, str]] = {}
+_content_lengths: Final[dict[str, int]] = {}
+_max_forwards: Final[dict[str, int]] = {}
 
 
-@lru_cache(maxsize=256)
 def _read_cseq(line: str) -> tuple[int, str]:
+    known = _cseqs.get(line)
+    if known is not None:
+        return known
     if len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("CSeq is too long")
     match = _CSEQ.match(_value_of(line))
     if match is None or (number := int(match[1])) > HIGHEST_CSEQ:
         raise MalformedMessage("Malformed CSeq")
-    return number, match[2]
+    return remember(_cseqs, line, (number, match[2]), 256)
 
 
 def _read_tag(line: str) -> str:
     """Read the tag of an address line; of long ones nothing is remembered."""
+    known = _tags.get(line)
+    if known is not None:
+        return known
     if len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("An address is too long")
     match = _USUAL_ADDRESS.match(line)
-    if match is not None:
-        return match[1] or ""
-    return parse_name_addr(_value_of(line)).tag
+    tag = parse_name_addr(_value_of(line)).tag if match is None else match[1] or ""
+    return tag if len(line) > LONGEST_REMEMBERED else remember(_tags, line, tag, 1024)
 
 
-_remembered_tag: Final = lru_cache(maxsize=4096)(_read_tag)
-
-
-@lru_cache(maxsize=256)
 def read_content_length(line: str) -> int:
     """Read the length of the body in a Content-Length line, in bytes."""
+    known = _content_lengths.get(line)
+    if known is not None:
+        return known
     text = _value_of(line)
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("Bad Content-Length")
-    return int(text)
+    return remember(_content_lengths, line, int(text), 256)
 
 
-@lru_cache(maxsize=64)
 def read_max_forwards(line: str) -> int:
     """Read how many hops a Max-Forwards line still allows."""
+    known = _max_forwards.get(line)
+    if known is not None:
+        return known
     text = _value_of(line)
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or len(line) > LONGEST_ADDRESS:
         raise MalformedMessage("Bad Max-Forwards")
     if int(text) > _HIGHEST_MAX_FORWARDS:
         raise MalformedMessage("Bad Max-Forwards")
-    return int(text)
+    return remember(_max_forwards, line, int(text), 64)
 
 
 def _value_of(line: str) -> str:

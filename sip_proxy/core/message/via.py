@@ -1,12 +1,11 @@
 """The Via header (RFC 3261 §20.42, §18.2.1) and its `rport` (RFC 3581)."""
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters
+from sip_proxy.core.remembering import remember
 
 MAGIC_COOKIE: Final = "z9hG4bK"
 _VIA: Final = re.compile(
@@ -31,18 +30,22 @@ _NO_PARAMETERS: Final[dict[str, str]] = {}
 _RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGNORECASE)
 
 
-@dataclass(slots=True)
 class Via:
     """The topmost Via value, in parts. `branch` is "" when there is none; `port` is None when not given.
 
     `parameters` are the others: without `branch`.
     """
 
-    transport: str
-    host: str
-    port: int | None
-    branch: str
-    parameters: dict[str, str]
+    __slots__ = ("branch", "host", "parameters", "port", "transport")
+
+    def __init__(
+        self, transport: str, host: str, port: int | None, branch: str, parameters: dict[str, str]
+    ) -> None:
+        self.transport = transport
+        self.host = host
+        self.port = port
+        self.branch = branch
+        self.parameters = parameters
 
     @property
     def sent_by(self) -> str:
@@ -54,6 +57,12 @@ class Via:
         """Whether the branch is one of RFC 3261: unique, and so enough to match a transaction by."""
         branch = self.branch
         return len(branch) > 7 and (branch.startswith(MAGIC_COOKIE) or branch[:7].lower() == "z9hg4bk")
+
+
+_Form = tuple[str, str, int, dict[str, str], str, str]
+"""Transport, host, port and parameters of a Via; what stands before and after the branch in its new line."""
+
+_usual_forms: Final[dict[tuple[str, str, str, int], _Form]] = {}
 
 
 def read_usual_via(line: str, address: str, port: int) -> tuple[Via, str] | None:
@@ -73,11 +82,12 @@ def read_usual_via(line: str, address: str, port: int) -> tuple[Via, str] | None
     return Via(transport, host, sent_port, branch, parameters), f"{before}{branch}{after}"
 
 
-@lru_cache(maxsize=4096)
-def _usual_form(
-    begin: str, end: str, address: str, port: int
-) -> tuple[str, str, int, dict[str, str], str, str] | None:
+def _usual_form(begin: str, end: str, address: str, port: int) -> _Form | None:
     """Read what is around the branch, and write what is to be there instead."""
+    key = (begin, end, address, port)
+    known = _usual_forms.get(key)
+    if known is not None:
+        return known
     match = _USUAL_BEGINNING.match(begin)
     if match is None:
         return None
@@ -92,7 +102,8 @@ def _usual_form(
         return None
     if parameters or host != address:
         after = f"{after};received={address}"
-    return transport, host, int(sent_port), parameters, before, after
+    form = (transport, host, int(sent_port), parameters, before, after)
+    return remember(_usual_forms, key, form, 4096)
 
 
 def parse_via(value: str) -> Via:

@@ -17,7 +17,7 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Message, Request
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.parser import parse_message
-from sip_proxy.core.message.via import parse_via, read_usual_via, with_source
+from sip_proxy.core.message.via import Via, parse_via, read_usual_via, with_source
 from sip_proxy.core.registrar.binding import Binding, destination_of, load_bindings, save_bindings
 
 # Texts of the letters that matter to a grammar, and of anything.
@@ -51,6 +51,10 @@ def test_a_tag_is_what_the_whole_address_says(form: str, first: str, second: str
         assert message.from_tag == tag
 
 
+def facts(via: Via) -> tuple[str, str, int | None, str, dict[str, str]]:
+    return via.transport, via.host, via.port, via.branch, via.parameters
+
+
 @given(
     st.sampled_from(["UDP", "TCP", "udp"]),
     st.sampled_from(["192.0.2.1", "phone.example", "Phone.Example", "[2001:db8::1]"]),
@@ -64,7 +68,7 @@ def test_a_usual_via_means_what_it_means_with_spaces(
     chosen = parameters[:count]
     tight = parse_via(f"SIP/2.0/{transport} {host}{port}" + "".join(f";{one}" for one in chosen))
     spaced = parse_via(f" SIP / 2.0 / {transport}  {host}{port}" + "".join(f" ; {one}" for one in chosen))
-    assert tight == spaced
+    assert facts(tight) == facts(spaced)
 
 
 @given(
@@ -80,7 +84,8 @@ def test_a_usual_via_is_read_and_stamped_as_any_other(
     usual = read_usual_via(f"Via: {value}", source, 6001)
     if usual is not None:
         via = parse_via(value)
-        assert usual == (via, f"Via: {with_source(value, via, source, 6001)}")
+        assert facts(usual[0]) == facts(via)
+        assert usual[1] == f"Via: {with_source(value, via, source, 6001)}"
     elif parameters == ["branch=z9hG4bKa.b-c", "rport"]:
         assert not port or host in {"Phone.Example", "[2001:db8::1]"}
 
