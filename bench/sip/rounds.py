@@ -19,6 +19,8 @@ _REGISTRATIONS_PER_S = 500
 _MOST_REFRESHING = 5_000  # of very many phones: each is one call of SIPp all the time
 _QUIET_CPU_S = 0.003  # a second
 _QUIET_TIMEOUT_S = 10
+# For so long the transactions of registrations stay (64*T1). Their end is no cost of the calls meanwhile.
+_LINGERING_S = 33.0
 # Records come in groups; when none has come for so long, none will.
 _SETTLE_S = 5.0
 
@@ -147,6 +149,7 @@ def growing_round(
                 clients.take_part(range(registered, phones), already=registered)
                 _register(server, clients, costs, phones - registered)
                 registered = phones
+                time.sleep(_LINGERING_S)
                 costs.failed += clients.call(server.port, count=_WARMING_CALLS, rate=100).failed
                 at_rate = costs.calls_at.setdefault(rate, CallCosts())
                 failed = _calls(server, clients, at_rate, count=rate * seconds, rate=rate)
