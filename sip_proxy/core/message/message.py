@@ -18,7 +18,7 @@ from sip_proxy.core.remembering import remember
 _CSEQ: Final = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 # What nearly every phone writes in From and To.
 _USUAL_ADDRESS: Final = re.compile(
-    r'[A-Za-z]++: ?+(?:"[^"\\]*+" ?+)?+<[^<>"\s\x00-\x1f\x7f]++>(?:;tag=([^\s;=,"<>?]++))?+\Z'
+    r'[A-Za-z]++: ?+(?:"[^"\\]*+" ?+)?+<[!#-;=?-~]++>(?:;tag=([!#-+\--:@-~]++))?+\Z'
 )
 LONGEST_REMEMBERED: Final = 256
 """Lines up to this length may be kept in caches."""

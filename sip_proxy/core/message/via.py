@@ -23,7 +23,7 @@ _PLAIN_VIA: Final = re.compile(
 # The few forms of a whole line that most phones write: this, a unique branch, and `rport` before or after it
 # or not.
 _USUAL_BEGINNING: Final = re.compile(r"(?:Via|v): SIP/2\.0/([A-Z]+) ([0-9a-z.\-]+):([0-9]{1,5})(;rport)?\Z")
-_USUAL_BRANCH: Final = re.compile(MAGIC_COOKIE + r"[!#-+\--:?-~]+\Z")
+_USUAL_BRANCH: Final = re.compile(MAGIC_COOKIE + r"[!#-+\--:?-~]++\Z")
 _LONGEST_USUAL: Final = 256
 _ASKED_FOR_PORT: Final = {"rport": ""}
 _NO_PARAMETERS: Final[dict[str, str]] = {}

@@ -92,13 +92,12 @@ def wants_privacy(request: Request) -> bool:
 def response_upstream(response: Response, extra: list[str]) -> bytes:
     """Return a response without our Via value, as it goes to where the request came from (§16.7 step 3)."""
     shape = response.shape
-    lines = response.lines.copy()
+    lines = list(shape.without(_ASSERTED)(response.lines))
+    top = lines.index(response.lines[shape.via])
     if response.via_rest:
-        lines[shape.via] = "Via: " + ", ".join(response.via_rest)
-    if not _ASSERTED.isdisjoint(shape.at):
-        lines = list(shape.without(_ASSERTED)(lines))
-    if not response.via_rest:
-        lines.remove(response.lines[shape.via])
+        lines[top] = "Via: " + ", ".join(response.via_rest)
+    else:
+        del lines[top]
     lines += extra
     if not shape.content_length:
         lines.append(f"Content-Length: {len(response.body)}")

@@ -8,7 +8,7 @@ from sip_proxy.core.outputs import Output, Send
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
 from sip_proxy.core.transaction.invite_client import INVITE_CLIENT
 from sip_proxy.core.transaction.invite_server import INVITE_SERVER
-from sip_proxy.core.transaction.machine import Machine
+from sip_proxy.core.transaction.machine import Machine, Surroundings
 from sip_proxy.core.transaction.non_invite_client import NON_INVITE_CLIENT
 from sip_proxy.core.transaction.non_invite_server import NON_INVITE_SERVER
 from sip_proxy.core.transaction.server import ServerEvent, ServerState, ServerTransaction
@@ -21,10 +21,10 @@ _INVITE_SERVED: Final = (INVITE_SERVER, ServerState.PROCEEDING)
 _OTHER_SERVED: Final = (NON_INVITE_SERVER, ServerState.TRYING)
 
 
-class TransactionLayer:
+class TransactionLayer(Surroundings):
     """All transactions that are going on."""
 
-    __slots__ = ("_clients", "_servers", "outputs", "timers", "values")
+    __slots__ = ("_clients", "_servers")
 
     def __init__(self, *, values: TimerValues, timers: TimerQueues, outputs: list[Output]) -> None:
         self.values = values

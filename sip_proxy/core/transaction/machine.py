@@ -1,7 +1,7 @@
 """What the four transaction machines share: a table, and the walk through it."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from sip_proxy.core.flow import Destination, Flow
 from sip_proxy.core.outputs import Output
@@ -9,12 +9,14 @@ from sip_proxy.core.transaction.timers import Timer, TimerQueues, TimerValues
 
 Action = Callable[[Any, float], None]
 Step = tuple[int, tuple[Action, ...]]
-Table = Mapping[int, Mapping[int, Step]]
+Table = dict[int, dict[int, Step]]
 """state → event → (next state, actions). An event without an entry is ignored in that state."""
 
 
-class Surroundings(Protocol):
+class Surroundings:
     """What a transaction needs from the layer that it lives in."""
+
+    __slots__ = ("outputs", "timers", "values")
 
     timers: TimerQueues
     values: TimerValues
