@@ -28,7 +28,7 @@ def parse_message(data: bytes) -> Message:
     raw, ends, body = data.partition(b"\r\n\r\n")
     head = raw.decode("utf-8", "surrogateescape")
     lines = head.split("\r\n")
-    shape = known_shape(lines, len(head) - 2 * len(lines) + 2)
+    shape = known_shape(lines)
     if shape is None or not ends or len(raw) > MAXIMUM_HEADER_BYTES:
         return _parse_unusual(data)
     start = lines[0]

@@ -7,7 +7,7 @@ then is to look at its values.
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 from sip_proxy.core.message.headers import MANDATORY, SINGLE, header_key, written_name
 
@@ -18,7 +18,6 @@ _UNUSABLE: Final = "?"  # the key of a line that is no header; no header name ha
 _MOST_REMEMBERED: Final = 2048
 _LONGEST_REMEMBERED: Final = 1024  # of all names together, in letters
 _MOST_LINES_REMEMBERED: Final = 64
-_without: Final = str.removeprefix
 # With one of these a request is no stranger's, or there is more to be minded than who sends it.
 _PROOFS_AND_DEMANDS: Final = frozenset({"authorization", "proxy-authorization", "require", "proxy-require"})
 
@@ -85,35 +84,30 @@ class Shape:
         return pick
 
 
-class _Sighting(NamedTuple):
-    """A shape, what each line of a message began with that had it, and how many letters that is in all."""
-
-    beginnings: tuple[str, ...]
-    letters: int
-    shape: Shape
-
-
 _Look = tuple[int, str, str]
 """How many lines, how the first one begins, and one from the middle."""
 
 _shapes: Final[dict[str, Shape]] = {}
-_sightings: Final[dict[_Look, _Sighting]] = {}
+_sightings: Final[dict[_Look, tuple[list[str], list[int], Shape]]] = {}
+"""By its look: what each line of a message began with, colons included, how long that is, and its shape."""
 
 
-def known_shape(lines: list[str], letters: int) -> Shape | None:
+def known_shape(lines: list[str]) -> Shape | None:
     """Return the shape of a message that looks like one seen before, None when there was none such.
 
-    `letters` is how many all lines have; one with a bare line break in it is not known. What a message looks
-    like is a guess from a few letters, and every line is held against it: only when all names can be taken
-    away, just so many letters are left. That costs a fifth of finding all the names.
+    One with a bare line break in it is not known. What a message looks like is a guess from a few letters,
+    and every line is held against it. That costs a fifth of finding all the names.
     """
     seen = _sightings.get(_look_of(lines))
     if seen is None:
         return None
-    values = "".join(map(_without, lines, seen.beginnings))
-    if len(values) != letters - seen.letters or "\n" in values or "\r" in values:
+    beginnings, lengths, shape = seen
+    text = "".join(lines)
+    if "\n" in text or "\r" in text:
         return None
-    return seen.shape
+    # There are as many of both: that is part of the look.
+    begin = [line[:length] for line, length in zip(lines, lengths)]  # noqa: B905
+    return shape if begin == beginnings else None
 
 
 def shape_of(lines: list[str]) -> Shape:
@@ -131,7 +125,7 @@ def shape_of(lines: list[str]) -> Shape:
             _sightings.clear()
             _shapes.clear()
         _shapes[joined] = shape
-        _sightings[_look_of(lines)] = _Sighting(("", *names), len(joined), shape)
+        _sightings[_look_of(lines)] = ["", *names], [0, *map(len, names)], shape
     return shape
 
 
