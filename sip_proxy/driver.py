@@ -144,14 +144,23 @@ class Driver:
             self._wall_offset = self._engine.wall_offset = offset
         engine, outbox = self._engine, self._outbox
         while True:
-            for output in engine.take_outputs():
-                if isinstance(output, Send):
-                    if output.after_journal:
-                        outbox.send_after_facts(output, now)
-                    else:
-                        outbox.send(output, now)
-                else:
-                    self._carry_out(output)
+            outputs = engine.take_outputs()
+            done = 0
+            while done < len(outputs):
+                # One that can't be carried out costs itself: the next may be the record of a call.
+                try:
+                    for output in outputs[done:] if done else outputs:
+                        done += 1
+                        if isinstance(output, Send):
+                            if output.after_journal:
+                                outbox.send_after_facts(output, now)
+                            else:
+                                outbox.send(output, now)
+                        else:
+                            self._carry_out(output)
+                except Exception:
+                    log.exception("output_lost", output=repr(outputs[done - 1]))
+                    self.counts.engine_errors += 1
             if outbox.unable_to_send:
                 self._tell_of_failed_sends()
                 continue

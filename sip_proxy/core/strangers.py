@@ -19,6 +19,7 @@ from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import Request, read_content_length, read_max_forwards
 from sip_proxy.core.message.uri import parse_uri
+from sip_proxy.core.message.via import LAST_PORT
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.transaction.layer import server_key
 
@@ -83,6 +84,8 @@ class Strangers:
             method,
         ) = usual.groups()
         host, port = flow.remote
+        if int(sent_port) > LAST_PORT:
+            return False
         if rport_before or rport_after:
             if rport_before and rport_after:
                 return False

@@ -118,7 +118,7 @@ class UdpTransport:
             self.sent_count += 1
         except BlockingIOError:
             self.unsent_count += 1
-        except OSError:
+        except (OSError, ValueError, OverflowError):  # the last two: an address that can't be
             self.unsent_count += 1
             self._handler.unable_to_send(data, to)
 

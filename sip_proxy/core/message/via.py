@@ -8,6 +8,7 @@ from sip_proxy.core.message.grammar import parse_parameters
 from sip_proxy.core.remembering import remember
 
 MAGIC_COOKIE: Final = "z9hG4bK"
+LAST_PORT: Final = 65_535
 _VIA: Final = re.compile(
     r"\s*SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+"
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)"
@@ -102,6 +103,8 @@ def _usual_form(begin: str, end: str, address: str, port: int) -> _Form | None:
         return None
     if parameters or host != address:
         after = f"{after};received={address}"
+    if int(sent_port) > LAST_PORT:
+        return None
     form = (transport, host, int(sent_port), parameters, before, after)
     return remember(_usual_forms, key, form, 4096)
 
@@ -112,6 +115,8 @@ def parse_via(value: str) -> Via:
     if match is None:
         raise MalformedMessage("Malformed Via header")
     transport, host, port, parameter_text = match.groups()
+    if port and int(port) > LAST_PORT:
+        raise MalformedMessage("There is no such port as in Via")
     found = parse_parameters(parameter_text) if parameter_text else {}
     if found is None:
         raise MalformedMessage("Malformed Via parameters")

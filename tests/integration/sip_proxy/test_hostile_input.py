@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -227,6 +228,29 @@ def test_a_stranger_cannot_use_the_exchange_as_a_relay(proxy: ProxyProcess) -> N
         assert one.receive_final().status in (403, 404, 407)
         with pytest.raises((TimeoutError, ConnectionError)):
             target.receive(0.2)
+
+
+def test_an_answer_to_a_port_that_there_is_not_costs_nobody_his_record(
+    proxy: ProxyProcess, source: str, billing: FakeBilling
+) -> None:
+    """What is read at once is carried out at once: a BYE next to it must still end its call."""
+    before = len(billing.records)
+    with (
+        phone("0001", "secret of 1", proxy.address("udp")) as caller,
+        phone("0002", "secret of 2", proxy.address("udp")) as callee,
+        phone("x", "x", proxy.address("udp"), source=source) as stranger,
+    ):
+        assert callee.register().status == 200
+        answer = call(caller, callee)
+        os.kill(proxy.pid, signal.SIGSTOP)
+        stranger.send(options(stranger).replace(f"{stranger.address};rport", "127.0.0.1:65536"))
+        caller.send(caller.in_dialog("BYE", answer, cseq=3))
+        os.kill(proxy.pid, signal.SIGCONT)
+        callee.respond(callee.expect_request("BYE"), 200, "OK")
+        assert caller.receive_final().status == 200
+        assert stranger.receive().status == 400
+        assert callee.register(expires=0).status == 200
+    billing.wait_for_records(before + 1)
 
 
 def test_a_flood_from_a_stranger_is_dropped_unread_and_the_phones_go_on(

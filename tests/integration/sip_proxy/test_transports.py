@@ -284,15 +284,18 @@ async def test_udp_is_read_on_after_a_datagram_that_the_exchange_fails_at(
     here.close()
 
 
-async def test_what_udp_cannot_send_is_told(handler: Handler) -> None:
+@pytest.mark.parametrize(
+    ("host", "port", "length"), [("127.0.0.1", 9, 70_000), ("127.0.0.1", 65_536, 1), (f"{'a' * 64}.b", 9, 1)]
+)
+async def test_what_udp_cannot_send_is_told(handler: Handler, host: str, port: int, length: int) -> None:
     here = UdpTransport(
         bind_udp(ListenAddress("127.0.0.1", 0)), handler=handler, local_addresses=LocalAddresses()
     )
-    too_long = Destination(Transport.UDP, "127.0.0.1", 9)
-    here.send(b"x" * 70_000, too_long)
+    destination = Destination(Transport.UDP, host, port)
+    here.send(b"x" * length, destination)
     here.close()
 
-    assert handler.unsent == [(b"x" * 70_000, too_long)]
+    assert handler.unsent == [(b"x" * length, destination)]
 
 
 def test_phones_call_each_other_over_tls(billing: FakeBilling, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ STEPS = st.builds(
         f"<sip:{{number}}@{EXCHANGE[0]}:5060>",
         "<sip:{number}@203.0.113.7:5060>;expires=0",
         "<sip:{number}@203.0.113.7:5060>;q=0.3",
+        "<sip:{number}@203.0.113.7:65536>",
         "*",
     ),
     expires=usually("Expires: 600\r\n", "", "Expires: 0\r\n", "Expires: 10\r\n", "Expires: 99999\r\n"),
@@ -79,6 +80,7 @@ STEPS = st.builds(
         "10.0.0.1:5060;branch=z9hG4bK{serial}",
         "phone.example:7000;branch=z9hG4bK{serial}",
         "phone.example:7000;rport;branch=z9hG4bK{serial}",
+        "203.0.113.7:65536;rport;branch=z9hG4bK{serial}",
     ),
     user_agent=usually(
         "User-Agent: Desk phone\r\n", "", "User-Agent: baresip v1\r\n", "User-Agent: sipcli\r\n"

@@ -105,14 +105,17 @@ class FakeJournal:
 
 
 class FakeSender:
-    """A transport that notes what it sends; `unreachable` peers can't be sent to."""
+    """A transport that notes what it sends; `unreachable` peers can't be sent to, `broken` ones raise."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.unreachable: set[Flow | Destination] = set()
+        self.broken: set[Flow | Destination] = set()
         self.handler: Driver | None = None
 
     def send(self, data: bytes, to: Flow | Destination) -> None:
+        if to in self.broken:
+            raise OverflowError("a bug")
         if to in self.unreachable:
             assert self.handler is not None
             self.handler.unable_to_send(data, to)
@@ -292,6 +295,20 @@ def test_a_held_send_that_fails_is_told_too(bench: Bench) -> None:
     bench.driver.committed(1)
 
     assert bench.engine.unsent == [(b"200", FLOW)]
+
+
+def test_what_can_not_be_carried_out_costs_itself_and_nothing_after_it(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All that came in a round is carried out at once: the next may be the record of somebody else's call."""
+    bench.sender.broken = {FLOW}
+    record = recorded("a")
+    bench.turn(send(b"1"), record, send(b"2"), send(b"3", to=OTHER))
+
+    assert bench.journal.facts == [record]
+    assert bench.sender.sent == [b"3"]
+    assert bench.driver.counts.engine_errors == 2
+    assert capsys.readouterr().out.count("output_lost") == 2
 
 
 def test_there_may_be_no_transport_for_a_destination(bench: Bench) -> None:

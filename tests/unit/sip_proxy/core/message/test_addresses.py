@@ -6,7 +6,7 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters, printable, quote_string, unquote_string
 from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.uri import UnknownScheme, parse_uri
-from sip_proxy.core.message.via import parse_via, with_source
+from sip_proxy.core.message.via import parse_via, read_usual_via, with_source
 
 
 def test_a_sip_uri_comes_apart() -> None:
@@ -133,6 +133,16 @@ def test_a_via_comes_apart_even_with_odd_spaces() -> None:
     via = parse_via(" SIP / 2.0 / udp   Host.Example : 5080 ; branch = z9hG4bKx ;rport; hidden ")
     assert (via.transport, via.host, via.port, via.branch) == ("UDP", "host.example", 5080, "z9hG4bKx")
     assert "rport" in via.parameters
+
+
+@pytest.mark.parametrize("rest", ["", ";branch=z9hG4bKa", ";rport;branch=z9hG4bKa", " ; branch=z9hG4bKa"])
+def test_a_via_with_a_port_that_there_is_not_is_malformed(rest: str) -> None:
+    """Nothing can be sent there, and the answer to a request goes there (RFC 3261 §18.2.2)."""
+    assert parse_via(f"SIP/2.0/UDP 192.0.2.9:65535{rest}").port == 65535
+    value = f"SIP/2.0/UDP 192.0.2.9:65536{rest}"
+    with pytest.raises(MalformedMessage):
+        parse_via(value)
+    assert read_usual_via(f"Via: {value}", "192.0.2.9", 5060) is None
 
 
 def test_only_a_branch_with_the_cookie_and_more_is_unique() -> None:
