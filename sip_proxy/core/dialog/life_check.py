@@ -69,10 +69,11 @@ class LifeCheck:
         """Start the first check of a restored call: soon, as its BYE may have come while nobody was here.
 
         A phone that is still repeating its BYE (§17.1.2.2: every 4 s) gets the time to be heard, because then
-        the instant of its hanging up is known. Thousands of calls must not be asked at the same instant.
+        the instant of its hanging up is known. Thousands of calls must not be asked at the same instant, but
+        the hundred of a second may be, as there is a queue for each duration of timers.
         """
+        delay_s = _REPEATED_BY_S + self._restored // _RESTORED_PER_S
         self._restored += 1
-        delay_s = _REPEATED_BY_S + self._restored / _RESTORED_PER_S
         call.timer = self._exchange.timers.start(delay_s, call, _LIFE_CHECK, now)
 
     def check(self, call: Call, now: float) -> None:

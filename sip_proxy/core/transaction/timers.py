@@ -9,6 +9,8 @@ from math import inf
 from typing import Final, Protocol
 
 _NEVER: Final = inf
+# Each duration costs something at every look, so those that nobody uses any longer are let go of.
+_MOST_UNUSED: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ class TimerQueues:
         # No timer fires before this instant; None: not known.
         self._earliest: float | None = _NEVER
 
+    @property
+    def durations(self) -> int:
+        """How many durations there are queues for."""
+        return len(self._queues)
+
     def start(self, delay_s: float, owner: TimerOwner, event: int, now: float) -> Timer:
         """Start a timer. Instants must not go backwards from call to call."""
         timer = Timer()
@@ -88,11 +95,16 @@ class TimerQueues:
 
     def _look_for_earliest(self) -> float:
         earliest = _NEVER
+        unused = 0
         for queue in self._queues.values():
             while queue and queue[0].owner is None:
                 queue.popleft()
-            if queue and queue[0].at < earliest:
+            if not queue:
+                unused += 1
+            elif queue[0].at < earliest:
                 earliest = queue[0].at
+        if unused > _MOST_UNUSED:
+            self._queues = {delay_s: queue for delay_s, queue in self._queues.items() if queue}
         return earliest
 
     def expire(self, now: float) -> None:

@@ -63,6 +63,20 @@ def test_a_timer_may_start_and_cancel_others_when_it_fires() -> None:
     assert fired == [1, 3]
 
 
+def test_durations_that_nobody_uses_any_longer_cost_nothing() -> None:
+    timers, owner = TimerQueues(), Recorder()
+    for index in range(1000):
+        timers.start(5.0 + index / 10, owner, index, 0.0)
+    timers.start(200.0, owner, 1000, 0.0)
+    while (deadline := timers.next_deadline()) is not None and deadline < 150.0:
+        timers.expire(deadline)
+        assert timers.durations <= 1001 - len(owner.fired) + 33
+    timers.start(5.0, owner, 1001, 150.0)
+    timers.expire(155.0)
+    timers.expire(200.0)
+    assert [event for event, _ in owner.fired] == [*range(1000), 1001, 1000]
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([0.5, 1.0, 2.0, 32.0]), st.floats(0, 10), st.booleans()), max_size=40)
