@@ -13,7 +13,8 @@ from sip_proxy.core.dialog.saved_call import load_call, save_call
 from sip_proxy.core.dialog.transfers import Transfers, is_replaced, replaced_dialog
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.hops import Hops
-from sip_proxy.core.message.grammar import printable, quote_string
+from sip_proxy.core.message.building import reason_value
+from sip_proxy.core.message.grammar import printable
 from sip_proxy.core.message.message import Message
 from sip_proxy.core.outputs import CallChanged, CallRecorded, CallSaved, LiveCall, LiveCallState
 from sip_proxy.core.rejection import Cause
@@ -146,7 +147,7 @@ class CallTable:
         """End an answered call from the middle: BYE to both sides."""
         if self.hung_up(call, now, ended_by=EndedBy.EXCHANGE, ended_on_clock=ended_on_clock):
             assert call.called is not None
-            reason = [f"Reason: Q.850;cause={cause};text={quote_string(text)}"]
+            reason = [f"Reason: {reason_value('Q.850', cause, text)}"]
             self.requests.send_bye(call.call_id, call.calling, call.called, now, headers=reason)
             self.requests.send_bye(call.call_id, call.called, call.calling, now, headers=reason)
 

@@ -43,7 +43,7 @@ def build_ack(invite: bytes, response: Response) -> bytes:
 
 
 def build_cancel(invite: bytes, reason: str) -> bytes:
-    """Cancel an INVITE that we sent (§9.1); `reason` is the value of a `Reason` header, or ""."""
+    """Cancel an INVITE that we sent (§9.1); `reason` is the value of a `Reason` header (RFC 3326), or ""."""
     sent = parse_message(invite)
     lines = _hop_lines(sent, "CANCEL", sent.first("to") or "")
     if reason:
@@ -67,13 +67,17 @@ def _hop_lines(invite: Message, method: str, to: str) -> list[str]:
     return lines
 
 
+def reason_value(protocol: str, cause: int, text: str) -> str:
+    """Write the value of a `Reason` header: `protocol` is `SIP` or `Q.850` (RFC 3326 §2)."""
+    return f"{protocol};cause={cause};text={quote_string(text)}"
+
+
 def explanation(domain: str, text: str, cause: int | None = None) -> list[str]:
     """Header lines that tell a person, and a gateway, why a request was refused.
 
     `Warning: 399` (RFC 3261 §20.43) and, with a Q.850 cause, `Reason` (RFC 3326).
     """
-    quoted = quote_string(text)
-    lines = [f"Warning: 399 {domain} {quoted}"]
+    lines = [f"Warning: 399 {domain} {quote_string(text)}"]
     if cause is not None:
-        lines.append(f"Reason: Q.850;cause={cause};text={quoted}")
+        lines.append(f"Reason: {reason_value('Q.850', cause, text)}")
     return lines

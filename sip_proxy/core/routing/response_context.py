@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from sip_proxy.core.exchange import Exchange
 from sip_proxy.core.flow import Destination, Flow
-from sip_proxy.core.message.building import build_cancel
+from sip_proxy.core.message.building import build_cancel, reason_value
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.message.status import reason_phrase
 from sip_proxy.core.rejection import Rejection
@@ -259,7 +259,7 @@ class ResponseContext:
             branch.retry(now)
             return
         if branch.final.status >= 600:
-            self.cancel_pending(now)
+            self.cancel_pending(now, reason_value("SIP", branch.final.status, branch.final.reason))
         if self.is_finished:
             return
         finals = [found.final for found in self.branches if found.final is not None]
@@ -267,7 +267,7 @@ class ResponseContext:
             self._finish_with_best(finals, now)
 
     def finish(self, rejection: Rejection, final: FinalResponse, now: float) -> None:
-        """Answer the caller ourselves and cancel what is still going on."""
+        """Answer the caller ourselves and cancel what is still going on, both saying why."""
         if not self.is_finished:
             self.is_finished = True
             if self.observer is not None:
@@ -276,7 +276,8 @@ class ResponseContext:
             data = self.exchange.rejection(self._request, rejection)
             self.server.respond(rejection.status, data, now)
             self._finished()
-        self.cancel_pending(now)
+        cause = rejection.cause
+        self.cancel_pending(now, "" if cause is None else reason_value("Q.850", int(cause), rejection.text))
 
     def cancel(self, now: float, reason: str = "") -> None:
         """The caller sent CANCEL (§16.10); why goes on to the phones (RFC 3326 §2)."""

@@ -53,7 +53,8 @@ def test_ending_a_ringing_call_cancels_it_and_tells_the_caller() -> None:
     (live,) = exchange.engine.live_calls()
     assert end(exchange, live.id)
     assert attempt.statuses == [180, 480]
-    assert callee.requests("CANCEL")
+    why = 'Q.850;cause=41;text="The call was ended by the administrator"'
+    assert callee.request("CANCEL").line_values("reason") == [why]
     record = exchange.the_record
     assert record.ended_by is EndedBy.EXCHANGE
     assert record.reason == "The call was ended by the administrator"

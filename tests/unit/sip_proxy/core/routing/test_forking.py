@@ -92,9 +92,11 @@ def test_when_all_refuse_the_best_refusal_goes_back_once() -> None:
 def test_a_6xx_cancels_the_others_and_is_the_answer() -> None:
     fork = Fork()
     fork.answer(fork.right, 180)
-    fork.answer(fork.left, 603)
+    fork.left.answer(fork.left.request("INVITE"), 603, reason="Decline")
     assert fork.attempt.statuses == [180]
-    fork.right.answer(fork.right.request("CANCEL"), 200)
+    cancel = fork.right.request("CANCEL")
+    assert cancel.first("reason") == 'SIP;cause=603;text="Decline"'
+    fork.right.answer(cancel, 200)
     fork.answer(fork.right, 487)
     assert fork.attempt.statuses == [180, 603]
     record = fork.exchange.the_record
@@ -167,8 +169,8 @@ def test_it_rings_for_as_long_as_the_settings_say_and_then_not_any_more() -> Non
     assert refusal is not None
     assert (refusal.status, refusal.reason) == (480, "No answer")
     assert refusal.first("reason") == 'Q.850;cause=19;text="No answer"'
-    assert fork.left.requests("CANCEL")
-    assert fork.right.requests("CANCEL")
+    for phone in (fork.left, fork.right):
+        assert phone.request("CANCEL").first("reason") == 'Q.850;cause=19;text="No answer"'
     record = fork.exchange.the_record
     assert (record.outcome, record.status, record.ended_by) == (Outcome.NO_ANSWER, 480, EndedBy.EXCHANGE)
 
