@@ -109,6 +109,7 @@ class CalledPhone:
             talk = self._dialogs.get((request.call_id, request.to_tag, request.from_tag))
             if talk is not None:
                 talk.is_acknowledged = True
+                talk.remote_cseq = request.cseq  # as PJSIP
         elif request.method == "CANCEL":
             self._cancel(request)
         elif not options <= _KNOWN_OPTIONS:

@@ -24,6 +24,7 @@ from sip_proxy.core.routing.forwarding import Copy, response_upstream
 from sip_proxy.core.routing.relay import Relay
 from sip_proxy.core.routing.response_context import ResponseContext
 from sip_proxy.core.routing.route_set import remaining_routes
+from sip_proxy.core.routing.validation import HIGHEST_OF_PHONES
 
 _NOT_YET: Final = Rejection(500, "The call is not answered yet", headers=("Retry-After: 5",))  # §14.2
 # §18.1.1: what is longer doesn't fit into one datagram everywhere.
@@ -49,9 +50,13 @@ class InDialogRouter:
         self._gatekeeper = gatekeeper
 
     def handle_ack(self, request: Request, flow: Flow, now: float) -> None:
-        """Relay the ACK of a 2xx; it has no transaction (§16.11). Nobody answers one that belongs nowhere."""
+        """Relay the ACK of a 2xx; it has no transaction (§16.11). Nobody answers one that belongs nowhere.
+
+        Some phones (PJSIP) take the CSeq number of any ACK for its sender's last, and refuse what has no
+        higher one: an ACK with the highest there is would make them deaf to every BYE.
+        """
         match = self._calls.find_dialog(request)
-        if match is None or request.max_forwards == 0:
+        if match is None or request.max_forwards == 0 or request.cseq > HIGHEST_OF_PHONES:
             return
         if request.has_one_via() and self._hops.is_flow_of(match.sender, flow, now):
             match.sender.showed_life(now)

@@ -17,8 +17,9 @@ _METHODS: Final = frozenset(
         "REGISTER", "SUBSCRIBE", "UPDATE",
     }
 )  # fmt: skip
-# What is left for the requests that the exchange sends in the name of one side to the other.
-_CSEQ_ROOM: Final = 10_000
+HIGHEST_OF_PHONES: Final = HIGHEST_CSEQ - 10_000
+"""The highest CSeq number that a phone may use in a dialog: those of what we send in its name come after."""
+
 # What has phones of various makers start anew or fetch their settings, at the word of their exchange alone.
 _MAINTENANCE: Final = frozenset(
     {"check-sync", "resync", "reboot", "restart", "report", "action-uri", "service-control"}
@@ -43,7 +44,7 @@ def check_request(request: Request, hops: Hops, identifiers: Identifiers) -> Rej
     if request.method not in _METHODS and request.method.upper() in _METHODS:
         # To us it is another method (§7.1); to many phones it is this one, in a call that nobody would bill.
         return Rejection(400, "This method is written in capital letters")
-    if request.cseq > HIGHEST_CSEQ - _CSEQ_ROOM and (request.to_tag or request.method == "INVITE"):
+    if request.cseq > HIGHEST_OF_PHONES and (request.to_tag or request.method == "INVITE"):
         # Nobody could end that call but this phone: what we sent would be out of order (§12.2.2).
         return Rejection(400, "The CSeq number is too high for a dialog")
     if "proxy-require" in request.shape.at:

@@ -25,7 +25,9 @@ ANY = st.integers(0, 10_000)
 UNPROVED_S = 4.1
 WAYS = st.sampled_from([Transport.UDP, Transport.TCP])
 CSEQS = st.sampled_from([0, 1, 2, 3, 50, 1000, 2**31 - 20_000, 2**31 - 10_001, 2**31 - 1])
-METHODS = st.sampled_from(["BYE", "BYE", "BYE", "INVITE", "UPDATE", "INFO", "MESSAGE", "NOTIFY", "REFER"])
+METHODS = st.sampled_from(
+    ["BYE", "BYE", "BYE", "ACK", "INVITE", "UPDATE", "INFO", "MESSAGE", "NOTIFY", "REFER"]
+)
 CALL_HEADERS = st.sampled_from(
     [
         (),
