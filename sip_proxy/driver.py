@@ -43,7 +43,7 @@ _CLOCK_SET_S: Final = 0.002
 # A call leaves several timers behind that only let go of what is over, each due at an instant of its own. One
 # that comes alone fires in time; under load they fire together, and rather in a turn that takes place anyway
 # than in one of their own: being woken costs more than what they do.
-_EXPIRY_INTERVAL_S: Final = 0.04
+_EXPIRY_INTERVAL_S: Final = 0.05
 _EXPIRY_AHEAD_S: Final = 0.005
 _PAUSE_AFTER_ERROR_S: Final = 0.1
 

@@ -413,7 +413,7 @@ async def test_timers_that_are_due_shortly_after_one_fire_together(bench: Bench)
     await until(lambda: len(bench.engine.expired_at) == 1)
     bench.engine.deadline = bench.now + 0.005
     bench.driver.turn_ended()
-    bench.now += 0.03
+    bench.now += 0.04
     bench.driver.turn_ended()
     for _ in range(50):
         await asyncio.sleep(0)
