@@ -121,7 +121,7 @@ class Operations:
 
     def phone_tests(self) -> list[PhoneTested]:
         """List the last result of every phone."""
-        return self._engine.phone_tests()
+        return self._engine.phone_tests(elapsed())
 
     def reset_phone(self, number: str) -> bool:
         """Ask the phones of a number to start anew; False when it has none."""

@@ -205,9 +205,9 @@ class Engine:
         """Take note of settings that are not asked for call by call."""
         self._phone_tests.schedule(self._exchange.directory.settings.phone_test_interval_s, now)
 
-    def phone_tests(self) -> list[PhoneTested]:
-        """Return the last test result of every phone."""
-        return self._phone_tests.results()
+    def phone_tests(self, now: float) -> list[PhoneTested]:
+        """Return the last test result of every phone that is registered."""
+        return self._phone_tests.results(now)
 
     def reset_phone(self, number: str, now: float) -> bool:
         """Ask all phones of a number to start anew (NOTIFY `check-sync`). False: it has no phone."""

@@ -63,8 +63,9 @@ class PhoneTests:
         self._begin_round(now)
         self._keep_ticking(now)
 
-    def results(self) -> list[PhoneTested]:
-        """Return the last result of every phone that was tested."""
+    def results(self, now: float) -> list[PhoneTested]:
+        """Return the last result of every phone that was tested and is still registered."""
+        self._forget_the_gone(now)
         return list(self._last.values())
 
     def is_out_of_service(self, number: str, contact: str) -> bool:

@@ -51,7 +51,7 @@ def test_a_phone_that_answers_is_tested_with_its_round_trip_time() -> None:
         at=exchange.now + WALL_OFFSET,
         in_service=True,
     )
-    assert exchange.engine.phone_tests() == [result]
+    assert exchange.engine.phone_tests(exchange.now) == [result]
     phone.answer(options, 200)
     assert len(results(exchange)) == 1
 
@@ -217,12 +217,22 @@ def test_phones_that_are_gone_are_forgotten() -> None:
     exchange = Exchange()
     phone: Phone = exchange.phone("0002", headers=("Expires: 100",))
     fail(exchange, 3)
-    assert len(exchange.engine.phone_tests()) == 1
+    assert len(exchange.engine.phone_tests(exchange.now)) == 1
     exchange.advance(200)
-    assert exchange.engine.phone_tests() == []
+    assert exchange.engine.phone_tests(exchange.now) == []
     assert exchange.engine.next_deadline() is None
     phone.register()
     assert is_in_service(exchange)
+
+
+def test_a_phone_that_is_gone_has_no_result_with_no_schedule_either() -> None:
+    exchange = Exchange()
+    phone = exchange.phone("0002")
+    run_test(exchange)
+    phone.answer(phone.request("OPTIONS"), 200)
+    assert len(exchange.engine.phone_tests(exchange.now)) == 1
+    phone.register(contacts=("*",), headers=("Expires: 0",))
+    assert exchange.engine.phone_tests(exchange.now) == []
 
 
 def test_a_phone_is_reset_by_notify_check_sync() -> None:
