@@ -9,14 +9,13 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 from json.encoder import encode_basestring_ascii
-from math import isfinite
 from typing import Final
 
 from sip_proxy.core.dialog.call import Call, CallKeeper
 from sip_proxy.core.dialog.party import Party
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.outputs import LiveCallState
-from sip_proxy.core.registrar.binding import address_in, flow_from_json, flow_text
+from sip_proxy.core.registrar.binding import LATEST_INSTANT, address_in, flow_from_json, flow_text
 
 # Invited, ringing, answered, acknowledged (wall clock, 0 for never); answered, last sign of life of each side
 # (monotonic). Their bytes in hexadecimal are exact, and take a tenth of the time that decimal digits do.
@@ -59,7 +58,7 @@ def load_call(state: str, keeper: CallKeeper, *, now: float, wall: float, same_b
     lines = iter(state.split("\n"))
     record_id, call_id, callee, emergency, session_interval_s, instants = islice(lines, 6)
     unpacked = _INSTANTS.unpack(bytes.fromhex(instants))
-    if not all(map(isfinite, unpacked)):
+    if not all(0 <= instant <= LATEST_INSTANT for instant in unpacked):
         raise ValueError("no instants")
     invited_at, ringing_at, answered_at, acknowledged_at, answered_on_clock, *seen_at = unpacked
     # A call lasted to its last sign of life at least. After a reboot the wall clock may not be set yet, and

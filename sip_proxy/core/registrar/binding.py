@@ -16,7 +16,7 @@ from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.outputs import Registration
 
 _LAST_PORT: Final = 65_535
-_LATEST_INSTANT: Final = 253_402_300_799  # the last second of the year 9999: what a date can be made of
+LATEST_INSTANT: Final = 253_402_300_799  # the last second of the year 9999: what a date can be made of
 _DEFAULT_PORTS: Final = {Transport.TLS: 5061, Transport.WSS: 443, Transport.WS: 80}
 
 
@@ -133,8 +133,8 @@ def load_bindings(state: str, wall_offset: float, *, latest: float = inf) -> lis
             call_id=str_in(item["call_id"]),
             cseq=int_in(item["cseq"], HIGHEST_CSEQ),
             q=int_in(item["q"], 1000),
-            registered_at=int_in(int(item["registered_at"]), _LATEST_INSTANT),
-            expires_at=min(int_in(int(item["expires_at"]), _LATEST_INSTANT) - wall_offset, latest),
+            registered_at=int_in(int(item["registered_at"]), LATEST_INSTANT),
+            expires_at=min(int_in(int(item["expires_at"]), LATEST_INSTANT) - wall_offset, latest),
             user_agent=intern(str_in(item["user_agent"])),
             path=tuple(str_in(value) for value in item.get("path", ())),
             instance=str_in(item.get("instance", "")),

@@ -144,10 +144,11 @@ def test_a_call_that_is_cut_short_is_not_read_as_another() -> None:
         ("5060]", "-70000]"),
         (struct.pack(">d", 1004.2).hex(), struct.pack(">d", nan).hex()),
         (struct.pack(">d", 1004.2).hex(), struct.pack(">d", inf).hex()),
+        (struct.pack(">d", 1004.2).hex(), struct.pack(">d", 1e15).hex()),
     ],
 )
 def test_a_call_that_somebody_has_damaged_is_not_taken_up(was: str, now: str) -> None:
-    """It could never end: there would be no duration to record, or nobody to send a BYE to."""
+    """It could never end: there would be no duration or date to record, or nobody to send a BYE to."""
     state = save_call(answered(party("0001"), party("0002", flow=GATEWAY)))
     assert was in state
     with pytest.raises(ValueError, match="no "):
