@@ -159,6 +159,8 @@ class UdpTransport:
     def _flow(self, peer: tuple[object, ...]) -> Flow | None:
         """Return the flow of a peer as the kernel names it, or None for one that can't be answered."""
         host, port = unmapped(str(peer[0])), int(str(peer[1]))
+        if not port:
+            return None
         try:
             local = self._local_addresses.towards(host) if self._is_wildcard else self._host
         except OSError:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.message.message import Request, Response
 from sip_proxy.core.outputs import Output, Send
 from sip_proxy.core.transaction.client import ClientEvent, ClientState, ClientTransaction, ResponseTaker
@@ -19,12 +19,13 @@ _INVITE_SENT: Final = (INVITE_CLIENT, ClientState.CALLING)
 _OTHER_SENT: Final = (NON_INVITE_CLIENT, ClientState.TRYING)
 _INVITE_SERVED: Final = (INVITE_SERVER, ServerState.PROCEEDING)
 _OTHER_SERVED: Final = (NON_INVITE_SERVER, ServerState.TRYING)
+_UDP: Final = Transport.UDP
 
 
 class TransactionLayer(Surroundings):
     """All transactions that are going on."""
 
-    __slots__ = ("_clients", "_servers")
+    __slots__ = ("_clients", "_on_connections", "_servers")
 
     def __init__(self, *, values: TimerValues, timers: TimerQueues, outputs: list[Output]) -> None:
         self.values = values
@@ -32,6 +33,9 @@ class TransactionLayer(Surroundings):
         self.outputs = outputs
         self._servers: dict[str, ServerTransaction] = {}
         self._clients: dict[str, ClientTransaction] = {}
+        # Those that don't send over UDP, by where: thousands of connections may break at once, and nobody can
+        # be served while for each of them all transactions are looked through.
+        self._on_connections: dict[Flow | Destination, dict[Machine, None]] = {}
 
     def find_server(self, request: Request, method: str) -> ServerTransaction | None:
         """Return the transaction that a request belongs to, were its method this one.
@@ -50,6 +54,8 @@ class TransactionLayer(Surroundings):
         table, state = _INVITE_SERVED if request.method == "INVITE" else _OTHER_SERVED
         transaction = ServerTransaction(key, self, reply_to, table, state)
         self._servers[key] = transaction
+        if reply_to.transport is not _UDP:
+            self._on_connections.setdefault(reply_to, {})[transaction] = None
         return transaction
 
     def server_with(self, key: str) -> ServerTransaction | None:
@@ -84,6 +90,8 @@ class TransactionLayer(Surroundings):
         table, state = _INVITE_SENT if method == "INVITE" else _OTHER_SENT
         transaction = ClientTransaction(key, self, to, table, state, method, data, owner)
         self._clients[key] = transaction
+        if to.transport is not _UDP:
+            self._on_connections.setdefault(to, {})[transaction] = None
         transaction.start(now)
         return transaction
 
@@ -102,9 +110,9 @@ class TransactionLayer(Surroundings):
 
     def connection_lost(self, flow: Flow, now: float) -> None:
         """Tell every transaction that sends over this connection (§17.1.4, §17.2.4)."""
-        for client in [found for found in self._clients.values() if found.to == flow]:
+        for client in self._clients_on(flow):
             client.fire(ClientEvent.TRANSPORT_ERROR, now)
-        for server in [found for found in self._servers.values() if found.to == flow]:
+        for server in self._servers_on(flow):
             server.fire(ServerEvent.TRANSPORT_ERROR, now)
 
     def send_failed(self, data: bytes, to: Flow | Destination, now: float) -> None:
@@ -112,9 +120,9 @@ class TransactionLayer(Surroundings):
 
         Their messages may be shorter: anybody could send one that is too long for a datagram.
         """
-        for client in [found for found in self._clients.values() if found.data == data and found.to == to]:
+        for client in [found for found in self._clients_on(to) if found.data == data and found.to == to]:
             client.fire(ClientEvent.TRANSPORT_ERROR, now)
-        for server in [found for found in self._servers.values() if found.has_sent(data, to)]:
+        for server in [found for found in self._servers_on(to) if found.has_sent(data, to)]:
             server.fire(ServerEvent.TRANSPORT_ERROR, now)
 
     def forget(self, transaction: Machine) -> None:
@@ -123,6 +131,23 @@ class TransactionLayer(Surroundings):
         table = self._clients if isinstance(transaction, ClientTransaction) else self._servers
         if table.get(transaction.key) is transaction:
             del table[transaction.key]
+        if transaction.to.transport is not _UDP:
+            others = self._on_connections.get(transaction.to, {})
+            others.pop(transaction, None)
+            if not others:
+                self._on_connections.pop(transaction.to, None)
+
+    def _clients_on(self, to: Flow | Destination) -> list[ClientTransaction]:
+        """Return the client transactions of a connection; of UDP all, as hardly anything fails there."""
+        if to.transport is _UDP:
+            return list(self._clients.values())
+        return [each for each in self._on_connections.get(to, ()) if isinstance(each, ClientTransaction)]
+
+    def _servers_on(self, to: Flow | Destination) -> list[ServerTransaction]:
+        """Return the server transactions of a connection; of UDP all."""
+        if to.transport is _UDP:
+            return list(self._servers.values())
+        return [each for each in self._on_connections.get(to, ()) if isinstance(each, ServerTransaction)]
 
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)

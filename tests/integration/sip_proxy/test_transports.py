@@ -284,6 +284,18 @@ async def test_udp_is_read_on_after_a_datagram_that_the_exchange_fails_at(
     here.close()
 
 
+async def test_a_datagram_from_port_0_is_from_nobody(handler: Handler) -> None:
+    """RFC 768: no answer can be sent there; whoever forges such a sender would have each answer fail."""
+    here = UdpTransport(
+        bind_udp(ListenAddress("127.0.0.1", 0)), handler=handler, local_addresses=LocalAddresses()
+    )
+    assert here._flow(("192.0.2.1", 0)) is None
+    flow = here._flow(("192.0.2.1", 1))
+    assert flow is not None
+    assert flow.remote == ("192.0.2.1", 1)
+    here.close()
+
+
 @pytest.mark.parametrize(
     ("host", "port", "length"), [("127.0.0.1", 9, 70_000), ("127.0.0.1", 65_536, 1), (f"{'a' * 64}.b", 9, 1)]
 )

@@ -139,6 +139,20 @@ def test_a_request_that_cannot_be_sent_fails_as_503_and_no_other_to_the_same_pee
     assert bench.advance(100) == []
 
 
+def test_a_lost_connection_is_found_out_about_without_looking_at_the_transactions_of_others() -> None:
+    """Thousands of connections may break at once, and each must cost what is on it."""
+    bench = Bench()
+    for index in range(50):
+        bench.client("OPTIONS", UDP if index % 2 else OTHER_TCP)
+    mine = bench.client("OPTIONS", TCP)
+    assert bench.layer._clients_on(TCP) == [mine]
+    assert len(bench.layer._clients_on(OTHER_TCP)) == 25
+    for peer in (TCP, OTHER_TCP):
+        bench.layer.connection_lost(peer, bench.now)
+    assert len(bench.told) == 26
+    assert not bench.layer._on_connections
+
+
 def test_timer_e_doubles_up_to_t2_and_timer_f_ends_an_unanswered_request() -> None:
     """§17.1.2.2."""
     bench = Bench()
