@@ -3,6 +3,8 @@
 import time
 from functools import partial
 
+import pytest
+
 from sip_proxy import clock
 from sip_proxy.driver import Driver
 
@@ -14,5 +16,6 @@ def test_the_clock_goes_on_while_the_machine_is_suspended() -> None:
     assert clock.CLOCK_NAME == "boottime"
 
 
+@pytest.mark.interpreted
 def test_the_exchange_goes_by_it() -> None:
     assert (Driver.__init__.__kwdefaults__ or {})["clock"] is clock.elapsed
