@@ -75,7 +75,6 @@ class Server:
                 nonce_secret=os.urandom(32),
                 life_check_interval_s=settings.ping_interval_s,
                 session_interval_s=settings.session_interval_s,
-                minimum_session_interval_s=min(90, settings.session_interval_s),
                 nat_keep_alive_s=settings.nat_keep_alive_s,
             ),
             directory=Directory(),

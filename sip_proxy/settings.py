@@ -77,6 +77,7 @@ _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z|\[[0-9A-Fa-f:.]
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?\Z", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,7}\Z", re.ASCII)
 _LONGEST_S = 86_400
+_SHORTEST_SESSION_S = 90  # RFC 4028 §4
 # Phones send again what is not answered in 500 ms (RFC 3261 §17.1.1.1).
 _LONGEST_ROUND_MS = 200
 _WILDCARD_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -100,7 +101,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         service_token=_secret(environment, "TOLLBELL_SERVICE_TOKEN", var / "service-token"),
         log_format=read_log_format(environment),
         ping_interval_s=_seconds(environment, "TOLLBELL_SIP_PING_S", 60.0),
-        session_interval_s=int(_seconds(environment, "TOLLBELL_SIP_SESSION_S", 1800.0)),
+        session_interval_s=int(
+            _seconds(environment, "TOLLBELL_SIP_SESSION_S", 1800.0, least=_SHORTEST_SESSION_S)
+        ),
         nat_keep_alive_s=float(_count(environment, "TOLLBELL_SIP_NAT_KEEP_ALIVE_S", 25)),
         round_s=_milliseconds(environment, "TOLLBELL_SIP_ROUND_MS", 50) / 1000,
         trace_messages=_count(environment, "TOLLBELL_TRACE_MESSAGES", 10_000),
@@ -119,12 +122,25 @@ def read_log_format(environment: Mapping[str, str]) -> LogFormat:
         raise SettingsError(f"TOLLBELL_LOG is {value!r}; it should be console or json") from None
 
 
-def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+def read_compiled(environment: Mapping[str, str]) -> bool:
+    """Read whether to run what `make compiled` has made, which is needed before it is imported.
+
+    Raises SettingsError.
+    """
+    value = environment.get("TOLLBELL_COMPILED") or "yes"
+    if value not in {"yes", "no"}:
+        raise SettingsError(f"TOLLBELL_COMPILED is {value!r}; it should be yes or no")
+    return value == "yes"
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float, *, least: int = 1) -> float:
     text = environment.get(name)
     if not text:
         return default
-    if not _SECONDS.match(text) or not 1 <= float(text) <= _LONGEST_S:
-        raise SettingsError(f"{name} is {text!r}; it should be a number of seconds from 1 to {_LONGEST_S}")
+    if not _SECONDS.match(text) or not least <= float(text) <= _LONGEST_S:
+        raise SettingsError(
+            f"{name} is {text!r}; it should be a number of seconds from {least} to {_LONGEST_S}"
+        )
     return float(text)
 
 

@@ -32,6 +32,14 @@ def test_a_bad_setting_is_one_line_and_code_2(tmp_path: Path) -> None:
     assert "127.0.0.1:8088" in line
 
 
+def test_whether_to_run_compiled_is_a_setting_like_others(tmp_path: Path) -> None:
+    finished = start_in_vain(tmp_path, TOLLBELL_COMPILED="off")
+
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert "TOLLBELL_COMPILED" in line
+
+
 def test_anything_else_is_one_line_and_code_1(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite3").mkdir()
     finished = start_in_vain(tmp_path)

@@ -12,6 +12,7 @@ from sip_proxy.settings import (
     LogFormat,
     SettingsError,
     TlsSettings,
+    read_compiled,
     read_settings,
 )
 
@@ -183,6 +184,19 @@ def test_intervals_are_numbers_of_seconds(tmp_path: Path) -> None:
 def test_an_interval_that_makes_no_sense_is_refused(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings({"TOLLBELL_VAR": str(tmp_path), name: value})
+
+
+def test_no_session_timer_is_shorter_than_phones_may_accept(tmp_path: Path) -> None:
+    """RFC 4028 §4: less than 90 s is against the standard, and phones refuse it with 422."""
+    with pytest.raises(SettingsError, match="from 90 to 86400"):
+        read_settings({"TOLLBELL_VAR": str(tmp_path), "TOLLBELL_SIP_SESSION_S": "89"})
+
+
+def test_whether_to_run_compiled_is_yes_or_no() -> None:
+    assert [read_compiled({"TOLLBELL_COMPILED": text}) for text in ("", "yes", "no")] == [True, True, False]
+    assert read_compiled({})
+    with pytest.raises(SettingsError, match="TOLLBELL_COMPILED is 'off'; it should be yes or no"):
+        read_compiled({"TOLLBELL_COMPILED": "off"})
 
 
 def test_messages_kept_for_ladders_are_a_number(tmp_path: Path) -> None:
