@@ -159,7 +159,8 @@ class Engine:
 
     def unable_to_send(self, data: bytes, to: Flow | Destination, now: float) -> None:
         """This message could not be sent: its transaction fails as 503 (RFC 3261 §17.1.4, §16.9)."""
-        self._exchange.layer.send_failed(data, to, now)
+        if len(data) > _LONGEST_KEEP_ALIVE:
+            self._exchange.layer.send_failed(data, to, now)
 
     def next_deadline(self) -> float | None:
         """Return the instant at which `expire` must be called, or None."""

@@ -1,8 +1,11 @@
 """Phones behind NAT are kept in reach."""
 
+import pytest
+
 from sip_proxy.core.flow import Flow, Transport
 from sip_proxy.core.outputs import Send
 from sip_proxy.core.registrar.nat_flows import SLOTS, NatFlows
+from sip_proxy.core.transaction.layer import TransactionLayer
 from tests.support.sip_phones import EXCHANGE, Exchange, Phone
 
 
@@ -27,6 +30,18 @@ def test_nobody_gets_any_where_the_setting_is_off() -> None:
     exchange = Exchange()
     phone = exchange.phone("0001", private="10.0.0.5:5060")
     assert kept_alive(100, phone, exchange=exchange) == [0]
+
+
+@pytest.mark.interpreted
+def test_one_that_can_not_be_sent_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the network is away thousands a second can't: no transaction is to be looked for."""
+    looked_for: list[bytes] = []
+    monkeypatch.setattr(TransactionLayer, "send_failed", lambda self, data, to, now: looked_for.append(data))
+    exchange = Exchange(config_changes={"nat_keep_alive_s": 25.0})
+    phone = exchange.phone("0001", private="10.0.0.5:5060")
+    assert kept_alive(25, phone, exchange=exchange) == [1]
+    exchange.unable_to_send(phone)
+    assert looked_for == []
 
 
 def test_they_end_with_the_binding() -> None:
