@@ -22,11 +22,11 @@ from sip_proxy.adapters.billing_client import (
 from sip_proxy.adapters.journal_store import UndeliveredRecord
 
 LARGEST_BATCH = 500
-# A delivery costs about the same for one record as for a hundred, so they keep this distance, and more of it
+# A delivery costs about the same for one record as for a hundred, so they keep this distance, and 2 s of it
 # after a batch that tells of load; a record that comes alone is delivered at once.
 _INTERVAL_S = 0.25
 _LARGE_BATCH = 25
-_INTERVALS_AFTER_LARGE_BATCH = 4
+_INTERVALS_AFTER_LARGE_BATCH = 8
 
 log = structlog.get_logger()
 

@@ -243,7 +243,7 @@ def test_delays_are_spread_over_half_of_their_span() -> None:
 
 @pytest.mark.parametrize(
     ("records", "interval_s"),
-    [pytest.param(1, 0.25, id="a few"), pytest.param(100, 1.0, id="as many as tell of load")],
+    [pytest.param(1, 0.25, id="a few"), pytest.param(100, 2.0, id="as many as tell of load")],
 )
 async def test_deliveries_keep_their_distance_and_more_of_it_under_load(
     billing: Billing, records: int, interval_s: float
