@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from sip_proxy.core.authentication.authenticator import Authenticator, Judgement, Verdict
@@ -14,6 +13,7 @@ from sip_proxy.core.message.grammar import printable
 from sip_proxy.core.message.message import Request
 from sip_proxy.core.outputs import SecurityEventKind
 from sip_proxy.core.rejection import Rejection
+from sip_proxy.core.remembering import remember
 
 # What the tools of those who look for exchanges to break into call themselves, unless somebody changed it.
 _SCANNERS: Final = re.compile(
@@ -209,6 +209,11 @@ class Gatekeeper:
         self._exchange.answer(request, flow, 401 if is_register else 407, headers=challenges.split("\r\n"))
 
 
-@lru_cache(maxsize=1024)
+_scanners: Final[dict[str, bool]] = {}
+
+
 def _is_scanner(user_agent: str) -> bool:
-    return _SCANNERS.match(user_agent) is not None
+    known = _scanners.get(user_agent)
+    if known is not None:
+        return known
+    return remember(_scanners, user_agent, _SCANNERS.match(user_agent) is not None, 1024)

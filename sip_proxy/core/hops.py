@@ -3,7 +3,6 @@
 import ipaddress
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from sip_proxy.core.dialog.party import Party
@@ -15,6 +14,7 @@ from sip_proxy.core.message.name_addr import parse_name_addr
 from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.registrar.binding import Binding, destination_of, port_of
 from sip_proxy.core.registrar.location import LocationTable
+from sip_proxy.core.remembering import remember
 
 _PORT: Final = re.compile(r":[1-9][0-9]{0,4}\Z")
 
@@ -22,7 +22,10 @@ _PORT: Final = re.compile(r":[1-9][0-9]{0,4}\Z")
 class Hops:
     """Knows our own addresses and the ways to our peers."""
 
-    __slots__ = ("_exchange", "_is_trusted", "_local_hosts", "_location", "is_our_route_line", "is_our_uri")
+    __slots__ = (
+        "_exchange", "_is_trusted", "_local_hosts", "_location", "_our_route_lines", "_our_uris",
+        "_record_routes", "_vias",
+    )  # fmt: skip
 
     def __init__(
         self, exchange: Exchange, location: LocationTable, *, is_trusted: Callable[[str, float], bool]
@@ -34,8 +37,11 @@ class Hops:
         addresses = {address for address, _ in exchange.config.local_addresses}
         self._local_hosts = addresses | {exchange.config.domain.lower()}
         # Every request within a dialog has our Route, and those of a phone the same Request-URI.
-        self.is_our_route_line = lru_cache(maxsize=4096)(self._is_our_route_line)
-        self.is_our_uri = lru_cache(maxsize=4096)(self._is_our_uri)
+        self._our_route_lines: dict[str, bool] = {}
+        self._our_uris: dict[tuple[str, tuple[str, int]], bool] = {}
+        # What we write is the same for all who know us by one address.
+        self._vias: dict[tuple[Transport, tuple[str, int]], str] = {}
+        self._record_routes: dict[tuple[Transport, tuple[str, int], bool], str] = {}
 
     def is_local(self, uri: Uri) -> bool:
         """Tell whether a Request-URI is for our domain (RFC 3261 §16.5): any of our addresses counts."""
@@ -60,21 +66,29 @@ class Hops:
             transport = Transport[asked]
         return (uri.address, port_of(uri, transport)) in config.local_addresses
 
-    def _is_our_route_line(self, line: str) -> bool:
+    def is_our_route_line(self, line: str) -> bool:
         """Tell whether a Route line has one value, and that means this very element."""
+        known = self._our_route_lines.get(line)
+        if known is not None:
+            return known
         values = split_commas(line.partition(":")[2])
         try:
-            return len(values) == 1 and self.is_our_route(parse_name_addr(values[0]).parsed_uri())
+            is_ours = len(values) == 1 and self.is_our_route(parse_name_addr(values[0]).parsed_uri())
         except MalformedMessage:
-            return False
+            is_ours = False
+        return remember(self._our_route_lines, line, is_ours, 4096)
 
-    def _is_our_uri(self, text: str, local: tuple[str, int]) -> bool:
+    def is_our_uri(self, text: str, local: tuple[str, int]) -> bool:
         """Tell whether a Request-URI, on a request to this address of ours, means this very element.
 
         Raises MalformedMessage when it can't be read; so nothing that long is remembered.
         """
+        known = self._our_uris.get((text, local))
+        if known is not None:
+            return known
         uri = parse_uri(text)
-        return self.is_our_route(uri) or (uri.address, uri.port or 5060) == local
+        is_ours = self.is_our_route(uri) or (uri.address, uri.port or 5060) == local
+        return remember(self._our_uris, (text, local), is_ours, 4096)
 
     def is_our_via(self, host: str, port: int | None) -> bool:
         """Tell whether a Via value was written by us."""
@@ -89,7 +103,9 @@ class Hops:
 
     def via(self, to: Flow | Destination, branch: str) -> str:
         """Our Via line on a message to this peer (§18.1.1)."""
-        return _via_head(to.transport, self.local_address(to)) + branch
+        place = (to.transport, self.local_address(to))
+        head = self._vias.get(place)
+        return (remember(self._vias, place, _via_head(*place), 64) if head is None else head) + branch
 
     def record_routes(
         self, incoming: Flow, outgoing: Flow | Destination, *, secure: bool = False
@@ -98,9 +114,14 @@ class Hops:
 
         When the two sides know us by different addresses or transports, each gets its own (RFC 5658 §3.3).
         """
-        theirs = _record_route(outgoing.transport, self.local_address(outgoing), secure)
-        ours = _record_route(incoming.transport, self.local_address(incoming), secure)
+        theirs = self._record_route(outgoing, secure)
+        ours = self._record_route(incoming, secure)
         return [theirs] if theirs == ours else [theirs, ours]
+
+    def _record_route(self, peer: Flow | Destination, secure: bool) -> str:
+        place = (peer.transport, self.local_address(peer), secure)
+        known = self._record_routes.get(place)
+        return remember(self._record_routes, place, _record_route(*place), 64) if known is None else known
 
     def reach_party(self, party: Party, now: float) -> Flow | Destination | None:
         """Return how to send to one side of a dialog; over its new connection if it lost the old one."""
@@ -235,13 +256,11 @@ def _elsewhere(flow: Flow, contact: str) -> Flow | Destination:
     return flow if remote == flow.remote else Flow(flow.transport, remote, flow.local)
 
 
-@lru_cache(maxsize=64)
 def _via_head(transport: Transport, local: tuple[str, int]) -> str:
     host, port = local
     return f"Via: SIP/2.0/{transport.token} {_bracketed(host)}:{port};branch="
 
 
-@lru_cache(maxsize=64)
 def _record_route(transport: Transport, local: tuple[str, int], secure: bool) -> str:
     host, port = local
     if secure:

@@ -1,11 +1,13 @@
 """Unguessable identifiers from an injected source of randomness."""
 
+import struct
 from collections.abc import Callable
 from typing import Final
 
 from sip_proxy.core.message.via import MAGIC_COOKIE
 
 _POOL_BYTES: Final = 4096
+_DIGEST: Final = struct.Struct(">q")
 
 
 class Identifiers:
@@ -56,5 +58,5 @@ class Identifiers:
 
     def _digest(self, parts: tuple[object, ...]) -> str:
         # Python's hash of text is keyed (SipHash), so peers can't aim for collisions; it need not outlive
-        # the process. The highest bit makes it sixteen digits always; a format takes twice as much code.
-        return hex(hash((self._salt, *parts)) & 0xFFFFFFFFFFFFFFFF | 1 << 63)[2:]
+        # the process. A format takes three times as much code.
+        return _DIGEST.pack(hash((self._salt, parts))).hex()

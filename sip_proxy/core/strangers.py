@@ -39,7 +39,7 @@ _ADDRESS: Final = (
     r"<sip:([A-Za-z0-9*#+\-_.]++)@[A-Za-z0-9.\-]++(?::[1-9][0-9]{0,3})?+>"
 )
 _USUAL: Final = re.compile(
-    r"((?:Via|v): SIP/2\.0/[A-Z]++ ([0-9a-z.\-]++):([1-9][0-9]{0,4}+)"
+    r"((?:Via|v): SIP/2\.0/[A-Z]++ (([0-9a-z.\-]++):([1-9][0-9]{0,4}+))"
     r"(;rport)?+;branch=(z9hG4bK[!#-+\--:?-~]++)(;rport)?+)\r\n"
     rf"((?:From|f): ?{_ADDRESS};tag={_TOKEN}\r\n"
     rf"(?:To|t): ?{_ADDRESS})\r\n"
@@ -71,6 +71,7 @@ class Strangers:
         (
             via,
             sent_by,
+            sent_host,
             sent_port,
             rport_before,
             branch,
@@ -92,12 +93,12 @@ class Strangers:
             via = f"{via.replace(';rport', f';rport={port}', 1)};received={host}"
         elif int(sent_port) != port and not flow.transport.is_reliable:
             return False
-        elif sent_by != host:
+        elif sent_host != host:
             via = f"{via};received={host}"
         exchange, gatekeeper = self._exchange, self._gatekeeper
         if (
             method != request.method
-            or exchange.layer.server_with(server_key(branch, sent_by, int(sent_port), method)) is not None
+            or exchange.layer.server_with(server_key(branch, sent_by, method)) is not None
         ):
             return False
         user_agent = request.first("user-agent")

@@ -7,15 +7,16 @@ see that it belongs to no transaction and to no call that we know.
 import re
 from typing import Final
 
+from sip_proxy.core.transaction.layer import server_key
+
 # As most phones write it: a Via at the top, and its sent-by with a port, which has no zeros before it (that
 # would be another key).
-_USUAL_ACK: Final = re.compile(
+_USUAL_BEGINNING: Final = re.compile(
     r"ACK [^\r\n]*+\r\n"
     r"(?:Via|v): SIP/2\.0/[A-Z]++ ([0-9a-z.\-]++:[1-9][0-9]{0,4}+)(?:;rport)?+"
     r";branch=(z9hG4bK[!#-+\--:?-~]++)(?:;rport)?+\r\n"
-    r"(?:(?!Call-ID:)[^\r\n]++\r\n)*+"
-    r"Call-ID:[ \t]*+([!-~]++)[ \t]*+\r\n(?![ \t])"
 )
+_CALL_ID: Final = "\r\nCall-ID:"
 _LONGEST: Final = 2048
 
 
@@ -31,8 +32,16 @@ class UsualAck:
 
 def glance_at_ack(data: bytes) -> UsualAck | None:
     """Look into an ACK that is written as most phones do; None for any other message."""
-    match = _USUAL_ACK.match(data[:_LONGEST].decode("latin-1"))
-    if match is None:
+    text = data[:_LONGEST].decode("latin-1")
+    beginning = _USUAL_BEGINNING.match(text)
+    start = text.find(_CALL_ID)
+    end = text.find("\r\n", start + len(_CALL_ID))
+    if beginning is None or start < 0 or end < 0 or "\r\n\r\n" in text[:start]:
         return None
-    sent_by, branch, call_id = match.groups()
-    return UsualAck(f"{branch} {sent_by} INVITE", call_id)
+    if text[end + 2 : end + 3] in " \t":
+        return None  # it goes on in the next line
+    call_id = text[start + len(_CALL_ID) : end].strip(" \t")
+    if not call_id.isascii():
+        return None  # no header of calls is read as Latin-1
+    sent_by, branch = beginning.groups()
+    return UsualAck(server_key(branch, sent_by, "INVITE"), call_id)

@@ -2,15 +2,14 @@
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import Final
 
 from sip_proxy.core.authentication.digest import Algorithm, DigestCredentials, compute_response, no_ones_ha1
 from sip_proxy.core.authentication.nonce import NonceSource, NonceUse, NonceUses
 from sip_proxy.core.authentication.offer import algorithms_for
 from sip_proxy.core.authentication.uri_match import digest_uri_matches
+from sip_proxy.core.remembering import remember
 
 HashesOf = Callable[[str], tuple[str, str] | None]
 """From a user name to its HA1 by MD5 and by SHA-256, or None when there is no such user."""
@@ -26,13 +25,15 @@ class Verdict(Enum):
     UNKNOWN_USER = "unknown_user"
 
 
-@dataclass(slots=True)
 class Judgement:
     """What credentials are worth, apart from whether they were used before."""
 
-    verdict: Verdict
-    nonce: tuple[int, int] = (0, 0)
-    nonce_count: int = 0
+    __slots__ = ("nonce", "nonce_count", "verdict")
+
+    def __init__(self, verdict: Verdict, nonce: tuple[int, int] = (0, 0), nonce_count: int = 0) -> None:
+        self.verdict = verdict
+        self.nonce = nonce
+        self.nonce_count = nonce_count
 
 
 _LONGEST_LOOKED_AT: Final = 64  # of a User-Agent
@@ -48,7 +49,7 @@ _UNKNOWN_USER: Final = Judgement(Verdict.UNKNOWN_USER)
 class Authenticator:
     """Challenges phones and judges their answers."""
 
-    __slots__ = ("_nonces", "_offer", "_realm", "_uses")
+    __slots__ = ("_nonces", "_offers", "_realm", "_uses")
 
     def __init__(self, *, realm: str, secret: bytes, random_bytes: Callable[[int], bytes]) -> None:
         if '"' in realm or "\\" in realm:
@@ -56,7 +57,7 @@ class Authenticator:
         self._realm = realm
         self._nonces = NonceSource(secret=secret, random_bytes=random_bytes)
         self._uses = NonceUses(on_full=self._nonces.disown_all)
-        self._offer = lru_cache(maxsize=512)(self._make_offer)
+        self._offers: dict[tuple[str, str, bool], tuple[str, ...]] = {}
 
     def challenges(
         self, name: str, now: float, *, stale: bool = False, user_agent: str = "", source: str = ""
@@ -69,12 +70,17 @@ class Authenticator:
         """
         return self._nonces.make(now, source).join(self._offer(name, user_agent[:_LONGEST_LOOKED_AT], stale))
 
-    def _make_offer(self, name: str, user_agent: str, stale: bool) -> tuple[str, ...]:
+    def _offer(self, name: str, user_agent: str, stale: bool) -> tuple[str, ...]:
         """Return the lines of a challenge, cut where the nonce goes: phones of a kind get the same."""
+        key = (name, user_agent, stale)
+        known = self._offers.get(key)
+        if known is not None:
+            return known
         head = f'{name}: Digest realm="{self._realm}", nonce="'
         end = ", stale=true" if stale else ""
         *others, last = [f'", algorithm={each.value}, qop="auth"{end}' for each in algorithms_for(user_agent)]
-        return (head, *(f"{tail}\r\n{head}" for tail in others), last)
+        offer = (head, *(f"{tail}\r\n{head}" for tail in others), last)
+        return remember(self._offers, key, offer, 512)
 
     def verify(
         self,

@@ -7,10 +7,11 @@ response that was overheard could be used again.
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
+
+from sip_proxy.core.remembering import remember
 
 try:
     # Python's own needs a fifth of the code that OpenSSL goes through for so short a text.
@@ -33,22 +34,37 @@ class MalformedCredentials(ValueError):
     """The credentials can't be used. The text says why, in words fit for a reason phrase."""
 
 
-@dataclass(slots=True)
 class DigestCredentials:
     """What a phone sends in `Authorization` or `Proxy-Authorization` (RFC 7616 §3.4).
 
     `nonce_count_text` is the count as written, because that is what was hashed.
     """
 
-    username: str
-    realm: str
-    nonce: str
-    uri: str
-    response: str
-    algorithm: Algorithm
-    cnonce: str
-    nonce_count: int
-    nonce_count_text: str
+    __slots__ = (
+        "algorithm", "cnonce", "nonce", "nonce_count", "nonce_count_text", "realm", "response", "uri",
+        "username",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        username: str,
+        realm: str,
+        nonce: str,
+        uri: str,
+        response: str,
+        algorithm: Algorithm,
+        cnonce: str,
+        nonce_count_text: str,
+    ) -> None:
+        self.username = username
+        self.realm = realm
+        self.nonce = nonce
+        self.uri = uri
+        self.response = response
+        self.algorithm = algorithm
+        self.cnonce = cnonce
+        self.nonce_count_text = nonce_count_text
+        self.nonce_count = int(nonce_count_text, 16)
 
 
 # RFC 3261 §25.1: auth-param = token EQUAL ( token / quoted-string ). The unquoted form takes more than a
@@ -110,7 +126,6 @@ def parse_credentials(value: str) -> DigestCredentials:
             response,
             _ALGORITHMS[algorithm_text],
             cnonce,
-            int(nonce_count_text, 16),
             nonce_count_text,
         )
     parameters = _parse_parameters(value)
@@ -131,7 +146,6 @@ def parse_credentials(value: str) -> DigestCredentials:
             response=parameters["response"],
             algorithm=algorithm,
             cnonce=parameters["cnonce"],
-            nonce_count=int(nonce_count_text, 16),
             nonce_count_text=nonce_count_text,
         )
     except KeyError as missing:
@@ -171,17 +185,22 @@ def compute_response(
 
     `ha1` is `HASH(username ":" realm ":" password)` by the same algorithm, in lower-case hex digits.
     """
-    ha2 = (_remembered_ha2 if len(uri) <= _LONGEST_REMEMBERED else _ha2)(algorithm, method, uri)
+    ha2 = _ha2(algorithm, method, uri)
     proof = f"{ha1}:{nonce}:{nonce_count}:{cnonce}:auth:{ha2}"
     return _HASH[algorithm](proof.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+_ha2s: Final[dict[tuple[Algorithm, str, str], str]] = {}
+
+
 def _ha2(algorithm: Algorithm, method: str, uri: str) -> str:
     """Hash what is asked for. There is no secret in it, and all phones register at the same URI."""
-    return _HASH[algorithm](f"{method}:{uri}".encode("utf-8", "surrogateescape")).hexdigest()
-
-
-_remembered_ha2: Final = lru_cache(maxsize=512)(_ha2)
+    key = (algorithm, method, uri)
+    known = _ha2s.get(key)
+    if known is not None:
+        return known
+    ha2 = _HASH[algorithm](f"{method}:{uri}".encode("utf-8", "surrogateescape")).hexdigest()
+    return ha2 if len(uri) > _LONGEST_REMEMBERED else remember(_ha2s, key, ha2, 512)
 
 
 def no_ones_ha1(algorithm: Algorithm) -> str:

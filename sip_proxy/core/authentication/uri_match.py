@@ -1,15 +1,17 @@
 """Does the URI that a phone signed stand for the request that it sent?"""
 
 import re
-from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
+
+from sip_proxy.core.remembering import remember
 
 _URI: Final = re.compile(
     r"(?P<scheme>sips?):(?:(?P<user>[^@;?]*(?:;[^@?]*)?)@)?(?P<host>\[[^\]]*\]|[^:;?@]*)(?::(?P<port>\d+))?(?:[;?].*)?\Z",
     re.IGNORECASE | re.DOTALL,
 )
 _LONGEST_REMEMBERED: Final = 128
+_matches: Final[dict[tuple[str, str], bool]] = {}
 _DEFAULT_PORT: Final = {"sip": "5060", "sips": "5061"}
 
 
@@ -27,9 +29,13 @@ def digest_uri_matches(digest_uri: str, request_uri: str) -> bool:
     """
     if digest_uri == request_uri:
         return True
-    if len(digest_uri) + len(request_uri) <= _LONGEST_REMEMBERED:
-        return _remembered_match(digest_uri, request_uri)
-    return _names_the_same(digest_uri, request_uri)
+    if len(digest_uri) + len(request_uri) > _LONGEST_REMEMBERED:
+        return _names_the_same(digest_uri, request_uri)
+    known = _matches.get((digest_uri, request_uri))
+    if known is not None:
+        return known
+    is_same = _names_the_same(digest_uri, request_uri)
+    return remember(_matches, (digest_uri, request_uri), is_same, 512)
 
 
 def _names_the_same(digest_uri: str, request_uri: str) -> bool:
@@ -45,9 +51,6 @@ def _names_the_same(digest_uri: str, request_uri: str) -> bool:
         and signed["host"].lower() == sent["host"].lower()
         and _port(signed) == _port(sent)
     )
-
-
-_remembered_match: Final = lru_cache(maxsize=512)(_names_the_same)
 
 
 def _port(uri: re.Match[str]) -> str:

@@ -322,7 +322,7 @@ def _value_of(line: str) -> str:
 
 def encode(lines: list[str], body: bytes) -> bytes:
     """Write lines and a body as the bytes of a message."""
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + body
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
 
 
 def is_token(text: str) -> bool:

@@ -1,13 +1,13 @@
 """From bytes to a `Request` or `Response`."""
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.framing import MAXIMUM_HEADER_BYTES
 from sip_proxy.core.message.message import Message, Request, Response, is_token
 from sip_proxy.core.message.shape import Shape, known_shape, shape_of
+from sip_proxy.core.remembering import remember
 
 _STATUS_LINE: Final = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _VERSION: Final = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
@@ -32,14 +32,12 @@ def parse_message(data: bytes) -> Message:
     if shape is None or not ends or len(raw) > MAXIMUM_HEADER_BYTES:
         return _parse_unusual(data)
     start = lines[0]
-    parts = start.split(" ")
-    method = parts[0]
-    if method in _USUAL_METHODS:
-        if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1]:
-            return Request(method, parts[1], lines, shape, body)
-    elif method == "SIP/2.0":
+    if start.startswith("SIP/2.0 "):
         status, reason = _parse_status_line(start)
         return Response(status, reason, lines, shape, body)
+    parts = start.split(" ")
+    if len(parts) == 3 and parts[0] in _USUAL_METHODS and parts[2] == "SIP/2.0" and parts[1]:
+        return Request(parts[0], parts[1], lines, shape, body)
     return _message(lines, shape, body, None)
 
 
@@ -90,9 +88,14 @@ def _message(lines: list[str], shape: Shape, body: bytes, defect: MalformedMessa
     return Request(parts[0], uri, lines, shape, body, defect)
 
 
-@lru_cache(maxsize=256)
+_status_lines: Final[dict[str, tuple[int, str]]] = {}
+
+
 def _parse_status_line(start: str) -> tuple[int, str]:
+    known = _status_lines.get(start)
+    if known is not None:
+        return known
     match = _STATUS_LINE.match(start)
     if match is None or len(start) > _LONGEST_STATUS_LINE:
         raise MalformedMessage("Malformed status line")
-    return int(match[1]), match[2] or ""
+    return remember(_status_lines, start, (int(match[1]), match[2] or ""), 256)

@@ -88,8 +88,8 @@ _Look = tuple[int, str, str]
 """How many lines, how the first one begins, and one from the middle."""
 
 _shapes: Final[dict[str, Shape]] = {}
-_sightings: Final[dict[_Look, tuple[list[str], list[int], Shape]]] = {}
-"""By its look: what each line of a message began with, colons included, how long that is, and its shape."""
+_sightings: Final[dict[_Look, tuple[list[str], Shape]]] = {}
+"""By its look: what each line of a message began with, colons included, and its shape."""
 
 
 def known_shape(lines: list[str]) -> Shape | None:
@@ -101,13 +101,13 @@ def known_shape(lines: list[str]) -> Shape | None:
     seen = _sightings.get(_look_of(lines))
     if seen is None:
         return None
-    beginnings, lengths, shape = seen
-    text = "".join(lines)
-    if "\n" in text or "\r" in text:
-        return None
+    beginnings, shape = seen
     # There are as many of both: that is part of the look.
-    begin = [line[:length] for line, length in zip(lines, lengths)]  # noqa: B905
-    return shape if begin == beginnings else None
+    for line, beginning in zip(lines, beginnings):  # noqa: B905
+        if not line.startswith(beginning):
+            return None
+    text = "".join(lines)
+    return None if "\n" in text or "\r" in text else shape
 
 
 def shape_of(lines: list[str]) -> Shape:
@@ -125,7 +125,7 @@ def shape_of(lines: list[str]) -> Shape:
             _sightings.clear()
             _shapes.clear()
         _shapes[joined] = shape
-        _sightings[_look_of(lines)] = ["", *names], [0, *map(len, names)], shape
+        _sightings[_look_of(lines)] = ["", *names], shape
     return shape
 
 

@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.grammar import parse_parameters, percent_decoded
+from sip_proxy.core.remembering import remember
 
 LONGEST_ADDRESS: Final = 2048  # of a URI, and of an address with its name and parameters
 
@@ -76,12 +76,19 @@ class Uri(NamedTuple):
         return (self.scheme, percent_decoded(self.user), self.host, self.port, named)
 
 
-@lru_cache(maxsize=1024)
+_uris: Final[dict[str, Uri]] = {}
+
+
 def parse_uri(text: str) -> Uri:
     """Read a URI.
 
     Raises UnknownScheme when it is neither SIP nor tel, MalformedMessage when it breaks the grammar.
     """
+    known = _uris.get(text)
+    return remember(_uris, text, _parse(text), 1024) if known is None else known
+
+
+def _parse(text: str) -> Uri:
     if len(text) > LONGEST_ADDRESS:
         raise MalformedMessage("A URI is too long")
     usual = _USUAL_URI.match(text)

@@ -34,24 +34,27 @@ _RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*[0-9]*)?(?=\s*(?:;|\Z))", re.IGN
 class Via:
     """The topmost Via value, in parts. `branch` is "" when there is none; `port` is None when not given.
 
+    `sent_by` is host and port as one key, as transactions are matched by it (RFC 3261 §17.2.3).
     `parameters` are the others: without `branch`.
     """
 
-    __slots__ = ("branch", "host", "parameters", "port", "transport")
+    __slots__ = ("branch", "host", "parameters", "port", "sent_by", "transport")
 
     def __init__(
-        self, transport: str, host: str, port: int | None, branch: str, parameters: dict[str, str]
+        self,
+        transport: str,
+        host: str,
+        port: int | None,
+        sent_by: str,
+        branch: str,
+        parameters: dict[str, str],
     ) -> None:
         self.transport = transport
         self.host = host
         self.port = port
+        self.sent_by = sent_by
         self.branch = branch
         self.parameters = parameters
-
-    @property
-    def sent_by(self) -> str:
-        """Host and port as one key, as transactions are matched by it (RFC 3261 §17.2.3)."""
-        return f"{self.host}:{self.port or ''}"
 
     @property
     def has_magic_cookie(self) -> bool:
@@ -60,8 +63,8 @@ class Via:
         return len(branch) > 7 and (branch.startswith(MAGIC_COOKIE) or branch[:7].lower() == "z9hg4bk")
 
 
-_Form = tuple[str, str, int, dict[str, str], str, str]
-"""Transport, host, port and parameters of a Via; what stands before and after the branch in its new line."""
+_Form = tuple[str, str, int, str, dict[str, str], str, str]
+"""Transport, host, port, sent-by and parameters; what is before and after the branch in the new line."""
 
 _usual_forms: Final[dict[tuple[str, str, str, int], _Form]] = {}
 
@@ -79,8 +82,8 @@ def read_usual_via(line: str, address: str, port: int) -> tuple[Via, str] | None
     usual = _usual_form(begin, semicolon + end, address, port)
     if usual is None:
         return None
-    transport, host, sent_port, parameters, before, after = usual
-    return Via(transport, host, sent_port, branch, parameters), f"{before}{branch}{after}"
+    transport, host, sent_port, sent_by, parameters, before, after = usual
+    return Via(transport, host, sent_port, sent_by, branch, parameters), f"{before}{branch}{after}"
 
 
 def _usual_form(begin: str, end: str, address: str, port: int) -> _Form | None:
@@ -105,7 +108,7 @@ def _usual_form(begin: str, end: str, address: str, port: int) -> _Form | None:
         after = f"{after};received={address}"
     if int(sent_port) > LAST_PORT:
         return None
-    form = (transport, host, int(sent_port), parameters, before, after)
+    form = (transport, host, int(sent_port), f"{host}:{int(sent_port)}", parameters, before, after)
     return remember(_usual_forms, key, form, 4096)
 
 
@@ -121,7 +124,9 @@ def parse_via(value: str) -> Via:
     if found is None:
         raise MalformedMessage("Malformed Via parameters")
     branch = found.pop("branch", "")
-    return Via(transport.upper(), host.lower(), int(port) if port else None, branch, found)
+    host = host.lower()
+    sent_port = int(port) if port else None
+    return Via(transport.upper(), host, sent_port, f"{host}:{sent_port or ''}", branch, found)
 
 
 def with_source(value: str, via: Via, address: str, port: int) -> str:

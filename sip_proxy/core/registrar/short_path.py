@@ -48,7 +48,7 @@ class ShortPath:
         if usual is None or usual.authorization is None or not self._is_for_us(usual, flow):
             return False
         branch = MAGIC_COOKIE + usual.branch_rest
-        key = server_key(branch, usual.via_host.lower(), int(usual.via_port), "REGISTER")
+        key = server_key(branch, f"{usual.via_host.lower()}:{int(usual.via_port)}", "REGISTER")
         transaction = self._layer.server_with(key)
         if transaction is not None:
             transaction.fire(ServerEvent.REQUEST_AGAIN, now)

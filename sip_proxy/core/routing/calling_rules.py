@@ -1,6 +1,5 @@
 """May this account call that number now? The order of the checks is part of the product."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from sip_proxy.core.directory import Account, AccountState, Directory, is_allowed
@@ -18,7 +17,6 @@ _REFUSED_CALLERS: Final = {
 }
 
 
-@dataclass(slots=True)
 class Load:
     """How busy the exchange is. A request that starts no call is not counted against any limit.
 
@@ -26,11 +24,23 @@ class Load:
     these.
     """
 
-    is_online: bool
-    journal_available: bool
-    live_calls: int
-    live_calls_of_caller: int
-    live_calls_of_callee: int
+    __slots__ = (
+        "is_online", "journal_available", "live_calls", "live_calls_of_callee", "live_calls_of_caller",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        is_online: bool,
+        journal_available: bool,
+        live_calls: int,
+        live_calls_of_caller: int,
+        live_calls_of_callee: int,
+    ) -> None:
+        self.is_online = is_online
+        self.journal_available = journal_available
+        self.live_calls = live_calls
+        self.live_calls_of_caller = live_calls_of_caller
+        self.live_calls_of_callee = live_calls_of_callee
 
 
 def judge_call(

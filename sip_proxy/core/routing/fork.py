@@ -45,9 +45,9 @@ class Fork:
         return self._context.add_branch(binding.contact, is_direct=binding.is_direct)
 
     def _start(self, branch: Branch, target: Target, now: float) -> None:
-        binding, to, spares = target
-        if spares:
-            branch.retry = partial(self._try_spare, spares)
+        binding, to = target.binding, target.to
+        if target.spares:
+            branch.retry = partial(self._try_spare, target.spares)
         branch_id = self._identifiers.branch(self._mark)
         request = self._copy.request
         record_routes = self._record_routes(to)
@@ -64,5 +64,5 @@ class Fork:
         return self._hops.record_routes(self._incoming, to, secure=self._is_secure) if self._is_kept else []
 
     def _try_spare(self, spares: tuple[Target, ...], now: float) -> None:
-        target = spares[0]._replace(spares=spares[1:])
+        target = Target(spares[0].binding, spares[0].to, spares[1:])
         self._start(self._add(target), target, now)

@@ -1,6 +1,6 @@
 """The target set: where a request for a number may go (RFC 3261 §16.5)."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.hops import Hops
@@ -14,12 +14,15 @@ _SECURE: Final = frozenset({Transport.TLS, Transport.WSS})
 _DEFAULT_BREADTH: Final = 60  # RFC 5393 §5.3.3
 
 
-class Target(NamedTuple):
+class Target:
     """A phone, and the way to it; `spares` are its other flows, the newest first."""
 
-    binding: Binding
-    to: Flow | Destination
-    spares: "tuple[Target, ...]" = ()
+    __slots__ = ("binding", "spares", "to")
+
+    def __init__(self, binding: Binding, to: Flow | Destination, spares: "tuple[Target, ...]" = ()) -> None:
+        self.binding = binding
+        self.to = to
+        self.spares = spares
 
 
 def find_targets(
@@ -83,5 +86,5 @@ def _one_flow_each(targets: list[Target]) -> list[Target]:
     found = []
     for flows in phones.values():
         newest, *others = sorted(flows, key=lambda each: -each.binding.registered_at)
-        found.append(newest._replace(spares=tuple(others)))
+        found.append(Target(newest.binding, newest.to, tuple(others)))
     return found

@@ -44,13 +44,13 @@ class TransactionLayer(Surroundings):
         """
         via = request.via
         assert via is not None
-        return self._servers.get(server_key(via.branch, via.host, via.port, method))
+        return self._servers.get(server_key(via.branch, via.sent_by, method))
 
     def start_server(self, request: Request, reply_to: Flow) -> ServerTransaction:
         """Start a transaction for a request that belongs to none."""
         via = request.via
         assert via is not None
-        key = server_key(via.branch, via.host, via.port, request.method)
+        key = server_key(via.branch, via.sent_by, request.method)
         table, state = _INVITE_SERVED if request.method == "INVITE" else _OTHER_SERVED
         transaction = ServerTransaction(key, self, reply_to, table, state)
         self._servers[key] = transaction
@@ -153,6 +153,6 @@ class TransactionLayer(Surroundings):
         return len(self._clients) + len(self._servers)
 
 
-def server_key(branch: str, host: str, port: int | None, method: str) -> str:
+def server_key(branch: str, sent_by: str, method: str) -> str:
     """Branch, sent-by and method: what tells server transactions apart (§17.2.3)."""
-    return f"{branch} {host}:{port} {method}"
+    return f"{branch} {sent_by} {method}"
