@@ -12,7 +12,7 @@ from sip_proxy.core.dialog.call_table import CallTable
 from sip_proxy.core.dialog.drain import Drain
 from sip_proxy.core.directory import Directory
 from sip_proxy.core.exchange import Exchange
-from sip_proxy.core.flow import Destination, Flow
+from sip_proxy.core.flow import Destination, Flow, Transport
 from sip_proxy.core.gatekeeper import Gatekeeper
 from sip_proxy.core.hops import Hops
 from sip_proxy.core.message.errors import MalformedMessage
@@ -33,6 +33,7 @@ from sip_proxy.core.transaction.client import NOBODY
 
 __all__ = ["Engine", "EngineConfig"]
 
+_UDP: Final = Transport.UDP
 _KEEP_ALIVE_BYTES: Final = b"\r\n\0 "
 _LONGEST_KEEP_ALIVE: Final = 8
 _ENDED_BY_ADMINISTRATOR: Final = "The call was ended by the administrator"
@@ -117,13 +118,13 @@ class Engine:
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one datagram, or one framed message of a stream. Never raises because of what is in it."""
-        if flow.transport.is_reliable:
+        if flow.transport is not _UDP:
             self._exchange.open_flows.add(flow)
         beginning = data[:4]
         if beginning == b"REGI":
             if b"\r\nAuthorization:" in data and self._short_path.take(data, flow, now):
                 return
-        elif beginning == b"ACK " and b"\r\nRoute:" not in data and self._reception.is_stray_ack(data):
+        elif beginning == b"ACK " and self._reception.is_stray_ack(data):
             return
         if len(data) <= _LONGEST_KEEP_ALIVE and not data.strip(_KEEP_ALIVE_BYTES):
             return

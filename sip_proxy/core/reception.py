@@ -24,7 +24,7 @@ from sip_proxy.core.routing.response_context import Branch
 from sip_proxy.core.routing.router import Router
 from sip_proxy.core.routing.validation import check_request, request_uri, unsupported
 from sip_proxy.core.strangers import Strangers
-from sip_proxy.core.stray_ack import glance_at_ack
+from sip_proxy.core.stray_ack import beginning_of, call_id_in, invite_key_in
 from sip_proxy.core.transaction.server import ServerEvent, ServerState
 
 _ALLOW: Final = (
@@ -120,12 +120,12 @@ class Reception:
 
         False also when that can't be seen without reading all of it.
         """
-        ack = glance_at_ack(data)
-        return (
-            ack is not None
-            and self._layer.server_with(ack.invite_key) is None
-            and not self._in_dialog.knows_call_id(ack.call_id)
-        )
+        text = beginning_of(data)
+        call_id = call_id_in(text)
+        if not call_id or self._in_dialog.knows_call_id(call_id):
+            return False
+        invite_key = invite_key_in(text)
+        return bool(invite_key) and self._layer.server_with(invite_key) is None
 
     def _make_up_branch(self, request: Request) -> None:
         """Give a request of an RFC 2543 element a branch, of what its copies, its ACK and its CANCEL share.

@@ -45,9 +45,10 @@ class NonceSource:
 
     def __init__(self, *, secret: bytes, random_bytes: Callable[[int], bytes]) -> None:
         # The random part makes the nonces of an earlier process, whose uses are forgotten, foreign to this
-        # one.
+        # one. As a prefix a key is as good here as in its own block (nothing can be appended to what BLAKE2
+        # hashes), and most often all is one block.
         key = hashlib.sha256(secret + random_bytes(32)).digest()
-        self._keyed = hashlib.blake2s(key=key, digest_size=_MAC_SIZE)
+        self._keyed = hashlib.blake2s(key, digest_size=_MAC_SIZE)
         self._serial = 0
         self._oldest_serial = 0
 

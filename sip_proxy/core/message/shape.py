@@ -20,6 +20,8 @@ _LONGEST_REMEMBERED: Final = 1024  # of all names together, in letters
 _MOST_LINES_REMEMBERED: Final = 64
 # With one of these a request is no stranger's, or there is more to be minded than who sends it.
 _PROOFS_AND_DEMANDS: Final = frozenset({"authorization", "proxy-authorization", "require", "proxy-require"})
+# Who a phone says it is. The second was never more than a draft, but many phones show it.
+_ASSERTED: Final = frozenset({"p-asserted-identity", "remote-party-id"})
 
 
 class Shape:
@@ -30,12 +32,14 @@ class Shape:
     `fault` says why no message of this shape can be worked with (RFC 3261 §8.1.1, §7.3.1), "" when one can;
     `is_readable` is False when a line is no header. `is_strangers`: a request of this shape has no
     credentials and came over one hop, and no header but those with a name here can keep it from being
-    challenged.
+    challenged. `echoed` picks Via, From, To, Call-ID and CSeq, in this order; `upstream` what of a response
+    goes on to where the request came from: no topmost Via line, and no identity that a phone asserts.
     """
 
     __slots__ = (
         "_longer", "_only", "_without", "at", "call_id", "content_length", "cseq", "echoed", "fault", "from_",
-        "has_one_via", "is_readable", "is_strangers", "keys", "max_forwards", "only_route", "to", "via",
+        "has_one_via", "is_readable", "is_strangers", "keys", "max_forwards", "only_route", "to", "upstream",
+        "via",
     )  # fmt: skip
 
     def __init__(self, keys: tuple[str, ...]) -> None:
@@ -50,8 +54,8 @@ class Shape:
         self.from_ = at.get("from", 0)
         self.to = at.get("to", 0)
         self.via = at.get("via", 0)
-        # Via, From, To, Call-ID and CSeq, in this order
         self.echoed: Pick = itemgetter(self.via, self.from_, self.to, self.call_id, self.cseq)
+        self.upstream = _pick([i for i, key in enumerate(keys) if i != self.via and key not in _ASSERTED])
         self.max_forwards = at.get("max-forwards", 0)
         self.only_route = at.get("route", 0) if keys.count("route") == 1 else 0
         self.content_length = at.get("content-length", 0)

@@ -77,13 +77,19 @@ def read_usual_via(line: str, address: str, port: int) -> tuple[Via, str] | None
     """
     begin, _, rest = line.partition(";branch=")
     branch, semicolon, end = rest.partition(";")
-    if len(line) > _LONGEST_USUAL or _USUAL_BRANCH.match(branch) is None:
+    if len(line) > _LONGEST_USUAL or not _is_usual_branch(branch):
         return None
     usual = _usual_form(begin, semicolon + end, address, port)
     if usual is None:
         return None
     transport, host, sent_port, sent_by, parameters, before, after = usual
     return Via(transport, host, sent_port, sent_by, branch, parameters), f"{before}{branch}{after}"
+
+
+def _is_usual_branch(branch: str) -> bool:
+    if len(branch) > len(MAGIC_COOKIE) and branch.startswith(MAGIC_COOKIE):
+        return branch.replace("-", "").isalnum() or _USUAL_BRANCH.match(branch) is not None
+    return False
 
 
 def _usual_form(begin: str, end: str, address: str, port: int) -> _Form | None:

@@ -17,8 +17,6 @@ _TOUCHED: Final = frozenset(
     }
 )  # fmt: skip
 _TOUCHED_IN_FORK: Final = _TOUCHED | {"max-breadth"}
-# The third was never more than a draft, but many phones show it as the caller.
-_ASSERTED: Final = frozenset({"p-asserted-identity", "remote-party-id"})
 _DEFAULT_MAX_FORWARDS: Final = 70
 
 
@@ -90,15 +88,14 @@ def wants_privacy(request: Request) -> bool:
 
 
 def response_upstream(response: Response, extra: list[str]) -> bytes:
-    """Return a response without our Via value, as it goes to where the request came from (§16.7 step 3)."""
+    """Return a response without our Via value, as it goes to where the request came from (§16.7 step 3).
+
+    Nor with identities that a phone asserts.
+    """
     shape = response.shape
-    lines = list(shape.without(_ASSERTED)(response.lines))
-    top = lines.index(response.lines[shape.via])
+    lines = [*shape.upstream(response.lines), *extra]
     if response.via_rest:
-        lines[top] = "Via: " + ", ".join(response.via_rest)
-    else:
-        del lines[top]
-    lines += extra
+        lines.insert(1, "Via: " + ", ".join(response.via_rest))
     if not shape.content_length:
         lines.append(f"Content-Length: {len(response.body)}")
     return encode(lines, response.body)

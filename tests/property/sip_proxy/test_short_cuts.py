@@ -51,8 +51,8 @@ def test_a_tag_is_what_the_whole_address_says(form: str, first: str, second: str
         assert message.from_tag == tag
 
 
-def facts(via: Via) -> tuple[str, str, int | None, str, dict[str, str]]:
-    return via.transport, via.host, via.port, via.branch, via.parameters
+def facts(via: Via) -> tuple[str, str, int | None, str, str, dict[str, str]]:
+    return via.transport, via.host, via.port, via.sent_by, via.branch, via.parameters
 
 
 @given(

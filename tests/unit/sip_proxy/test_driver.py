@@ -241,7 +241,8 @@ def test_held_sends_are_dropped_when_nobody_waits_any_more_but_their_facts_are_n
 
     assert bench.sender.sent == []
     assert bench.driver.counts.dropped_sends == 1
-    assert bench.journal.facts == [CallSaved("a", "")]
+    [fact] = bench.journal.facts
+    assert isinstance(fact, CallSaved)
 
 
 def test_facts_of_a_turn_are_handed_over_together_and_in_order(bench: Bench) -> None:
