@@ -2,6 +2,10 @@
 
 Saved calls (to route and bill them after a restart), call records that billing has not confirmed, and the
 bindings of phones. Every write is one transaction, on disk when it returns.
+
+A call is over as soon as its record is in the file: it is not restored any more. What was saved of it goes
+with the record, in the transaction that forgets this; so what is written while somebody waits comes to the
+ends of two tables.
 """
 
 import os
@@ -22,11 +26,17 @@ log = structlog.get_logger()
 Fact = CallSaved | CallRecorded | BindingsChanged
 """What the journal keeps."""
 
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 # Calls and records stand in the file in the order of time: those of one group are neighbours, so that a
 # commit writes few pages. Ids are random: in their order, it would write one for every call, and so it would
-# for an index of them. So we find what we have written by its place.
-_CALLS_AND_RECORDS = """
+# for an index of them. So we find what we have written by its place; a record says in `saved_call` where its
+# call is, if it was saved. The last places are given again when they are free, so the ids must agree.
+_CALLS_GO_WITH_THEIR_RECORDS = """
+CREATE TRIGGER a_call_goes_with_its_record AFTER DELETE ON undelivered_record BEGIN
+    DELETE FROM saved_call WHERE sequence = OLD.saved_call AND record_id = OLD.record_id;
+END;
+"""
+_CALLS_AND_RECORDS = f"""
 CREATE TABLE saved_call (
     sequence INTEGER PRIMARY KEY,
     record_id TEXT NOT NULL,
@@ -37,29 +47,39 @@ CREATE TABLE undelivered_record (
     sequence INTEGER PRIMARY KEY,
     record_id TEXT NOT NULL,
     refusals INTEGER NOT NULL DEFAULT 0,
-    record TEXT NOT NULL
+    record TEXT NOT NULL,
+    saved_call INTEGER
 );
-"""
+{_CALLS_GO_WITH_THEIR_RECORDS}"""
 _SCHEMA = f"""{_CALLS_AND_RECORDS}
 CREATE TABLE bindings (
     number TEXT PRIMARY KEY,
     state TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-# Versions 1 and 2 had indexes of the ids, and version 1 its calls in their order.
+# Version 3 forgot a call when it kept its record.
+_FROM_VERSION_3 = f"""
+ALTER TABLE undelivered_record ADD COLUMN saved_call INTEGER;
+{_CALLS_GO_WITH_THEIR_RECORDS}"""
+# So did versions 1 and 2, which had indexes of the ids, and version 1 its calls in their order.
 _FROM_EARLIER_VERSIONS = f"""
 ALTER TABLE saved_call RENAME TO earlier_saved_call;
 ALTER TABLE undelivered_record RENAME TO earlier_undelivered_record;
 {_CALLS_AND_RECORDS}
 INSERT INTO saved_call (record_id, boot_id, state) SELECT record_id, boot_id, state FROM earlier_saved_call;
-INSERT INTO undelivered_record SELECT sequence, record_id, refusals, record FROM earlier_undelivered_record;
+INSERT INTO undelivered_record (sequence, record_id, refusals, record)
+    SELECT sequence, record_id, refusals, record FROM earlier_undelivered_record;
 DROP TABLE earlier_saved_call;
 DROP TABLE earlier_undelivered_record;
 """
-_PLACES_OF_CALLS = "SELECT record_id, sequence FROM saved_call"
+_STANDING_CALLS = (
+    "SELECT record_id, sequence FROM saved_call"
+    " WHERE record_id NOT IN (SELECT record_id FROM undelivered_record)"
+)
+_SAVED_CALL = "SELECT state, boot_id FROM saved_call WHERE sequence = ?"
+_LAST_PLACE = "SELECT coalesce(max(sequence), 0) FROM saved_call"
 _SAVE_CALL = "INSERT OR REPLACE INTO saved_call (sequence, record_id, boot_id, state) VALUES (?, ?, ?, ?)"
-_FORGET_CALL = "DELETE FROM saved_call WHERE sequence = ?"
-_KEEP_RECORD = "INSERT INTO undelivered_record (record_id, record) VALUES (?, ?)"
+_KEEP_RECORD = "INSERT INTO undelivered_record (record_id, record, saved_call) VALUES (?, ?, ?)"
 _SAVE_BINDINGS = "INSERT OR REPLACE INTO bindings (number, state) VALUES (?, ?)"
 _FORGET_BINDINGS = "DELETE FROM bindings WHERE number = ?"
 # Two questions, so that the first is answered without looking at all that wait: after a long time without
@@ -118,7 +138,7 @@ class JournalStore:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)  # device and inode
-        # Where the saved calls are: their sequences by their record ids, and the last that was given.
+        # Where the calls that stand are: their sequences by their record ids, and the last that was given.
         self._places: dict[str, int] = {}
         self._last_place = 0
 
@@ -150,14 +170,15 @@ class JournalStore:
             self._connection = None
 
     def restore(self) -> Restored:
-        """Read everything that was kept. Raises sqlite3.Error."""
+        """Read the calls that stand and everything else that was kept. Raises sqlite3.Error."""
         connection = self._open_connection
-        calls = connection.execute("SELECT record_id, state, boot_id FROM saved_call ORDER BY record_id")
         bindings = connection.execute("SELECT number, state FROM bindings ORDER BY number")
         (undelivered,) = connection.execute("SELECT count(*) FROM undelivered_record").fetchone()
         return Restored(
             calls=tuple(
-                SavedCall(record_id, state, boot_id == self._boot_id) for record_id, state, boot_id in calls
+                SavedCall(record_id, state, boot_id == self._boot_id)
+                for record_id, place in sorted(self._places.items())
+                for state, boot_id in connection.execute(_SAVED_CALL, (place,))
             ),
             bindings=tuple((number, state) for number, state in bindings),
             undelivered=undelivered,
@@ -171,7 +192,6 @@ class JournalStore:
             connection.execute("BEGIN IMMEDIATE")
             saved = []
             ended = []
-            places_of_ended = []
             for fact in facts:
                 if isinstance(fact, BindingsChanged):
                     self._write_bindings(connection, fact)
@@ -179,15 +199,11 @@ class JournalStore:
                     saved.append((self._place_for(fact.record_id), fact.record_id, self._boot_id, fact.state))
                 else:
                     record_id = fact.record.record_id
-                    ended.append((record_id, record_json(fact.record)))
-                    if record_id in self._places:
-                        places_of_ended.append((self._places[record_id],))
-            # A call is saved while it lasts and recorded once, when it ends: so its record comes last.
+                    ended.append((record_id, record_json(fact.record), self._places.get(record_id)))
             connection.executemany(_SAVE_CALL, saved)
             connection.executemany(_KEEP_RECORD, ended)
-            connection.executemany(_FORGET_CALL, places_of_ended)
-        # Only now: had it failed, the calls would still be there to be forgotten.
-        for record_id, _ in ended:
+        # Only now: had it failed, the calls would still stand.
+        for record_id, _, _ in ended:
             self._places.pop(record_id, None)
 
     def next_records(self, limit: int) -> list[UndeliveredRecord]:
@@ -201,7 +217,7 @@ class JournalStore:
         return [UndeliveredRecord(*row) for row in rows]
 
     def forget_records(self, records: Sequence[UndeliveredRecord]) -> None:
-        """Billing has these. Raises sqlite3.Error."""
+        """Billing has these: nothing of their calls is needed any more. Raises sqlite3.Error."""
         self._for_each(_FORGET_RECORD, records)
 
     def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
@@ -229,16 +245,18 @@ class JournalStore:
             connection.execute("PRAGMA journal_mode = WAL")
             # FULL: what is committed survives a loss of power, not just of the process.
             connection.execute("PRAGMA synchronous = FULL")
+            # To find what stands takes no room on a disk, which may be full.
+            connection.execute("PRAGMA temp_store = MEMORY")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > _SCHEMA_VERSION:
                 raise sqlite3.DatabaseError("a newer version of the exchange wrote it")
             if version < _SCHEMA_VERSION:
-                changes = _SCHEMA if version == 0 else _FROM_EARLIER_VERSIONS
+                changes = {0: _SCHEMA, 3: _FROM_VERSION_3}.get(version, _FROM_EARLIER_VERSIONS)
                 connection.executescript(
                     f"BEGIN IMMEDIATE; {changes} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT"
                 )
-            self._places = dict(connection.execute(_PLACES_OF_CALLS))
-            self._last_place = max(self._places.values(), default=0)
+            self._places = dict(connection.execute(_STANDING_CALLS))
+            (self._last_place,) = connection.execute(_LAST_PLACE).fetchone()
             self._file = _file_at(self._path)
         except BaseException:
             connection.close()

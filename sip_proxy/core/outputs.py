@@ -77,7 +77,7 @@ class CallSaved:
 
 
 class CallRecorded:
-    """Keep this record for billing and, in the same transaction, forget the saved call."""
+    """Keep this record for billing; from then on the saved call, if there is one, is over."""
 
     __slots__ = ("record",)
 

@@ -99,15 +99,15 @@ def test_a_record_takes_the_place_of_its_saved_call(store: JournalStore, path: P
     after.close()
 
 
-class _UnsureConnection(sqlite3.Connection):
+class UnsureConnection(sqlite3.Connection):
     """Commits, and then says that it could not, once: a disk that fails while the log is being synced."""
 
     fails = False
 
     def __exit__(self, *error: Any) -> Literal[False]:
         super().__exit__(*error)
-        if _UnsureConnection.fails:
-            _UnsureConnection.fails = False
+        if UnsureConnection.fails:
+            UnsureConnection.fails = False
             raise sqlite3.OperationalError("disk I/O error")
         return False
 
@@ -118,13 +118,13 @@ def test_what_is_on_disk_although_writing_failed_is_written_again_and_forgotten_
     """Facts are tried again until they are on disk: no call may stand for ever because of that."""
 
     def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        return sqlite3.connect(*arguments, factory=_UnsureConnection, **options)
+        return sqlite3.connect(*arguments, factory=UnsureConnection, **options)
 
     store = JournalStore(path, boot_id="this boot", connect=connect)
     store.open()
     store.write([CallSaved("ended", "state")])
     group = [recorded("ended"), CallSaved("standing", "state")]
-    _UnsureConnection.fails = True
+    UnsureConnection.fails = True
     with pytest.raises(sqlite3.OperationalError):
         store.write(group)
     store.reopen()
@@ -160,18 +160,48 @@ def test_a_call_saved_again_keeps_its_place(store: JournalStore, path: Path) -> 
     after.close()
 
 
+def test_the_place_of_a_call_that_was_never_written_may_be_given_to_another(
+    store: JournalStore, path: Path
+) -> None:
+    """Else the record of the one would take the other, which stands, with it."""
+    with pytest.raises((sqlite3.Error, UnicodeEncodeError)):
+        store.write([CallSaved("ended", "state"), CallSaved("unwritable", "\ud800")])
+    store.write([recorded("ended")])
+    after = reopened(store, path)
+    after.write([CallSaved("standing", "state")])
+    before = after.restore().calls
+    after.forget_records(after.next_records(10))
+
+    assert before == after.restore().calls == (SavedCall("standing", "state", same_boot=True),)
+    after.close()
+
+
+def test_nothing_of_a_call_is_left_when_billing_has_its_record(store: JournalStore, path: Path) -> None:
+    store.write([CallSaved("r1", "state"), recorded("r1"), CallSaved("r2", "state"), recorded("r2")])
+    store.put_last(store.next_records(1))
+    store.forget_records(store.next_records(1))
+    store.close()
+
+    with closing(sqlite3.connect(path)) as journal:
+        assert journal.execute("SELECT record_id FROM saved_call").fetchall() == [("r1",)]
+
+
 def test_a_group_writes_few_pages_however_many_calls_stand(store: JournalStore, path: Path) -> None:
-    """Ids are random; what is written together stands together, and a page costs as much as many facts."""
+    """Ids are random, and so is which calls end; what is written comes to the ends of two tables.
+
+    A page costs as much as many facts.
+    """
     random = Random(1)
     ids = [f"{random.getrandbits(128):032x}" for _ in range(1000)]
     store.write([CallSaved(record_id, "state" * 80) for record_id in ids])
+    random.shuffle(ids)
     store.write([recorded(record_id) for record_id in ids[:300]])
     log = path.with_name(f"{path.name}-wal")
     before = log.stat().st_size
     saved = [CallSaved(f"{random.getrandbits(128):032x}", "state" * 80) for _ in range(10)]
     store.write([*saved, *(recorded(record_id) for record_id in ids[300:310])])
 
-    assert log.stat().st_size - before < 12 * 4200
+    assert log.stat().st_size - before < 8 * 4200
 
 
 def test_records_come_oldest_first_and_no_more_than_asked_for(store: JournalStore) -> None:
@@ -313,6 +343,15 @@ _SCHEMA_OF_VERSION = {
             refusals INTEGER NOT NULL DEFAULT 0, record TEXT NOT NULL
         );
     """,
+    3: """
+        CREATE TABLE saved_call (
+            sequence INTEGER PRIMARY KEY, record_id TEXT NOT NULL, boot_id TEXT NOT NULL, state TEXT NOT NULL
+        );
+        CREATE TABLE undelivered_record (
+            sequence INTEGER PRIMARY KEY, record_id TEXT NOT NULL,
+            refusals INTEGER NOT NULL DEFAULT 0, record TEXT NOT NULL
+        );
+    """,
 }
 
 
@@ -339,6 +378,8 @@ def test_a_journal_of_an_earlier_version_loses_nothing_when_it_is_opened(version
         records = store.next_records(10)
         store.write([recorded("r4")])
         after = store.restore()
+        store.forget_records(store.next_records(10))
+        at_last = store.restore()
     finally:
         store.close()
 
@@ -353,6 +394,7 @@ def test_a_journal_of_an_earlier_version_loses_nothing_when_it_is_opened(version
         ("r1", "unreadable"),
     ]
     assert ([call.record_id for call in after.calls], after.undelivered) == (["r5"], 4)
+    assert (at_last.calls, at_last.undelivered) == (after.calls, 0)
 
 
 def test_the_journal_is_its_owners_alone(store: JournalStore, path: Path) -> None:
