@@ -11,8 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -56,14 +55,12 @@ class JournalListener(Protocol):
         """Facts can be written again."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(NamedTuple):
     position: int
     facts: Sequence[Fact]
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     run: Callable[[], None]
 
 
@@ -232,13 +229,15 @@ class Journal:
     def _run(self) -> None:
         is_stopping = False
         while not is_stopping:
-            work = self._next_work()
-            requests = [item for item in work if isinstance(item, _Request)]
-            is_stopping = any(isinstance(item, _Stop) for item in work)
-            for item in work:
+            requests = []
+            for item in self._next_work():
                 if isinstance(item, _Facts):
                     self._waiting += item.facts
                     self._waiting_position = item.position
+                elif isinstance(item, _Request):
+                    requests.append(item)
+                else:
+                    is_stopping = True
             if self._waiting and (is_stopping or not self._is_failing or time.monotonic() >= self._retry_at):
                 self._write_waiting()
             for request in requests:
@@ -251,11 +250,9 @@ class Journal:
             work = [self._work.get(timeout=self._retry_s if self._waiting else None)]
         except queue.Empty:
             return []
-        while True:
-            try:
-                work.append(self._work.get_nowait())
-            except queue.Empty:
-                return work
+        while not self._work.empty():  # nobody else takes from it
+            work.append(self._work.get_nowait())
+        return work
 
     def _write_waiting(self) -> None:
         try:

@@ -193,15 +193,16 @@ class JournalStore:
             saved = []
             ended = []
             for fact in facts:
-                if isinstance(fact, BindingsChanged):
-                    self._write_bindings(connection, fact)
-                elif isinstance(fact, CallSaved):
+                if isinstance(fact, CallSaved):
                     saved.append((self._place_for(fact.record_id), fact.record_id, self._boot_id, fact.state))
+                elif isinstance(fact, BindingsChanged):
+                    self._write_bindings(connection, fact)
                 else:
                     record_id = fact.record.record_id
                     ended.append((record_id, record_json(fact.record), self._places.get(record_id)))
             connection.executemany(_SAVE_CALL, saved)
             connection.executemany(_KEEP_RECORD, ended)
+            connection.execute("COMMIT")  # a statement that is kept, which `with` would have parsed each time
         # Only now: had it failed, the calls would still stand.
         for record_id, _, _ in ended:
             self._places.pop(record_id, None)
@@ -272,10 +273,10 @@ class JournalStore:
         """
         if self._connection is None:
             return
-        copy = self._path.with_name(f"{self._path.name}.copy")
         try:
             if _file_at(self._path) == self._file:
                 return
+            copy = self._path.with_name(f"{self._path.name}.copy")
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.unlink(missing_ok=True)
             descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
