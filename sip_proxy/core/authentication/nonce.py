@@ -18,9 +18,10 @@ NONCE_LIFETIME_S: Final = 300
 """How long a nonce may be used. A phone with an older one is challenged again, with `stale=true`."""
 
 _FIELDS: Final = struct.Struct(">IQ")  # second it was made in, serial number
+_FIELDS_SIZE: Final = 12
 _MAC_SIZE: Final = 12
 # Both sizes divide by three: base64 without padding.
-_TEXT_LENGTH: Final = (_FIELDS.size + _MAC_SIZE) * 4 // 3
+_TEXT_LENGTH: Final = (_FIELDS_SIZE + _MAC_SIZE) * 4 // 3
 _SECONDS_MASK: Final = 0xFFFFFFFF
 # 64 counts of reordering: requests on UDP may overtake each other, but not by this much.
 _WINDOW_BITS: Final = 64
@@ -66,9 +67,9 @@ class NonceSource:
             raw = binascii.a2b_base64(nonce, strict_mode=True)
         except ValueError:
             return None
-        fields = raw[: _FIELDS.size]
-        if len(raw) != _FIELDS.size + _MAC_SIZE or not hmac.compare_digest(
-            raw[_FIELDS.size :], self._mac(fields, source)
+        fields = raw[:_FIELDS_SIZE]
+        if len(raw) != _FIELDS_SIZE + _MAC_SIZE or not hmac.compare_digest(
+            raw[_FIELDS_SIZE:], self._mac(fields, source)
         ):
             return None
         made_at, serial = _FIELDS.unpack(fields)
@@ -103,7 +104,10 @@ class NonceUses:
         self._on_full = on_full
 
     def __len__(self) -> int:
-        return sum(map(len, self._generations.values()))
+        remembered = 0
+        for generation in self._generations.values():
+            remembered += len(generation)
+        return remembered
 
     def use(self, nonce: tuple[int, int], count: int) -> NonceUse:
         """Note that a nonce (second, serial) was used with this count; tell whether it had been before.

@@ -322,7 +322,11 @@ def _value_of(line: str) -> str:
 
 def encode(lines: list[str], body: bytes) -> bytes:
     """Write lines and a body as the bytes of a message."""
-    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
+    head = "\r\n".join(lines)
+    try:
+        return head.encode() + b"\r\n\r\n" + body
+    except UnicodeEncodeError:  # bytes that were no UTF-8
+        return head.encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
 
 
 def is_token(text: str) -> bool:

@@ -14,6 +14,7 @@ _VERSION: Final = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 # Looked for only where white space begins: else from every blank of a long run to its end.
 _FOLD: Final = re.compile(r"(?<![ \t])[ \t]*+\r\n[ \t]++")
 _LONGEST_STATUS_LINE: Final = 2048
+_END: Final = b"\r\n\r\n"  # of the headers
 _USUAL_METHODS: Final = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "PRACK", "UPDATE"}
 )
@@ -25,8 +26,16 @@ def parse_message(data: bytes) -> Message:
     Raises MalformedMessage when it is not SIP at all. Anything less leaves a message with a `defect`, which
     `check` raises, so that even a broken request can be answered.
     """
-    raw, ends, body = data.partition(b"\r\n\r\n")
-    head = raw.decode("utf-8", "surrogateescape")
+    if data.endswith(_END):
+        # Nearly always there is no body then. If there is one that ends like this, an empty line before it
+        # makes it a shape that is not known.
+        raw, ends, body = data[: -len(_END)], _END, b""
+    else:
+        raw, ends, body = data.partition(_END)
+    try:
+        head = raw.decode()
+    except UnicodeDecodeError:
+        head = raw.decode("utf-8", "surrogateescape")
     lines = head.split("\r\n")
     shape = known_shape(lines)
     if shape is None or not ends or len(raw) > MAXIMUM_HEADER_BYTES:
@@ -44,7 +53,7 @@ def parse_message(data: bytes) -> Message:
 def _parse_unusual(data: bytes) -> Message:
     """Split a message that may have CRLFs before its start (§7.5) and in its headers, or no end."""
     defect = None
-    raw, ends, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    raw, ends, body = data.lstrip(b"\r\n").partition(_END)
     if not ends:
         defect = MalformedMessage("The header does not end")
     if len(raw) > MAXIMUM_HEADER_BYTES:

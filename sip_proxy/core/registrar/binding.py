@@ -14,6 +14,7 @@ from sip_proxy.core.message.errors import MalformedMessage
 from sip_proxy.core.message.message import HIGHEST_CSEQ
 from sip_proxy.core.message.uri import Uri, parse_uri
 from sip_proxy.core.outputs import Registration
+from sip_proxy.core.remembering import remember
 
 _LAST_PORT: Final = 65_535
 LATEST_INSTANT: Final = 253_402_300_799  # the last second of the year 9999: what a date can be made of
@@ -158,14 +159,20 @@ def _outbound_to_json(binding: Binding) -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=4096)
+_flow_texts: Final[dict[Flow, str]] = {}
+
+
 def flow_text(flow: Flow) -> str:
     """Write a flow as a JSON array. Formatted by hand, as many phones have many flows."""
+    known = _flow_texts.get(flow)
+    if known is not None:
+        return known
     (remote_host, remote_port), (local_host, local_port) = flow.remote, flow.local
-    return (
+    text = (
         f'["{flow.transport.value}",{_text(remote_host)},{remote_port},{_text(local_host)},{local_port},'
         f"{flow.connection}]"
     )
+    return remember(_flow_texts, flow, text, 4096)
 
 
 def flow_from_json(items: list[Any]) -> Flow:

@@ -119,6 +119,15 @@ def test_bytes_after_content_length_are_dropped() -> None:
     assert request.body == b"abc"
 
 
+@pytest.mark.parametrize("body", [b"", b"\r\n", b"v=0\r\n\r\n", b"\r\n\r\n", b"Call-ID: other\r\n\r\n"])
+def test_the_first_empty_line_ends_the_headers_whatever_the_body_ends_with(body: bytes) -> None:
+    data = raw(*HEADERS, f"Content-Length: {len(body)}", body=body)
+    parse_message(raw(*HEADERS, f"Content-Length: {len(body)}", "Call-ID: other"))
+    for _ in range(2):  # the second one has a known shape
+        message = checked(data)
+        assert (message.lines[-1], message.body) == (f"Content-Length: {len(body)}", body)
+
+
 def test_methods_and_header_names_may_use_every_token_character() -> None:
     method = "!interesting-Method0123456789_*+`.%indeed'~"
     headers = replaced("CSeq", f"CSeq: 1 {method}")
