@@ -17,7 +17,7 @@ import structlog
 
 from sip_proxy.adapters.journal_store import Fact, JournalStore, UnableToOpenJournal, UndeliveredRecord
 from sip_proxy.core.dialog.call_record import Outcome
-from sip_proxy.core.outputs import BindingsChanged, CallRecorded
+from sip_proxy.core.outputs import BindingsChanged, CallRecorded, CallSaved
 
 log = structlog.get_logger()
 
@@ -290,7 +290,7 @@ class Journal:
             except _NOT_NOW:
                 raise
             except Exception:
-                log.exception("fact_lost", fact=repr(fact))
+                log.exception("fact_lost", fact=_readable(fact))
             del self._waiting[0]
 
     def _shorten_waiting(self) -> None:
@@ -317,6 +317,13 @@ class Journal:
         assert self._loop is not None
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(listener, *arguments)
+
+
+def _readable(fact: Fact) -> str:
+    """Write a fact for the log, which is the last place where it is to be found."""
+    if isinstance(fact, CallSaved):
+        return f"saved call {fact.record_id}: {fact.state!r}"
+    return repr(fact.record if isinstance(fact, CallRecorded) else fact)
 
 
 def _is_unanswered_attempt(fact: Fact) -> bool:

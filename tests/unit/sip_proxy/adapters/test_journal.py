@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sip_proxy.adapters import journal as journal_module
 from sip_proxy.adapters.journal import Journal
@@ -328,6 +329,20 @@ async def test_one_unwritable_fact_does_not_keep_the_others_from_the_disk(
     assert [call.record_id for call in after.restore().calls] == ["a", "c"]
     assert listener.failures == []
     after.close()
+
+
+async def test_a_fact_that_cannot_be_kept_stands_whole_in_the_log(
+    journal: Journal, listener: Listener
+) -> None:
+    record = RECORD._replace(record_id="\ud800")
+    with capture_logs() as lines:
+        journal.append([CallSaved("a", "\ud800"), CallRecorded(record)])
+        await until(lambda: listener.position == 2)
+
+    assert [line["fact"] for line in lines if line["event"] == "fact_lost"] == [
+        r"saved call a: '\ud800'",
+        repr(record),
+    ]
 
 
 @pytest.mark.parametrize("obstacle", ["a file", "a loop"])
