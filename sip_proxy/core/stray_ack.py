@@ -29,7 +29,7 @@ def call_id_in(text: str) -> str:
     """Return the Call-ID that stands in the headers of a message, "" when it can't be seen at a glance."""
     start = text.find(_CALL_ID)
     end = text.find("\r\n", start + len(_CALL_ID))
-    if start < 0 or end < 0 or "\r\n\r\n" in text[:start]:
+    if start < 0 or end < 0 or "\r\n\r\n" in text[: start + 2]:
         return ""
     if text[end + 2 : end + 3] in " \t":
         return ""  # it may go on in the next line

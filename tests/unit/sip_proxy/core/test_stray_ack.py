@@ -36,6 +36,7 @@ def test_the_call_and_the_transaction_are_seen_at_a_glance() -> None:
         pytest.param(ack(VIA, "i: x"), id="compact Call-ID"),
         pytest.param(ack(VIA, "Call-ID: \r\n x", "CSeq: 1 ACK"), id="Call-ID on the next line"),
         pytest.param(ack(VIA, "i: x", body="\r\nCall-ID: y\r\n"), id="Call-ID in the body"),
+        pytest.param(ack(VIA, "i: x", body="Call-ID: y\r\nb"), id="Call-ID at the beginning of the body"),
         pytest.param(ack(VIA, "Call-ID: é"), id="Call-ID beyond ASCII"),
         pytest.param(ack(VIA, "Call-ID: x")[:-4], id="Call-ID without an end"),
         pytest.param(ack(VIA, "Call-ID: x").replace(b"ACK", b"BYE"), id="another method"),
