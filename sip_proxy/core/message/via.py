@@ -131,8 +131,9 @@ def parse_via(value: str) -> Via:
         raise MalformedMessage("Malformed Via parameters")
     branch = found.pop("branch", "")
     host = host.lower()
-    sent_port = int(port) if port else None
-    return Via(transport.upper(), host, sent_port, f"{host}:{sent_port or ''}", branch, found)
+    if port is None:
+        return Via(transport.upper(), host, None, f"{host}:", branch, found)
+    return Via(transport.upper(), host, int(port), f"{host}:{int(port)}", branch, found)
 
 
 def with_source(value: str, via: Via, address: str, port: int) -> str:

@@ -58,7 +58,7 @@ def facts(via: Via) -> tuple[str, str, int | None, str, str, dict[str, str]]:
 @given(
     st.sampled_from(["UDP", "TCP", "udp"]),
     st.sampled_from(["192.0.2.1", "phone.example", "Phone.Example", "[2001:db8::1]"]),
-    st.sampled_from(["", ":5060", ":65535"]),
+    st.sampled_from(["", ":5060", ":65535", ":05060", ":0"]),
     st.permutations(["rport", "branch=z9hG4bKa.b-c", "alias"]),
     st.integers(0, 3),
 )
@@ -73,8 +73,11 @@ def test_a_usual_via_means_what_it_means_with_spaces(
 
 @given(
     st.sampled_from(["192.0.2.1", "phone.example", "Phone.Example", "[2001:db8::1]"]),
-    st.sampled_from(["", ":5060", ":65535"]),
-    st.lists(st.sampled_from(["rport", "branch=z9hG4bKa.b-c", "alias", "rport=7", "x=;rport"]), max_size=3),
+    st.sampled_from(["", ":5060", ":65535", ":05060", ":0"]),
+    st.lists(
+        st.sampled_from(["rport", "branch=z9hG4bKa.b-c", "branch=z9hG4bKé²", "alias", "rport=7", "x=;rport"]),
+        max_size=3,
+    ),
     st.sampled_from(["192.0.2.1", "192.0.2.9"]),
 )
 def test_a_usual_via_is_read_and_stamped_as_any_other(
