@@ -72,9 +72,12 @@ INSERT INTO undelivered_record (sequence, record_id, refusals, record)
 DROP TABLE earlier_saved_call;
 DROP TABLE earlier_undelivered_record;
 """
+# A flipped bit can make bytes or nothing of a text, and of a number anything. That may cost what it hits, but
+# no other call or record: to be NOT IN a list that has one NULL is true of nothing.
+_ID_OF_RECORD = "ifnull(CAST(record_id AS TEXT), '')"
 _STANDING_CALLS = (
     "SELECT record_id, sequence FROM saved_call"
-    " WHERE record_id NOT IN (SELECT record_id FROM undelivered_record)"
+    f" WHERE ifnull(record_id, '') NOT IN (SELECT {_ID_OF_RECORD} FROM undelivered_record) ORDER BY sequence"
 )
 _SAVED_CALL = "SELECT state, boot_id FROM saved_call WHERE sequence = ?"
 _LAST_PLACE = "SELECT coalesce(max(sequence), 0) FROM saved_call"
@@ -84,13 +87,19 @@ _SAVE_BINDINGS = "INSERT OR REPLACE INTO bindings (number, state) VALUES (?, ?)"
 _FORGET_BINDINGS = "DELETE FROM bindings WHERE number = ?"
 # Two questions, so that the first is answered without looking at all that wait: after a long time without
 # billing, the calls that are being answered would have to wait for that.
-_UNDELIVERED = "SELECT sequence, record_id, record FROM undelivered_record"
+# The JSON null is nothing that billing can read, so it is put last.
+_UNDELIVERED = (
+    f"SELECT sequence, {_ID_OF_RECORD}, ifnull(CAST(record AS TEXT), 'null') FROM undelivered_record"
+)
 _NEXT_RECORDS = f"{_UNDELIVERED} WHERE refusals = 0 ORDER BY sequence LIMIT ?"
-_NEXT_REFUSED = f"{_UNDELIVERED} WHERE refusals > 0 ORDER BY refusals, sequence LIMIT ?"
+_NEXT_REFUSED = f"{_UNDELIVERED} WHERE (refusals = 0) IS NOT TRUE ORDER BY refusals, sequence LIMIT ?"
 # The id as well: should another file be in the place of the one that the records were read from, nothing may
 # be forgotten that was not delivered.
-_FORGET_RECORD = "DELETE FROM undelivered_record WHERE sequence = ? AND record_id = ?"
-_COUNT_REFUSAL = "UPDATE undelivered_record SET refusals = refusals + 1 WHERE sequence = ? AND record_id = ?"
+_FORGET_RECORD = f"DELETE FROM undelivered_record WHERE sequence = ? AND {_ID_OF_RECORD} = ?"
+_COUNT_REFUSAL = (
+    "UPDATE undelivered_record SET refusals = ifnull(CAST(refusals AS INTEGER), 0) + 1"
+    f" WHERE sequence = ? AND {_ID_OF_RECORD} = ?"
+)
 
 
 class UnableToOpenJournal(Exception):
@@ -177,7 +186,7 @@ class JournalStore:
         return Restored(
             calls=tuple(
                 SavedCall(record_id, state, boot_id == self._boot_id)
-                for record_id, place in sorted(self._places.items())
+                for record_id, place in self._places.items()
                 for state, boot_id in connection.execute(_SAVED_CALL, (place,))
             ),
             bindings=tuple((number, state) for number, state in bindings),

@@ -245,6 +245,78 @@ def test_damaged_text_holds_up_nothing_else(store: JournalStore, path: Path) -> 
     ]
 
 
+def damage(path: Path, statement: str) -> None:
+    """Change a closed journal as a flipped bit would, which no constraint keeps from it."""
+    with closing(sqlite3.connect(path)) as journal, journal:
+        schema = journal.execute("SELECT sql, name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        journal.execute("PRAGMA writable_schema = ON")
+        journal.execute("UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '') WHERE type = 'table'")
+    with closing(sqlite3.connect(path)) as journal, journal:
+        journal.execute(statement)
+        journal.execute("PRAGMA writable_schema = ON")
+        journal.executemany("UPDATE sqlite_schema SET sql = ? WHERE name = ?", schema)
+
+
+@pytest.mark.parametrize("column", ["record_id", "state"])
+@pytest.mark.parametrize("value", ["CAST({} AS BLOB)", "NULL"])
+def test_a_damaged_call_holds_up_no_other(store: JournalStore, path: Path, column: str, value: str) -> None:
+    store.write([CallSaved("r1", "1"), CallSaved("r2", "2"), CallSaved("r3", "3")])
+    store.close()
+    damage(path, f"UPDATE saved_call SET {column} = {value.format(column)} WHERE record_id = 'r2'")
+    store.open()
+
+    states = [call.state for call in store.restore().calls]
+    assert (states[0], states[-1]) == ("1", "3")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "record_id = CAST(record_id AS BLOB)",
+        "record_id = NULL",
+        "record = CAST(record AS BLOB)",
+        "record = NULL",
+        "refusals = NULL",
+        "refusals = -1",
+        "refusals = X''",
+        "saved_call = NULL",
+    ],
+)
+def test_a_damaged_record_holds_up_no_other_and_no_call(
+    store: JournalStore, path: Path, damaged: str
+) -> None:
+    """One bit makes bytes of a text, or nothing of a number that is 0."""
+    store.write([*(CallSaved(name, name) for name in ("r1", "r2", "r3")), recorded("r1"), recorded("r2")])
+    store.close()
+    damage(path, f"UPDATE undelivered_record SET {damaged} WHERE record_id = 'r1'")
+    store.open()
+    calls = [call.record_id for call in store.restore().calls]
+    records = store.next_records(10)
+    store.put_last(records)
+    store.forget_records(store.next_records(10))
+
+    assert calls[-1] == "r3"
+    assert "r2" not in calls
+    assert sorted(record.sequence for record in records) == [1, 2]
+    assert all(isinstance(part, str) for record in records for part in record[1:])
+    assert "r2" not in [record.record_id for record in store.next_records(10)]
+
+
+def test_a_record_whose_text_became_bytes_is_delivered_and_forgotten(store: JournalStore, path: Path) -> None:
+    store.write([CallSaved("r1", "state"), recorded("r1")])
+    store.close()
+    damage(
+        path,
+        "UPDATE undelivered_record SET record_id = CAST(record_id AS BLOB), record = CAST(record AS BLOB)",
+    )
+    store.open()
+    calls, records = store.restore().calls, store.next_records(10)
+    store.forget_records(records)
+
+    assert (calls, records) == ((), [UndeliveredRecord(1, "r1", record_json(RECORD))])
+    assert store.next_records(10) == []
+
+
 def test_what_is_delivered_next_is_found_without_looking_at_all_that_waits(path: Path) -> None:
     steps = 0
 
@@ -431,7 +503,7 @@ def test_a_journal_whose_file_is_gone_puts_it_back_with_all_that_is_in_it(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     after = reopened(store, path)
     restored = after.restore()
-    assert [call.record_id for call in restored.calls] == ["later", "standing"]
+    assert [call.record_id for call in restored.calls] == ["standing", "later"]
     assert (restored.bindings, restored.undelivered) == ((("0001", "bound"),), 1)
     after.write([recorded("next")])
     assert [record.record_id for record in after.next_records(9)] == ["undelivered", "next"]
