@@ -41,7 +41,7 @@ class RecordSource(Protocol):
         """Billing has these."""
 
     async def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
-        """Billing can't read these: others go first."""
+        """Billing has no answer for these: others go first."""
 
 
 class RecordReceiver(Protocol):
@@ -126,10 +126,10 @@ class Delivery:
         await self._source.forget_records(delivered)
         self.undelivered = max(0, self.undelivered - len(delivered))
         self.delivered_count += len(delivered)
-        if len(delivered) < len(records):
-            raise UnexpectedAnswer(
-                f"{len(records) - len(delivered)} of {len(records)} records got no final answer"
-            )
+        unanswered = [record for record in records if record.record_id not in answered]
+        if unanswered:
+            await self._source.put_last(unanswered)
+            raise UnexpectedAnswer(f"{len(unanswered)} of {len(records)} records got no final answer")
         self._report_recovery()
         return len(records) if len(records) < limit else None
 

@@ -151,7 +151,7 @@ class Journal:
         await self._ask(lambda: self._store.forget_records(records))
 
     async def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
-        """Billing can't read these records: others go first. Raises sqlite3.Error."""
+        """Billing has no answer for these records: others go first. Raises sqlite3.Error."""
         await self._ask(lambda: self._store.put_last(records))
 
     async def _ask(self, question: Callable[[], Result]) -> Result:

@@ -231,7 +231,7 @@ class JournalStore:
         self._for_each(_FORGET_RECORD, records)
 
     def put_last(self, records: Sequence[UndeliveredRecord]) -> None:
-        """Billing can't read these: others go first from now on. Raises sqlite3.Error."""
+        """Billing has no answer for these: others go first from now on. Raises sqlite3.Error."""
         self._for_each(_COUNT_REFUSAL, records)
 
     @property

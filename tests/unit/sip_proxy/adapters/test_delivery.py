@@ -164,6 +164,18 @@ async def test_a_record_without_a_final_answer_is_delivered_again(start: Start, 
     assert records.waiting == ["a"]
 
 
+async def test_a_record_without_a_final_answer_does_not_hold_up_the_others(
+    start: Start, billing: Billing
+) -> None:
+    """Not even while records are sent one by one, to find one that billing can't read."""
+    records = Records(*"abcdefgh")
+    billing.unanswered = {"a"}
+    billing.unreadable = {"c"}
+    start(records, billing)
+
+    await until(lambda: sorted(records.waiting) == ["a", "c"])
+
+
 async def test_a_rejected_record_is_billings_own_affair(start: Start, billing: Billing) -> None:
     records = Records("a")
     billing.rejected = {"a": "ended_at is before answered_at"}
