@@ -67,7 +67,7 @@ class Settings:
     ping_interval_s: float = 60.0
     session_interval_s: int = 1800
     nat_keep_alive_s: float = 25.0
-    round_s: float = 0.05
+    round_s: float = 0.06
     trace_messages: int = 10_000
     log_format: LogFormat = LogFormat.CONSOLE
 
@@ -105,7 +105,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             _seconds(environment, "TOLLBELL_SIP_SESSION_S", 1800.0, least=_SHORTEST_SESSION_S)
         ),
         nat_keep_alive_s=float(_count(environment, "TOLLBELL_SIP_NAT_KEEP_ALIVE_S", 25)),
-        round_s=_milliseconds(environment, "TOLLBELL_SIP_ROUND_MS", 50) / 1000,
+        round_s=_milliseconds(environment, "TOLLBELL_SIP_ROUND_MS", 60) / 1000,
         trace_messages=_count(environment, "TOLLBELL_TRACE_MESSAGES", 10_000),
     )
 

@@ -2,8 +2,8 @@
 
 A message that comes alone finds the processor's caches filled by others, and costs several times what it
 costs in company (docs/benchmarks.md, "Rounds"). So once messages come close enough, the socket is looked at
-every 50 ms only (a setting), and all that has come is served at once. It makes the set-up of a call some
-110 ms longer, which nobody hears; with fewer than some 40 calls a second each message is answered at once, as
+every 60 ms only (a setting), and all that has come is served at once. It makes the set-up of a call some
+130 ms longer, which nobody hears; with fewer than some 40 calls a second each message is answered at once, as
 it comes.
 """
 

@@ -214,7 +214,7 @@ def test_keep_alives_for_phones_behind_nat_can_be_turned_off(tmp_path: Path) -> 
 
 def test_how_long_messages_wait_for_others_is_given_in_milliseconds(tmp_path: Path) -> None:
     var = {"TOLLBELL_VAR": str(tmp_path)}
-    assert read_settings(var).round_s == 0.05
+    assert read_settings(var).round_s == 0.06
     assert read_settings({**var, "TOLLBELL_SIP_ROUND_MS": "0"}).round_s == 0
     assert read_settings({**var, "TOLLBELL_SIP_ROUND_MS": "200"}).round_s == 0.2
     for wrong in ("201", "-1", "a moment", "0.5"):
