@@ -77,13 +77,12 @@ def _broken_line(lines: list[str]) -> MalformedMessage | None:
 
 def _message(lines: list[str], shape: Shape, body: bytes, defect: MalformedMessage | None) -> Message:
     start = lines[0]
-    parts = start.split(" ")
-    if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1]:
-        if is_token(parts[0]):
-            return Request(parts[0], parts[1], lines, shape, body, defect)
-    elif start[:4].upper() == "SIP/":
+    if start[:4].upper() == "SIP/":  # which no method begins with
         status, reason = _parse_status_line(start)
         return Response(status, reason, lines, shape, body, defect)
+    parts = start.split(" ")
+    if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1] and is_token(parts[0]):
+        return Request(parts[0], parts[1], lines, shape, body, defect)
     version = start.rstrip().rpartition(" ")[2]
     if not is_token(parts[0]) or not _VERSION.match(version):
         raise MalformedMessage("Not a SIP message")

@@ -119,6 +119,14 @@ def test_bytes_after_content_length_are_dropped() -> None:
     assert request.body == b"abc"
 
 
+def test_a_reason_phrase_may_be_any_text_also_in_a_response_of_a_form_not_seen_before() -> None:
+    data = raw("X-Never-Seen: 1", *HEADERS, start="SIP/2.0 200 SIP/2.0")
+    for _ in range(2):  # the second one has a known shape
+        response = checked(data)
+        assert isinstance(response, Response)
+        assert (response.status, response.reason) == (200, "SIP/2.0")
+
+
 @pytest.mark.parametrize("body", [b"", b"\r\n", b"v=0\r\n\r\n", b"\r\n\r\n", b"Call-ID: other\r\n\r\n"])
 def test_the_first_empty_line_ends_the_headers_whatever_the_body_ends_with(body: bytes) -> None:
     data = raw(*HEADERS, f"Content-Length: {len(body)}", body=body)
