@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 
 import structlog
 
@@ -307,7 +307,14 @@ class Journal:
         ]
         excess = len(kept) - _MOST_WAITING
         if excess > 0:
-            costless = [position for position, fact in enumerate(kept) if _is_unanswered_attempt(fact)]
+            saved = {fact.record_id for fact in kept if isinstance(fact, CallSaved)}
+            costless = [
+                position
+                for position, fact in enumerate(kept)
+                if _is_unanswered_attempt(fact)
+                # Its answer could not be written down: without this record, it would stand at the next start.
+                and not (fact.record.record_id in saved or self._store.has_call(fact.record.record_id))
+            ]
             dropped = set(costless[-excess:])
             self.dropped_attempts += len(dropped)
             kept = [fact for position, fact in enumerate(kept) if position not in dropped]
@@ -326,5 +333,5 @@ def _readable(fact: Fact) -> str:
     return repr(fact.record if isinstance(fact, CallRecorded) else fact)
 
 
-def _is_unanswered_attempt(fact: Fact) -> bool:
+def _is_unanswered_attempt(fact: Fact) -> TypeGuard[CallRecorded]:
     return isinstance(fact, CallRecorded) and fact.record.outcome is not Outcome.ANSWERED

@@ -216,6 +216,10 @@ class JournalStore:
         for record_id, _, _ in ended:
             self._places.pop(record_id, None)
 
+    def has_call(self, record_id: str) -> bool:
+        """Tell whether a call that stands is, or may be, in the file."""
+        return record_id in self._places
+
     def next_records(self, limit: int) -> list[UndeliveredRecord]:
         """Return the next records to deliver, oldest first. Raises sqlite3.Error.
 

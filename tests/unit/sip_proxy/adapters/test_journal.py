@@ -318,6 +318,34 @@ async def test_unanswered_attempts_are_let_go_when_memory_is_short_but_never_a_c
     after.close()
 
 
+async def test_the_end_of_a_saved_call_is_never_let_go_though_it_costs_nothing(
+    journal: Journal,
+    listener: Listener,
+    store: UnreliableStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call whose answer could not be written down would stand at the next start, and cost something."""
+    monkeypatch.setattr(journal_module, "_MOST_WAITING", 1)
+    journal.append([CallSaved("kept", "state")])
+    await until(lambda: listener.position == 1)
+    store.is_full = True
+    ends = [
+        CallRecorded(RECORD._replace(record_id=name, outcome=Outcome.FAILED))
+        for name in ("attempt", "kept", "held back")
+    ]
+    journal.append([CallSaved("held back", "state"), *ends])
+    await until(lambda: journal.dropped_attempts == 1)
+    store.is_full = False
+    await until(lambda: listener.position == 5)
+    await journal.close()
+
+    after = kept(tmp_path)
+    assert after.restore().calls == ()
+    assert [one.record_id for one in after.next_records(10)] == ["kept", "held back"]
+    after.close()
+
+
 async def test_one_unwritable_fact_does_not_keep_the_others_from_the_disk(
     journal: Journal, listener: Listener, tmp_path: Path
 ) -> None:
