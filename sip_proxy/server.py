@@ -62,9 +62,9 @@ class Server:
         self._store = JournalStore(settings.var / "journal.sqlite3", boot_id=_boot_id())
         try:
             self._store.open()
+            restored = self._store.restore()
         except UnableToOpenJournal as error:
             raise UnableToStart(str(error)) from error
-        restored = self._store.restore()
         sockets = bind_sockets(settings)
         local_addresses = LocalAddresses()
         self._engine = Engine(

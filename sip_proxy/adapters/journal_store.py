@@ -179,19 +179,25 @@ class JournalStore:
             self._connection = None
 
     def restore(self) -> Restored:
-        """Read the calls that stand and everything else that was kept. Raises sqlite3.Error."""
+        """Read the calls that stand and everything else that was kept. Raises UnableToOpenJournal."""
         connection = self._open_connection
-        bindings = connection.execute("SELECT number, state FROM bindings ORDER BY number")
-        (undelivered,) = connection.execute("SELECT count(*) FROM undelivered_record").fetchone()
-        return Restored(
-            calls=tuple(
-                SavedCall(record_id, state, boot_id == self._boot_id)
-                for record_id, place in self._places.items()
-                for state, boot_id in connection.execute(_SAVED_CALL, (place,))
-            ),
-            bindings=tuple((number, state) for number, state in bindings),
-            undelivered=undelivered,
-        )
+        try:
+            bindings = connection.execute("SELECT number, state FROM bindings ORDER BY number")
+            (undelivered,) = connection.execute("SELECT count(*) FROM undelivered_record").fetchone()
+            return Restored(
+                calls=tuple(
+                    SavedCall(record_id, state, boot_id == self._boot_id)
+                    for record_id, place in self._places.items()
+                    for state, boot_id in connection.execute(_SAVED_CALL, (place,))
+                ),
+                bindings=tuple((number, state) for number, state in bindings),
+                undelivered=undelivered,
+            )
+        except sqlite3.Error as error:
+            raise UnableToOpenJournal(
+                f"The journal {self._path} can't be read ({error}). Keep a copy: it has calls that were not "
+                "billed yet, and `sqlite3 COPY .recover` may find them"
+            ) from error
 
     def write(self, facts: Iterable[Fact]) -> None:
         """Keep facts, in order, in one transaction. Raises sqlite3.Error and then has kept none of them."""

@@ -385,6 +385,21 @@ def test_a_file_that_is_no_journal_is_left_alone(path: Path) -> None:
     assert path.read_bytes().startswith(b"something else")
 
 
+def test_a_journal_with_a_broken_page_is_one_clear_error(store: JournalStore, path: Path) -> None:
+    store.write([BindingsChanged("0001", (REGISTRATION,), "state " + "x" * 9000)])
+    store.close()
+    content = bytearray(path.read_bytes())
+    place = content.index(b"state xxx")
+    page_size = int.from_bytes(content[16:18], "big")
+    page = place // page_size * page_size
+    content[page : page + 8] = b"\xff" * 8  # what kind of page it is, and where its cells are
+    path.write_bytes(content)
+
+    store.open()
+    with pytest.raises(UnableToOpenJournal, match=r"can't be read .*Keep a copy"):
+        store.restore()
+
+
 def test_a_journal_of_a_newer_version_is_refused(store: JournalStore, path: Path) -> None:
     store.close()
     with sqlite3.connect(path) as connection:
