@@ -290,7 +290,7 @@ class Journal:
             except _NOT_NOW:
                 raise
             except Exception:
-                log.exception("fact_lost", fact=_readable(fact))
+                log.exception("fact_lost", fact=repr(fact))
             del self._waiting[0]
 
     def _shorten_waiting(self) -> None:
@@ -324,13 +324,6 @@ class Journal:
         assert self._loop is not None
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(listener, *arguments)
-
-
-def _readable(fact: Fact) -> str:
-    """Write a fact for the log, which is the last place where it is to be found."""
-    if isinstance(fact, CallSaved):
-        return f"saved call {fact.record_id}: {fact.state!r}"
-    return repr(fact.record if isinstance(fact, CallRecorded) else fact)
 
 
 def _is_unanswered_attempt(fact: Fact) -> TypeGuard[CallRecorded]:

@@ -75,6 +75,10 @@ class CallSaved:
         self.record_id = record_id
         self.state = state
 
+    def __repr__(self) -> str:
+        # The log may be the last place where it is to be found.
+        return f"saved call {self.record_id}: {self.state!r}"
+
 
 class CallRecorded:
     """Keep this record for billing; from then on the saved call, if there is one, is over."""
@@ -83,6 +87,9 @@ class CallRecorded:
 
     def __init__(self, record: CallRecord) -> None:
         self.record = record
+
+    def __repr__(self) -> str:
+        return repr(self.record)
 
 
 class Registration(NamedTuple):
